@@ -1,0 +1,86 @@
+"""Server-side apply and pruning of parsed objects (Kubernetes API reference, Server-Side Apply)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes import client, dynamic
+
+from infraforge.components.manifests import Object
+from infraforge.errors import ClusterError
+
+FIELD_MANAGER = "infraforge"
+
+
+@dataclass(frozen=True, order=True)
+class Reference:
+    """What names one object: enough to find and delete it."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, item: Object) -> Reference:
+        meta = item["metadata"]
+        return cls(item["apiVersion"], item["kind"], meta.get("namespace", ""), meta["name"])
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {where}{self.name}"
+
+
+class Applier:
+    """Applies objects to one cluster. Safe to use from several threads."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+        self._lock = threading.Lock()
+        self._dynamic: dynamic.DynamicClient | None = None
+
+    def apply(self, objects: Iterable[Object]) -> list[Reference]:
+        """Apply each object in order; the references of what is now there.
+
+        Raises ClusterError naming the object and the API server's own message.
+        """
+        applied = []
+        for item in objects:
+            reference = Reference.of(item)
+            try:
+                self._resource(reference).server_side_apply(
+                    body=item,
+                    name=reference.name,
+                    namespace=reference.namespace or None,
+                    field_manager=FIELD_MANAGER,
+                    force_conflicts=True,
+                )
+            except dynamic.exceptions.DynamicApiError as error:
+                raise ClusterError(f"{reference} cannot be applied: {error.summary()}") from error
+            applied.append(reference)
+        return applied
+
+    def delete(self, references: Sequence[Reference]) -> None:
+        """Delete the objects, latest first; one that is gone already is no error."""
+        for reference in reversed(references):
+            try:
+                self._resource(reference).delete(
+                    name=reference.name,
+                    namespace=reference.namespace or None,
+                    body={"propagationPolicy": "Background"},
+                )
+            except dynamic.exceptions.NotFoundError:
+                continue
+            except dynamic.exceptions.DynamicApiError as error:
+                raise ClusterError(f"{reference} cannot be deleted: {error.summary()}") from error
+
+    def _resource(self, reference: Reference) -> Any:
+        with self._lock:  # discovery fills a cache of its own: one thread at a time
+            if self._dynamic is None:
+                self._dynamic = dynamic.DynamicClient(self._api)
+            return self._dynamic.resources.get(
+                api_version=reference.api_version, kind=reference.kind
+            )

@@ -1,0 +1,103 @@
+"""Manifests: rendered by kustomize, then patched as parsed objects, never as text.
+
+What a platform engineer applies by hand (`kubectl apply -k platform/components/NAME`) and what
+the harness applies differ in exactly the patches below.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infraforge.errors import UsageError
+
+Object = dict[str, Any]
+"""One Kubernetes object as parsed from YAML."""
+
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+API_SERVER_LABEL = "infraforge.io/api-server"
+_LAST = {"Deployment": 1, "StatefulSet": 1, "DaemonSet": 1}
+
+
+def render(kubectl: Path, folder: Path) -> list[Object]:
+    """The objects of one kustomize folder, workloads last.
+
+    Raises UsageError with kustomize's own words when the folder cannot be rendered.
+    """
+    done = subprocess.run(
+        [str(kubectl), "kustomize", str(folder)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise UsageError(f"{folder} cannot be rendered: {done.stderr.strip()}")
+    objects = [item for item in yaml.safe_load_all(done.stdout) if item]
+    return sorted(objects, key=lambda item: _LAST.get(item["kind"], 0))
+
+
+def pin_images(objects: Sequence[Object], digests: Mapping[str, str]) -> list[Object]:
+    """The same objects with every known image `repo:tag` followed by its `@sha256:…`.
+
+    digests: canonical reference `repo:tag` → `sha256:…`.
+    """
+    pinned = [copy.deepcopy(item) for item in objects]
+    for item in pinned:
+        for container in containers(item):
+            digest = digests.get(container["image"])
+            if digest:
+                container["image"] = f"{container['image']}@{digest}"
+    return pinned
+
+
+def set_replicas(objects: Sequence[Object], replicas: int) -> list[Object]:
+    """The same objects with `replicas` in each Deployment and StatefulSet."""
+    changed = [copy.deepcopy(item) for item in objects]
+    for item in changed:
+        if item["kind"] in ("Deployment", "StatefulSet"):
+            item["spec"]["replicas"] = replicas
+    return changed
+
+
+def allow_node_networks(objects: Sequence[Object], cidrs: Sequence[str]) -> list[Object]:
+    """The same objects; policies labelled as meaning the API server also name the nodes' networks.
+
+    `0.0.0.0/0` in an ipBlock does not match nodes under every CNI, and the API server lives
+    on one. The networks are only known once the cluster exists.
+    """
+    changed = [copy.deepcopy(item) for item in objects]
+    for item in changed:
+        labels = item["metadata"].get("labels", {})
+        if item["kind"] != "NetworkPolicy" or labels.get(API_SERVER_LABEL) != "true":
+            continue
+        for rule in item["spec"].get("egress", []):
+            if any("ipBlock" in peer for peer in rule.get("to", [])):
+                rule["to"] += [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]
+    return changed
+
+
+def containers(item: Object) -> Iterator[dict[str, Any]]:
+    """Every container and init container of a workload; nothing for other objects."""
+    if item["kind"] not in (*WORKLOADS, "Job"):
+        return
+    spec = item["spec"]["template"]["spec"]
+    yield from spec.get("initContainers", [])
+    yield from spec["containers"]
+
+
+def image_names(objects: Iterable[Object], prefix: str) -> set[str]:
+    """Names of catalogue images used by the objects: `PREFIX/NAME:VERSION` → NAME."""
+    used = (box["image"] for item in objects for box in containers(item))
+    return {
+        ref.removeprefix(prefix + "/").split(":")[0] for ref in used if ref.startswith(prefix + "/")
+    }
+
+
+def digest(objects: Sequence[Object], *more: str) -> str:
+    """sha256 hex over the objects' canonical JSON and any further text."""
+    text = json.dumps(objects, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256("\0".join((text, *more)).encode()).hexdigest()

@@ -1,0 +1,192 @@
+"""What a component may use while it is stood up: secrets, certificates, a way in, Vault."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import hvac
+import requests
+from kubernetes import client
+
+from infraforge.cluster import pki, portforward
+from infraforge.cluster.base import Cluster
+from infraforge.errors import ClusterError
+from infraforge.profile import Profile
+
+OPERATOR = "infraforge-operator"
+SYSTEM = "infraforge-system"
+_CLUSTER_DOMAIN = "svc.cluster.local"
+
+
+class Site:
+    """One stack on one cluster, as its components see it.
+
+    origin: the front door's URL, e.g. `https://127.0.0.1:8443`.
+    tree: the `platform/` folder in force (a sabotage brings its own).
+    """
+
+    def __init__(
+        self, profile: Profile, tree: Path, cluster: Cluster, authority: pki.Authority
+    ) -> None:
+        self.profile = profile
+        self.tree = tree
+        self.cluster = cluster
+        self.authority = authority
+        self.origin = f"https://127.0.0.1:{profile.ports.https}"
+        self.core = client.CoreV1Api(cluster.api)
+        self.apps = client.AppsV1Api(cluster.api)
+        self._open = contextlib.ExitStack()
+        self._vault_lock = threading.Lock()
+        self._vault_port: int | None = None
+
+    @property
+    def ca_file(self) -> Path:
+        """The platform CA's certificate (PEM) on this machine."""
+        return self.authority.ca_file
+
+    def close(self) -> None:
+        """End what the site keeps open (the way to Vault)."""
+        self._vault_port = None
+        self._open.close()
+
+    def secret(
+        self, name: str, namespace: str, make: Callable[[], Mapping[str, str]]
+    ) -> Mapping[str, str]:
+        """The values of Secret `name`, made by `make` the first time and read back ever after.
+
+        Two callers at once get the same values: the API server decides who was first.
+        """
+        found = self.read_secret(name, namespace)
+        if found is not None:
+            return found
+        try:
+            self.core.create_namespaced_secret(namespace, _secret(name, dict(make())))
+        except client.ApiException as error:
+            if error.status != 409:
+                raise ClusterError(f"Secret {namespace}/{name}: {error.reason}") from error
+        found = self.read_secret(name, namespace)
+        if found is None:
+            raise ClusterError(f"Secret {namespace}/{name} vanished right after it was made")
+        return found
+
+    def read_secret(self, name: str, namespace: str) -> Mapping[str, str] | None:
+        """The values of Secret `name`, or None where there is none."""
+        try:
+            found = self.core.read_namespaced_secret(name, namespace)
+        except client.ApiException as error:
+            if error.status == 404:
+                return None
+            raise ClusterError(f"Secret {namespace}/{name}: {error.reason}") from error
+        return {key: base64.b64decode(value).decode() for key, value in (found.data or {}).items()}
+
+    def write_secret(
+        self, name: str, namespace: str, values: Mapping[str, str], kind: str = "Opaque"
+    ) -> None:
+        """Make Secret `name` hold exactly `values`, whatever was there."""
+        body = _secret(name, values, kind)
+        try:
+            self.core.create_namespaced_secret(namespace, body)
+        except client.ApiException as error:
+            if error.status != 409:
+                raise ClusterError(f"Secret {namespace}/{name}: {error.reason}") from error
+            self.core.replace_namespaced_secret(name, namespace, body)
+
+    def certificate(
+        self,
+        name: str,
+        namespace: str,
+        services: Sequence[str],
+        *,
+        extra_names: Sequence[str] = (),
+        extra_ips: Sequence[str] = (),
+    ) -> None:
+        """Secret `NAME-tls` with tls.crt, tls.key and ca.crt for the given Services.
+
+        Kept when present, issued by the CA in force, for the same names, and not about to expire.
+        """
+        names = [form for service in services for form in _dns_forms(service, namespace)]
+        names += [*extra_names, "localhost"]
+        ips = ["127.0.0.1", *extra_ips]
+        found = self.read_secret(f"{name}-tls", namespace)
+        if found and self.authority.vouches_for(found.get("tls.crt", ""), names, ips):
+            return
+        pair = self.authority.issue(names, ips)
+        values = {
+            "tls.crt": pair.cert_pem,
+            "tls.key": pair.key_pem,
+            "ca.crt": self.ca_file.read_text(),
+        }
+        self.write_secret(f"{name}-tls", namespace, values, kind="kubernetes.io/tls")
+
+    def config_map(self, name: str, namespace: str, values: Mapping[str, str]) -> None:
+        """Make ConfigMap `name` hold exactly `values`."""
+        body = client.V1ConfigMap(metadata=_meta(name), data=dict(values))
+        try:
+            self.core.create_namespaced_config_map(namespace, body)
+        except client.ApiException as error:
+            if error.status != 409:
+                raise ClusterError(f"ConfigMap {namespace}/{name}: {error.reason}") from error
+            self.core.replace_namespaced_config_map(name, namespace, body)
+
+    def forward(
+        self, namespace: str, target: str, port: int
+    ) -> contextlib.AbstractContextManager[int]:
+        """A local port that leads to `target` (`svc/NAME` or `pod/NAME`), while the block runs."""
+        return portforward.forward(self.cluster, namespace, target, port)
+
+    def vault(self) -> hvac.Client:
+        """Vault, signed in as the operator role with a ServiceAccount token that lives 10 minutes.
+
+        Raises ClusterError when Vault does not answer or refuses the role.
+        """
+        with self._vault_lock:
+            address = self._vault_address()
+        vault = hvac.Client(url=address, verify=str(self.ca_file), timeout=10)
+        try:
+            vault.auth.kubernetes.login(role="operator", jwt=self._operator_token())
+        except (hvac.exceptions.VaultError, requests.RequestException) as error:
+            raise ClusterError(f"Vault refuses the operator role: {error}") from error
+        return vault
+
+    def _vault_address(self) -> str:
+        if self._vault_port is not None:
+            address = f"https://127.0.0.1:{self._vault_port}"
+            with contextlib.suppress(requests.RequestException):
+                requests.get(
+                    f"{address}/v1/sys/seal-status", verify=str(self.ca_file), timeout=5
+                ).raise_for_status()
+                return address
+        self._open.close()  # the pod behind the old way in is gone
+        self._vault_port = self._open.enter_context(
+            self.forward("infraforge-security", "svc/vault", 8200)
+        )
+        return f"https://127.0.0.1:{self._vault_port}"
+
+    def _operator_token(self) -> str:
+        request = client.AuthenticationV1TokenRequest(
+            spec=client.V1TokenRequestSpec(audiences=["vault"], expiration_seconds=600)
+        )
+        answer = self.core.create_namespaced_service_account_token(OPERATOR, SYSTEM, request)
+        token: str = answer.status.token
+        return token
+
+
+def _dns_forms(service: str, namespace: str) -> list[str]:
+    return [
+        service,
+        f"{service}.{namespace}",
+        f"{service}.{namespace}.svc",
+        f"{service}.{namespace}.{_CLUSTER_DOMAIN}",
+    ]
+
+
+def _meta(name: str) -> client.V1ObjectMeta:
+    return client.V1ObjectMeta(name=name, labels={"app.kubernetes.io/part-of": "infraforge"})
+
+
+def _secret(name: str, values: Mapping[str, str], kind: str = "Opaque") -> client.V1Secret:
+    return client.V1Secret(metadata=_meta(name), string_data=dict(values), type=kind)

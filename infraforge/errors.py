@@ -1,0 +1,59 @@
+"""The one tree of errors.
+
+    InfraForgeError                what went wrong in words, with what to do
+    ├── UsageError                 exit 64: the call, a file or the machine is not as it must be
+    └── Inconclusive               exit 2: nothing can be said of the platform
+        ├── TimedOut               a fact did not come within its budget; carries the last thing seen
+        ├── NotReady               a component did not get ready; carries the cluster's reasons
+        └── ClusterError           the cluster or its tools did not do what was asked
+
+    Broken(AssertionError)         exit 1: the platform broke a promise
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class InfraForgeError(Exception):
+    """Root of the project's errors; its text is one the user can act on."""
+
+    exit_code = 2
+
+
+class UsageError(InfraForgeError):
+    """Bad input or a machine that cannot do it: says what and what to do. Exit 64."""
+
+    exit_code = 64
+
+
+class Inconclusive(InfraForgeError):
+    """Nothing can be said: neither holds nor broken. Exit 2, *broken* in Allure."""
+
+
+class TimedOut(Inconclusive):
+    """A fact did not come true within its budget."""
+
+
+class ClusterError(Inconclusive):
+    """The cluster, or a tool that works on it, refused or failed."""
+
+
+class NotReady(Inconclusive):
+    """A component did not get ready within its budget."""
+
+    def __init__(
+        self, component: str, reason: str, events: Sequence[str] = (), logs: Sequence[str] = ()
+    ) -> None:
+        self.component = component
+        self.reason = reason
+        self.events = tuple(events)
+        self.logs = tuple(logs)
+        parts = [f"{component} did not get ready: {reason}"]
+        parts += [f"  event: {line}" for line in events]
+        parts += [f"  log: {line}" for line in logs]
+        super().__init__("\n".join(parts))
+
+
+class Broken(AssertionError):
+    """The platform broke a promise. Exit 1, *failed* in Allure."""
