@@ -12,7 +12,7 @@ import hvac
 import requests
 from kubernetes import client
 
-from infraforge.cluster import pki, portforward
+from infraforge.cluster import pki, portforward, tools
 from infraforge.cluster.base import Cluster
 from infraforge.errors import ClusterError
 from infraforge.profile import Profile
@@ -136,7 +136,9 @@ class Site:
         self, namespace: str, target: str, port: int
     ) -> contextlib.AbstractContextManager[int]:
         """A local port that leads to `target` (`svc/NAME` or `pod/NAME`), while the block runs."""
-        return portforward.forward(self.cluster, namespace, target, port)
+        return portforward.forward(
+            tools.kubectl(self.tree), self.cluster, namespace, target, port
+        )
 
     def vault(self) -> hvac.Client:
         """Vault, signed in as the operator role with a ServiceAccount token that lives 10 minutes.

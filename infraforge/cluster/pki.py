@@ -1,0 +1,165 @@
+"""The platform's certificate authority: one a machine, made at the first stand-up.
+
+ECDSA P-256 throughout; the CA lives a year, what it issues 90 days (RFC 5280 profiles).
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CA_LIFE = datetime.timedelta(days=365)
+LEAF_LIFE = datetime.timedelta(days=90)
+RENEW_BEFORE = datetime.timedelta(days=7)
+_SKEW = datetime.timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its private key, both PEM."""
+
+    cert_pem: str
+    key_pem: str
+
+
+class Authority:
+    """Issues certificates. Its key never leaves `ca_file`'s folder (mode 0700, files 0600)."""
+
+    def __init__(
+        self, folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+    ) -> None:
+        self.ca_file = folder / "ca.crt"
+        self._certificate = certificate
+        self._key = key
+
+    @classmethod
+    def load_or_create(cls, folder: Path) -> Authority:
+        """The authority kept in `folder`, made there when there is none."""
+        if not (folder / "ca.key").exists():
+            _create(folder)
+        certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+        key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise TypeError(f"{folder / 'ca.key'} holds no EC key")
+        return cls(folder, certificate, key)
+
+    def issue(self, names: Sequence[str], ips: Sequence[str] = ()) -> Pair:
+        """A server certificate for the DNS names and IP addresses, valid LEAF_LIFE from now."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_name(names[0][:64]))
+            .issuer_name(self._certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - _SKEW)
+            .not_valid_after(now + LEAF_LIFE)
+            .add_extension(x509.SubjectAlternativeName(_sans(names, ips)), critical=False)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(sign=True), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return Pair(_pem(certificate), _key_pem(key))
+
+    def vouches_for(self, cert_pem: str, names: Sequence[str], ips: Sequence[str]) -> bool:
+        """True when the certificate is this CA's, for at least these names, and not near its end."""
+        try:
+            certificate = x509.load_pem_x509_certificate(cert_pem.encode())
+            certificate.verify_directly_issued_by(self._certificate)
+            sans = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+            return False
+        has = set(sans.value.get_values_for_type(x509.DNSName))
+        addresses = {str(ip) for ip in sans.value.get_values_for_type(x509.IPAddress)}
+        end = certificate.not_valid_after_utc - RENEW_BEFORE
+        in_time = datetime.datetime.now(datetime.UTC) < end
+        return in_time and has >= set(names) and addresses >= set(ips)
+
+
+def _create(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.UTC)
+    name = _name("InfraForge platform CA")
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + CA_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(sign=False), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    # The key comes last: where it is, the certificate is too.
+    write_private(folder / "ca.crt", _pem(certificate))
+    write_private(folder / "ca.key", _key_pem(key))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.rename(path)
+
+
+def _usage(*, sign: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=sign,
+        key_cert_sign=not sign,
+        crl_sign=not sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _sans(names: Sequence[str], ips: Sequence[str]) -> list[x509.GeneralName]:
+    return [
+        *(x509.DNSName(name) for name in names),
+        *(x509.IPAddress(ipaddress.ip_address(ip)) for ip in ips),
+    ]
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()

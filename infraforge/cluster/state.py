@@ -1,0 +1,47 @@
+"""Where a run keeps what must outlive its process, and the lock that makes runs take turns."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from infraforge.errors import UsageError
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+
+
+def state_dir() -> Path:
+    """`~/.local/state/infraforge`, or what INFRAFORGE_STATE says."""
+    chosen = os.environ.get("INFRAFORGE_STATE")
+    return Path(chosen) if chosen else Path.home() / ".local" / "state" / "infraforge"
+
+
+def cluster_dir(name: str) -> Path:
+    """The folder of one cluster's files; UsageError for a name KIND would refuse."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"cluster name {name!r}: lower-case letters, digits and dashes only")
+    return state_dir() / "clusters" / name
+
+
+@contextlib.contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the cluster `name` for changing it; UsageError naming who holds it already."""
+    folder = state_dir() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{name}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise UsageError(
+                f"cluster {name!r} is being changed by {holder}; wait for it, or use --name"
+            ) from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}")
+        lock.flush()
+        yield

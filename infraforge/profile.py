@@ -1,0 +1,130 @@
+"""Profiles: what is deployed, on which topology, within which budgets, and which tests must run."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infraforge.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The nodes: one control plane, `workers` more, spread over `zones` in turn."""
+
+    workers: int = 0
+    zones: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports on 127.0.0.1 where the front door is published."""
+
+    https: int = 8443
+    http: int = 8080
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Seconds a thing may take; never scaled: a slow machine is told, not excused."""
+
+    cluster: float = 300.0
+    component: float = 180.0
+    rejoin: float = 60.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the profile wants of a machine: GiB of memory, cores, GB of free disk."""
+
+    memory_gib: float = 4.0
+    cores: int = 2
+    disk_gb: float = 10.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One file of `platform/profiles/`.
+
+    components: name → settings (`replicas`); required: node ids of tests that must have run;
+    deployable: False while this version lacks parts the profile asks for.
+    """
+
+    name: str
+    description: str
+    deployable: bool
+    machine: Machine
+    cluster: Topology
+    ports: Ports
+    budgets: Budgets
+    components: Mapping[str, Mapping[str, Any]]
+    required: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def load(cls, name: str, tree: Path) -> Profile:
+        """Read `TREE/profiles/NAME.toml`.
+
+        Raises UsageError for an unknown profile, a key it does not know, or a wrong type.
+        """
+        path = tree / "profiles" / f"{name}.toml"
+        if not path.is_file():
+            raise UsageError(f"there is no profile {name!r}; there are: {', '.join(names(tree))}")
+        try:
+            data = tomllib.loads(path.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{path}: {error}") from error
+        _only(path, "", data, {"description", "deployable", "machine", "cluster", "ports",
+                               "budgets", "components", "tests"})
+        _only(path, "tests", data.get("tests", {}), {"required"})
+        for component, settings in data.get("components", {}).items():
+            _only(path, f"components.{component}", settings, {"replicas"})
+            replicas = settings.get("replicas", 1)
+            if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
+                raise UsageError(f"{path}: components.{component}.replicas must be 1 or more")
+        if not data.get("components"):
+            raise UsageError(f"{path}: components is empty: there is nothing to stand up")
+        return cls(
+            name=name,
+            description=str(data.get("description", "")),
+            deployable=bool(data.get("deployable", True)),
+            machine=_table(path, "machine", data, Machine),
+            cluster=_table(path, "cluster", data, Topology),
+            ports=_table(path, "ports", data, Ports),
+            budgets=_table(path, "budgets", data, Budgets),
+            components=data["components"],
+            required=tuple(data.get("tests", {}).get("required", ())),
+        )
+
+
+def names(tree: Path) -> list[str]:
+    """The profiles there are, smallest machine first."""
+    found = {path.stem: tomllib.loads(path.read_text()) for path in tree.glob("profiles/*.toml")}
+    return sorted(found, key=lambda name: found[name].get("machine", {}).get("memory_gib", 0))
+
+
+def _only(path: Path, where: str, table: Any, known: set[str]) -> None:
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: {where} must be a table")
+    for key in table:
+        if key not in known:
+            place = f"{where}.{key}" if where else key
+            raise UsageError(f"{path}: unknown key {place!r}; known: {', '.join(sorted(known))}")
+
+
+def _table(path: Path, where: str, data: Mapping[str, Any], kind: type[Any]) -> Any:
+    table = data.get(where, {})
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    _only(path, where, table, set(fields))
+    values = {}
+    for key, value in table.items():
+        default = fields[key].default
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        given = tuple(value) if isinstance(value, list) else value
+        if not isinstance(given, wanted) or isinstance(given, bool):
+            raise UsageError(f"{path}: {where}.{key} is {value!r}; a {type(default).__name__} is wanted")
+        values[key] = given
+    return kind(**values)

@@ -1,0 +1,3 @@
+module infraforge.local/images/unsealer
+
+go 1.26.0

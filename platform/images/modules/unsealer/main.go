@@ -1,0 +1,99 @@
+// Unsealer sits beside Vault and unseals it after a restart, with the key from a mounted Secret.
+//
+// The key is as safe as the Secret: encrypted in etcd and readable by this pod. It is never logged
+// and never an argument. Before Vault is initialised there is no key, and the unsealer waits.
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	address  = "https://localhost:8200"
+	caFile   = "/etc/platform-ca/ca.crt"
+	keyFile  = "/etc/unseal/key"
+	interval = 500 * time.Millisecond
+)
+
+func main() {
+	log.SetFlags(log.LstdFlags | log.LUTC)
+	client, err := verifiedClient()
+	if err != nil {
+		log.Fatal(err)
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
+	ticker := time.NewTicker(interval)
+	said := ""
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+			if state := step(client); state != said {
+				log.Print(state)
+				said = state
+			}
+		}
+	}
+}
+
+// step looks once and unseals where that is wanted; it returns what it saw, in words.
+func step(client *http.Client) string {
+	answer, err := client.Get(address + "/v1/sys/seal-status")
+	if err != nil {
+		return "vault does not answer yet"
+	}
+	defer answer.Body.Close()
+	var status struct {
+		Initialized bool `json:"initialized"`
+		Sealed      bool `json:"sealed"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&status); err != nil {
+		return "vault's seal status cannot be read"
+	}
+	if !status.Initialized {
+		return "vault is not initialised yet"
+	}
+	if !status.Sealed {
+		return "vault is unsealed"
+	}
+	key, err := os.ReadFile(keyFile)
+	if err != nil {
+		return "vault is sealed and there is no key yet"
+	}
+	body, err := json.Marshal(map[string]string{"key": strings.TrimSpace(string(key))})
+	if err != nil {
+		return "the key cannot be encoded"
+	}
+	unsealed, err := client.Post(address+"/v1/sys/unseal", "application/json", bytes.NewReader(body))
+	if err != nil {
+		return "vault does not answer"
+	}
+	defer unsealed.Body.Close()
+	return fmt.Sprintf("unsealed vault: status %d", unsealed.StatusCode)
+}
+
+func verifiedClient() (*http.Client, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", caFile)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	return &http.Client{Transport: transport, Timeout: 5 * time.Second}, nil
+}
