@@ -1,0 +1,231 @@
+"""Cache-aside on Redis such that no read returns what an acknowledged write has replaced.
+
+Keys: `project:ID` and `project:ID:files`; beside each, `KEY:lease`. A value is the epoch it was
+stored under, a newline, and the JSON body. The epoch stands in the value and not in the key, so
+that a writer deletes what *every* process may serve, whichever epoch that process knows.
+
+Reader                                         Writer
+1. epoch known and fresh? else bypass          1. fence: delete value, put own mark in the lease
+2. value of that epoch there? hit              2. transaction in PostgreSQL, commit
+3. else take the lease, if nobody holds it     3. release: delete value and lease
+4. read PostgreSQL                             4. acknowledge
+5. store only if the lease is still its own
+
+Why it is right, while Redis answers: a value read before the commit (4) was read under a lease
+taken before the release (3), which deletes both the lease and whatever was stored; so after the
+acknowledgement the cache holds nothing that was read before the commit. The fence in front of
+the commit makes that true even when the writer dies between commit and release: the value is
+gone, and nobody gets a lease until the mark expires, which is after the transaction's own limit.
+
+When Redis does not answer the writer (stopped, cut off, slow), the fence or the release may
+happen later or never. Then the epoch is raised, inside the transaction when the fence failed,
+right after it when only the release failed, and the writer acknowledges `lease` seconds later
+(see epoch.py): whoever reads after the acknowledgement knows the new epoch or leaves the cache
+alone. Commands that a stopped Redis executes once it goes on are harmless: deletes only empty
+the cache, a late lease or mark expires, a late store carries the old epoch.
+
+Not covered: a Redis that comes back with an old memory (it must run without persistence, and a
+replica may only be promoted together with a raised epoch); a writer whose connection breaks
+inside COMMIT gets no acknowledgement, and if that commit takes effect later than the mark's life
+the old value may live up to the TTL; reads that overlap a write may see either value.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from infraforge_backend import metrics
+from infraforge_backend.config import Config
+from infraforge_backend.epoch import EpochKnowledge
+
+log = logging.getLogger(__name__)
+
+FILL_LEASE_MS = 5_000
+FENCE_MS = 20_000
+SOCKET_SECONDS = 0.3
+CONNECT_SECONDS = 0.5
+_LOST_ROUNDS = 2
+
+# KEYS value, lease; ARGV epoch prefix, token, ms → {2, body} hit | {1} lease taken | {0} held
+_LOOKUP = """
+local value = redis.call('GET', KEYS[1])
+if value and string.sub(value, 1, #ARGV[1]) == ARGV[1] then
+  return {2, string.sub(value, #ARGV[1] + 1)}
+end
+if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return {1} end
+return {0}
+"""
+# KEYS value, lease; ARGV token, value, ms → 1 stored | 0 refused
+_FILL = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('DEL', KEYS[2])
+return 1
+"""
+# KEYS value, lease, value, lease …; ARGV mark, ms
+_FENCE = """
+for i = 1, #KEYS, 2 do
+  redis.call('DEL', KEYS[i])
+  redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
+end
+return 1
+"""
+# KEYS as above; ARGV mark. Another writer's mark stays: its commit may be still to come.
+_RELEASE = """
+for i = 1, #KEYS, 2 do
+  redis.call('DEL', KEYS[i])
+  local held = redis.call('GET', KEYS[i + 1])
+  if held and (held == ARGV[1] or string.sub(held, 1, 2) ~= 'w:') then
+    redis.call('DEL', KEYS[i + 1])
+  end
+end
+return 1
+"""
+
+
+def project_key(project_id: uuid.UUID) -> str:
+    return f"project:{project_id}"
+
+
+def files_key(project_id: uuid.UUID) -> str:
+    return f"project:{project_id}:files"
+
+
+def connect(config: Config, username: str, password: str) -> redis.Redis:
+    """A client that gives up after 0.3 s and never tries twice: the database is there instead."""
+    return redis.Redis(
+        host=config.redis_host,
+        port=config.redis_port,
+        username=username,
+        password=password,
+        ssl=True,
+        ssl_ca_certs=config.ca_file,
+        ssl_check_hostname=True,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=CONNECT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=32,
+    )
+
+
+@dataclass(frozen=True)
+class Read:
+    """A body and how it was come by: hit, miss, or bypass (the cache was not asked or not able)."""
+
+    body: bytes | None
+    how: str
+
+
+class Cache:
+    """The cache of one process. Never raises for Redis' sake."""
+
+    def __init__(self, knowledge: EpochKnowledge, ttl_seconds: float) -> None:
+        self._knowledge = knowledge
+        self._ttl_ms = max(1, round(ttl_seconds * 1000))
+        self._lock = threading.Lock()
+        self._client: redis.Redis | None = None
+        self._open = False  # the circuit: closed again only by a probe that was answered
+        self._lost: deque[tuple[Sequence[str], str, int]] = deque(maxlen=1000)
+
+    def use(self, client: redis.Redis) -> None:
+        """Talk to Redis through `client` from now on."""
+        with self._lock:
+            old, self._client = self._client, client
+        if old is not None:
+            old.close()
+
+    def read(self, key: str, load: Callable[[], bytes | None]) -> Read:
+        """The body under `key`, from the cache or else by `load`; None is never cached."""
+        found = self._read(key, load)
+        metrics.CACHE.labels(found.how).inc()
+        return found
+
+    def fence(self, keys: Sequence[str]) -> str | None:
+        """Empty the keys and hold fills off; the mark, or None where Redis did not confirm."""
+        mark = f"w:{uuid.uuid4().hex}"
+        if self._ask(_FENCE, _pairs(keys), mark, FENCE_MS) == 1:
+            return mark
+        self._lost.append((keys, mark, _LOST_ROUNDS))
+        return None
+
+    def release(self, keys: Sequence[str], mark: str) -> bool:
+        """Empty the keys again and let fills in; False where Redis did not confirm."""
+        if self._ask(_RELEASE, _pairs(keys), mark) == 1:
+            return True
+        self._lost.append((keys, mark, _LOST_ROUNDS))
+        return False
+
+    def probe(self) -> bool:
+        """Ask Redis for a sign of life; closes or opens the circuit accordingly."""
+        client = self._client
+        try:
+            alive = client is not None and bool(client.ping())
+        except redis.RedisError as error:
+            self._failed(error)
+            return False
+        if alive and self._open:
+            log.info("cache answers again")
+        self._open = not alive
+        if alive:
+            self._take_back_lost_marks()
+        return alive
+
+    def _take_back_lost_marks(self) -> None:
+        """Release marks that a stopped Redis may have set late: their writers are done.
+
+        Only to have fills again before the marks expire. Twice, because what it had in its
+        buffers may be executed after this.
+        """
+        for _ in range(len(self._lost)):
+            keys, mark, rounds = self._lost.popleft()
+            if self._ask(_RELEASE, _pairs(keys), mark) == 1:
+                rounds -= 1
+            if rounds:
+                self._lost.append((keys, mark, rounds))
+
+    def _read(self, key: str, load: Callable[[], bytes | None]) -> Read:
+        epoch = self._knowledge.usable()  # before anything is looked up or loaded
+        if epoch is None:
+            return Read(load(), "bypass")
+        prefix, token = f"{epoch}\n", uuid.uuid4().hex
+        answer = self._ask(_LOOKUP, _pairs([key]), prefix, token, FILL_LEASE_MS)
+        if not isinstance(answer, list):
+            return Read(load(), "bypass")
+        if answer[0] == 2:
+            return Read(answer[1], "hit")
+        body = load()
+        if answer[0] == 1 and body is not None:
+            value = prefix.encode() + body
+            stored = self._ask(_FILL, _pairs([key]), token, value, self._ttl_ms)
+            metrics.FILLS.labels("stored" if stored == 1 else "refused").inc()
+        return Read(body, "miss")
+
+    def _ask(self, script: str, keys: Sequence[str], *arguments: object) -> object:
+        """What Redis answers; None where it does not, or the circuit is open."""
+        client = self._client
+        if client is None or self._open:
+            return None
+        try:
+            return client.eval(script, len(keys), *keys, *arguments)  # type: ignore[arg-type]
+        except redis.RedisError as error:
+            self._failed(error)
+            return None
+
+    def _failed(self, error: redis.RedisError) -> None:
+        self._knowledge.cache_failed()
+        if not self._open:
+            log.warning("cache does not answer", extra={"error": type(error).__name__})
+        self._open = True
+
+
+def _pairs(keys: Sequence[str]) -> list[str]:
+    return [name for key in keys for name in (key, f"{key}:lease")]

@@ -1,0 +1,48 @@
+"""What the process is told by its environment, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Config:
+    """Addresses, paths and times; each field is the environment variable of that name in capitals.
+
+    cache_ttl_seconds: how long a cached value may live. lease_seconds: how long a process may
+    trust its last look at the cache epoch. garbage_seconds: how long a replaced file's object
+    stays for downloads already under way. ready_seconds: how long the database may be silent
+    before this process calls itself unready.
+    """
+
+    ca_file: str = "/etc/platform-ca/ca.crt"
+    vault_address: str = "https://vault.infraforge-security.svc:8200"
+    vault_role: str = "backend"
+    vault_token_file: str = "/var/run/secrets/vault/token"  # noqa: S105  a path
+    postgres_host: str = "postgres.infraforge-data.svc"
+    postgres_port: int = 5432
+    postgres_database: str = "infraforge"
+    redis_host: str = "redis-cache.infraforge-data.svc"
+    redis_port: int = 6379
+    minio_endpoint: str = "minio.infraforge-data.svc:9000"
+    cache_ttl_seconds: float = 60.0
+    lease_seconds: float = 2.0
+    garbage_seconds: float = 60.0
+    ready_seconds: float = 60.0
+    file_limit_bytes: int = 100 * 1024 * 1024
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Config:
+        """The configuration; ValueError names a variable that is not a number."""
+        values: dict[str, object] = {}
+        for field in fields(cls):
+            text = environ.get(field.name.upper())
+            if text is None:
+                continue
+            kind = type(field.default)
+            try:
+                values[field.name] = kind(text)
+            except ValueError as error:
+                raise ValueError(f"{field.name.upper()}={text!r} is no {kind.__name__}") from error
+        return cls(**values)  # type: ignore[arg-type]

@@ -1,0 +1,44 @@
+"""Removes objects that no file names: replaced, deleted, or of an upload that never ended."""
+
+from __future__ import annotations
+
+import logging
+
+from infraforge_backend.database import Connection, Database
+from infraforge_backend.objects import Objects
+from infraforge_backend.problems import OutcomeUnknown, Unavailable
+
+log = logging.getLogger(__name__)
+
+_DUE = """
+SELECT object_key FROM discarded_objects WHERE delete_after < now()
+ORDER BY delete_after LIMIT 10 FOR UPDATE SKIP LOCKED
+"""
+EVERY = 10.0
+
+
+class Collector:
+    """One look: what is due is removed from the store, then from the list."""
+
+    def __init__(self, database: Database, objects: Objects) -> None:
+        self._database = database
+        self._objects = objects
+
+    def beat(self) -> None:
+        try:
+            removed = self._database.write((), self._collect)
+        except (Unavailable, OutcomeUnknown) as error:
+            log.debug("not now: %s", error.detail)  # next time; the list keeps what is due
+            return
+        if removed:
+            log.info("objects removed", extra={"count": removed})
+
+    def _collect(self, connection: Connection) -> int:
+        # the rows stay locked meanwhile, so that an upload cannot take its object back
+        rows = connection.execute(_DUE).fetchall()
+        for row in rows:
+            self._objects.remove(row["object_key"])
+            connection.execute(
+                "DELETE FROM discarded_objects WHERE object_key = %s", (row["object_key"],)
+            )
+        return len(rows)

@@ -1,0 +1,116 @@
+"""How the backend itself fares, and how it sees what it depends on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
+
+import flask
+import hvac
+import requests as http
+
+from infraforge_backend import metrics, web
+from infraforge_backend.problems import Problem
+from infraforge_backend.services import Services
+
+blueprint = flask.Blueprint("health", __name__)
+
+_WITHIN = 1.5
+# one look at each at a time is enough, and a look that hangs must not use up more than its thread
+_LOOKERS = ThreadPoolExecutor(8, thread_name_prefix="health")
+
+
+@blueprint.get("/healthz")
+def alive() -> flask.Response:
+    """200: the process answers. Says nothing about what it depends on."""
+    return web.answer({"status": "alive"})
+
+
+@blueprint.get("/readyz")
+def ready() -> flask.Response:
+    """200 when this process can serve; else 503 and what it lacks."""
+    lacks = web.services().lacks()
+    if lacks:
+        raise Problem(503, "lacks " + ", ".join(lacks))
+    return web.answer({"status": "ready"})
+
+
+@blueprint.get("/metrics")
+def exposition() -> flask.Response:
+    """Prometheus' text format."""
+    kind = "text/plain; version=0.0.4; charset=utf-8"
+    return flask.Response(metrics.exposition(), headers={"Content-Type": kind})
+
+
+@blueprint.get("/api/me")
+def me() -> flask.Response:
+    """Who asks, and what they may do."""
+    who = web.who()
+    found = {"user": who.user, "email": who.email, "groups": list(who.groups)}
+    return web.answer({**found, "role": who.role_name})
+
+
+@blueprint.get("/api/health")
+def dependencies() -> flask.Response:
+    """Each dependency: up or down, and how long it took to say so (null where it did not)."""
+    services = web.services()
+    looks = {
+        name: _LOOKERS.submit(_look, look, services) for name, look in _LOOKS.items()
+    }
+    return web.answer({"components": [_report(*item) for item in looks.items()]})
+
+
+def _look(look: Callable[[Services], str], services: Services) -> tuple[str, float]:
+    started = time.perf_counter()
+    wrong = look(services)
+    return wrong, (time.perf_counter() - started) * 1000
+
+
+def _report(name: str, look: Future[tuple[str, float]]) -> dict[str, object]:
+    try:
+        wrong, milliseconds = look.result(_WITHIN)
+    except TooLate:
+        wrong, milliseconds = f"no answer within {_WITHIN} s", None
+    except Problem as problem:
+        wrong, milliseconds = problem.detail, None
+    return {
+        "name": name,
+        "status": "down" if wrong else "up",
+        "detail": wrong,
+        "latency_ms": None if milliseconds is None else round(milliseconds, 1),
+    }
+
+
+def _postgres(services: Services) -> str:
+    services.database.read(lambda connection: connection.execute("SELECT 1"))
+    return ""
+
+
+def _redis(services: Services) -> str:
+    return "" if services.cache.probe() else "no answer"
+
+
+def _minio(services: Services) -> str:
+    return services.objects.probe(_WITHIN)
+
+
+def _vault(services: Services) -> str:
+    config = services.config
+    vault = hvac.Client(url=config.vault_address, verify=config.ca_file, timeout=_WITHIN)
+    try:
+        state = vault.sys.read_health_status(method="GET", standby_ok=True)
+    except (hvac.exceptions.VaultError, http.RequestException) as error:
+        return type(error).__name__
+    if isinstance(state, http.Response):
+        return "sealed" if state.status_code == 503 else f"answers {state.status_code}"
+    return "sealed" if state.get("sealed") else ""
+
+
+_LOOKS: dict[str, Callable[[Services], str]] = {
+    "postgres": _postgres,
+    "redis": _redis,
+    "minio": _minio,
+    "vault": _vault,
+}

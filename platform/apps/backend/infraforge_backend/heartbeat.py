@@ -1,0 +1,160 @@
+"""Two pulses a second each: the cache epoch from PostgreSQL, a sign of life from Redis.
+
+Each has a thread and a connection of its own, so that neither waits for the other or for users.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from infraforge_backend import database, metrics
+from infraforge_backend.cache import Cache
+from infraforge_backend.config import Config
+from infraforge_backend.database import Connection, Login
+from infraforge_backend.deadline import Watchdog
+from infraforge_backend.epoch import EpochKnowledge
+
+log = logging.getLogger(__name__)
+
+PULSE = 0.5
+_ANSWER_WITHIN = 1.0
+_NOBODY_GETS_IN = ("Connection refused", "system is starting up", "system is shutting down")
+_NOT_WITH_THIS_LOGIN = ("authentication failed", "does not exist", "not permitted to log in")
+
+
+def refuses_everybody(error: psycopg.OperationalError) -> bool:
+    """Whether this failure to connect says that PostgreSQL lets nobody in at all.
+
+    With several addresses tried, all must have said so. A timeout says nothing.
+    """
+    attempts = str(error).split("connection to server")[1:]
+    return bool(attempts) and all(
+        any(words in attempt for words in _NOBODY_GETS_IN) for attempt in attempts
+    )
+
+
+def refuses_login(error: psycopg.OperationalError) -> bool:
+    """Whether PostgreSQL is there and does not take this login (any more)."""
+    return any(words in str(error) for words in _NOT_WITH_THIS_LOGIN)
+
+
+class EpochPulse:
+    """Keeps EpochKnowledge fresh, and knows when PostgreSQL last answered."""
+
+    def __init__(
+        self,
+        config: Config,
+        knowledge: EpochKnowledge,
+        watchdog: Watchdog,
+        suspect: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._knowledge = knowledge
+        self._watchdog = watchdog
+        self._suspect = suspect
+        self._login: Login | None = None
+        self._changed = False
+        self._connection: Connection | None = None
+        self._answered = float("-inf")
+        self._up = True
+
+    def use(self, login: Login) -> None:
+        """Connect as `login` from the next pulse on."""
+        self._login, self._changed = login, True
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since PostgreSQL last answered."""
+        return time.monotonic() - self._answered
+
+    def beat(self) -> None:
+        login = self._login
+        if login is None:
+            return
+        asked_at = self._knowledge.now()
+        try:
+            epoch = self._ask(login)
+        except psycopg.OperationalError as error:
+            self._drop()
+            self._missed(error, asked_at)
+            return
+        except psycopg.Error as error:  # e.g. no such table: before the first migration
+            self._tell(False, error)
+            return
+        self._knowledge.seen(epoch, asked_at)
+        self._answered = asked_at
+        self._tell(True, None)
+
+    def _ask(self, login: Login) -> int:
+        if self._changed:
+            self._changed = False
+            self._drop()
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.Connection.connect(
+                **database.parameters(self._config, login)
+            )
+        with self._watchdog.limit(self._connection, _ANSWER_WITHIN):
+            row = self._connection.execute("SELECT epoch FROM cache_epoch").fetchone()
+        if row is None:
+            raise psycopg.OperationalError("cache_epoch is empty")
+        return int(row["epoch"])
+
+    def _missed(self, error: psycopg.OperationalError, asked_at: float) -> None:
+        if refuses_login(error):
+            self._suspect()
+        elif refuses_everybody(error):
+            self._knowledge.refused(asked_at)
+        self._tell(False, error)
+
+    def _tell(self, up: bool, error: psycopg.Error | None) -> None:
+        metrics.UP.labels("postgres").set(up)
+        if up != self._up:
+            told = str(error).splitlines()[0] if error and str(error) else ""
+            log.warning("postgres answers" if up else "postgres does not answer",
+                        extra={"error": told})
+        self._up = up
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class CachePulse:
+    """Finds out when Redis goes and comes back."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+
+    def beat(self) -> None:
+        metrics.UP.labels("redis").set(self._cache.probe())
+
+
+class Pulse:
+    """Calls a beat for as long as the process lives; an error of one beat does not end it."""
+
+    def __init__(self, name: str, beat: Callable[[], None], every: float = PULSE) -> None:
+        self._beat = beat
+        self._every = every
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            started = time.monotonic()
+            try:
+                self._beat()
+            except Exception:  # noqa: BLE001  the thread must outlive whatever one beat meets
+                log.exception("a beat failed")
+            self._stop.wait(max(0.05, self._every - (time.monotonic() - started)))

@@ -1,0 +1,104 @@
+"""All that a process needs to answer requests, wired together and started."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import psycopg
+
+from infraforge_backend import garbage, migrations
+from infraforge_backend.cache import Cache, connect
+from infraforge_backend.config import Config
+from infraforge_backend.database import Database, Login
+from infraforge_backend.deadline import Watchdog
+from infraforge_backend.epoch import EpochKnowledge
+from infraforge_backend.heartbeat import CachePulse, EpochPulse, Pulse
+from infraforge_backend.objects import Objects
+from infraforge_backend.problems import OutcomeUnknown, Unavailable
+from infraforge_backend.vault import Credentials, Keys
+
+log = logging.getLogger(__name__)
+
+_MIGRATE_BACKOFF = (0.5, 1, 2, 3, 5)
+
+
+class Services:
+    """One process' services. Construct, `start` (returns at once), and `stop`."""
+
+    def __init__(self, config: Config, credentials: Credentials) -> None:
+        self.config = config
+        self.credentials = credentials
+        self.knowledge = EpochKnowledge(config.lease_seconds)
+        self.cache = Cache(self.knowledge, config.cache_ttl_seconds)
+        self.watchdog = Watchdog()
+        self.database = Database(config, self.cache, self.watchdog)
+        self.objects = Objects(config)
+        self.epoch_pulse = EpochPulse(config, self.knowledge, self.watchdog, credentials.suspect)
+        collector = garbage.Collector(self.database, self.objects)
+        self._pulses = (
+            Pulse("epoch", self.epoch_pulse.beat),
+            Pulse("cache", CachePulse(self.cache).beat),
+            Pulse("garbage", collector.beat, garbage.EVERY),
+        )
+        self._migrated = threading.Event()
+        self._stopping = threading.Event()
+        self._migration = threading.Thread(target=self._migrate, name="migration", daemon=True)
+
+    def start(self) -> None:
+        """Start all threads; what is not there yet is waited for in the background."""
+        self.watchdog.start()
+        self.credentials.start(self)
+        self._migration.start()
+
+    def stop(self) -> None:
+        """Give everything back."""
+        self._stopping.set()
+        for pulse in self._pulses:
+            pulse.stop()
+        self.database.close()
+        self.credentials.stop()
+        self.watchdog.stop()
+
+    def use_database(self, login: Login) -> None:
+        self.database.use(login)
+        self.epoch_pulse.use(login)
+
+    def use_redis(self, keys: Keys) -> None:
+        self.cache.use(connect(self.config, keys.user, keys.secret))
+
+    def use_minio(self, keys: Keys) -> None:
+        self.objects.use(keys.user, keys.secret)
+
+    def lacks(self) -> list[str]:
+        """What keeps this process from serving; empty when it is ready.
+
+        PostgreSQL may be silent for `ready_seconds`: meanwhile cached reads are still answered,
+        and taking every pod out at once would help nobody.
+        """
+        missing = []
+        if not self.credentials.held:
+            missing.append("database credentials from vault")
+        if not self._migrated.is_set():
+            missing.append("database schema")
+        elif self.epoch_pulse.silent_for > self.config.ready_seconds:
+            missing.append("postgres")
+        return missing
+
+    def _migrate(self) -> None:
+        for attempt in range(10**9):
+            try:
+                self.database.write((), migrations.apply)
+                break
+            except (Unavailable, OutcomeUnknown) as problem:
+                pause = _MIGRATE_BACKOFF[min(attempt, len(_MIGRATE_BACKOFF) - 1)]
+                log.info("schema waits: %s", problem.detail, extra={"in": pause})
+            except (psycopg.Error, migrations.ChangedMigration) as error:
+                pause = _MIGRATE_BACKOFF[-1]
+                log.error("schema cannot be brought up to date: %s", error)
+            if self._stopping.wait(pause):
+                return
+        self.epoch_pulse.beat()
+        self._migrated.set()
+        for pulse in self._pulses:
+            pulse.start()

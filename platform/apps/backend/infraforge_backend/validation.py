@@ -1,0 +1,126 @@
+"""What may come in: shapes, lengths and characters of names, texts and cursors. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime
+import unicodedata
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NAME_LENGTH = 200
+DESCRIPTION_LENGTH = 10_000
+FILE_NAME_BYTES = 255
+PAGE = 50
+PAGE_LIMIT = 200
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+class Invalid(ValueError):
+    """What was sent is not acceptable; the text says which part and why."""
+
+
+@dataclass(frozen=True)
+class ProjectInput:
+    """A project as a client may send it. version: what the client believes it changes, or None."""
+
+    name: str
+    description: str
+    version: int | None
+
+
+def project(body: object) -> ProjectInput:
+    """The project in a decoded JSON body; Invalid where it is none."""
+    if not isinstance(body, dict):
+        raise Invalid("the body must be a JSON object")
+    unknown = sorted(set(body) - {"name", "description", "version"})
+    if unknown:
+        raise Invalid(f"unknown field {unknown[0]!r}")
+    if "name" not in body:
+        raise Invalid("name is missing")
+    version = body.get("version")
+    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+        raise Invalid("version must be an integer")
+    return ProjectInput(
+        name=_name(body["name"]), description=_description(body), version=version
+    )
+
+
+def file_name(text: str) -> str:
+    """A file's name exactly as given; Invalid where it cannot be one."""
+    if not text or text in (".", ".."):
+        raise Invalid("a file needs a name")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise Invalid("the file name is not UTF-8") from error
+    if size > FILE_NAME_BYTES:
+        raise Invalid(f"a file name may have {FILE_NAME_BYTES} bytes, not {size}")
+    if "/" in text or "\\" in text:
+        raise Invalid("a file name has no slashes")
+    _characters("file name", text, allowed="")
+    return text
+
+
+def limit(text: str | None) -> int:
+    """A page's size: 1 to PAGE_LIMIT, PAGE where nothing is said."""
+    if text is None:
+        return PAGE
+    # isdecimal alone also takes digits of other scripts
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= PAGE_LIMIT:
+        raise Invalid(f"limit must be a number from 1 to {PAGE_LIMIT}")
+    return int(text)
+
+
+def cursor(created_at: datetime.datetime, key: uuid.UUID) -> str:
+    """An opaque place in the list of projects."""
+    return base64.urlsafe_b64encode(f"{created_at.isoformat()} {key}".encode()).decode()
+
+
+def read_cursor(text: str) -> tuple[datetime.datetime, uuid.UUID]:
+    """The place `cursor` wrote; Invalid for anything else."""
+    try:
+        moment, key = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
+        return datetime.datetime.fromisoformat(moment), uuid.UUID(key)
+    except (ValueError, binascii.Error) as error:
+        raise Invalid("after is not a cursor this service gave") from error
+
+
+def only(arguments: Mapping[str, str], *known: str) -> None:
+    """Invalid when the query string has a parameter that nobody reads."""
+    unknown = sorted(set(arguments) - set(known))
+    if unknown:
+        raise Invalid(f"unknown parameter {unknown[0]!r}")
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        raise Invalid("name must be a string")
+    if not value.strip():
+        raise Invalid("name is empty")
+    if len(value) > NAME_LENGTH:
+        raise Invalid(f"name may have {NAME_LENGTH} characters, not {len(value)}")
+    return _characters("name", value, allowed="")
+
+
+def _description(body: Mapping[str, Any]) -> str:
+    value = body.get("description", "")
+    if not isinstance(value, str):
+        raise Invalid("description must be a string")
+    if len(value) > DESCRIPTION_LENGTH:
+        raise Invalid(f"description may have {DESCRIPTION_LENGTH} characters, not {len(value)}")
+    return _characters("description", value, allowed="\n\t\r")
+
+
+def _characters(what: str, text: str, allowed: str) -> str:
+    """The text itself; Invalid where it holds a control or direction-changing character."""
+    for character in text:
+        if character in allowed:
+            continue
+        if unicodedata.category(character) in _FORBIDDEN or character in _BIDI:
+            raise Invalid(f"{what} holds the control character U+{ord(character):04X}")
+    return text

@@ -1,0 +1,117 @@
+"""What every request gets: an id, an identity, the access rules, a log line and metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from typing import cast
+
+import flask
+import psycopg
+
+from infraforge_backend import audit, headers, metrics
+from infraforge_backend.access import Identity
+from infraforge_backend.problems import OutcomeUnknown, Problem, Unavailable
+from infraforge_backend.services import Services
+
+log = logging.getLogger("requests")
+
+JSON_LIMIT = 64 * 1024
+
+
+def services() -> Services:
+    """This process' services."""
+    return cast(Services, flask.current_app.extensions["infraforge"])
+
+
+def who() -> Identity:
+    """Who asks."""
+    return cast(Identity, flask.g.who)
+
+
+def body() -> object:
+    """The request's JSON body; Problem 415, 413 or 400 where it is none."""
+    request = flask.request
+    if request.mimetype != "application/json":
+        raise Problem(415, "the body must be application/json")
+    request.max_content_length = JSON_LIMIT
+    try:
+        return json.loads(request.get_data(cache=False).decode("utf-8", "strict"))
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, "the body is not JSON in UTF-8") from error
+
+
+def encode(value: object) -> bytes:
+    """A value as the JSON body that is sent, and cached."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def answer(
+    value: object, status: int = 200, more: dict[str, str] | None = None
+) -> flask.Response:
+    """A JSON response; `value` may be a body encoded before."""
+    raw = value if isinstance(value, bytes) else encode(value)
+    return flask.Response(raw, status, {"Content-Type": "application/json", **(more or {})})
+
+
+def install(app: flask.Flask) -> None:
+    """Run every request through the gate below."""
+
+    @app.before_request
+    def enter() -> None:
+        flask.g.started = time.perf_counter()
+        given = headers.request_id(flask.request.headers.get("X-Request-Id"))
+        flask.g.request_id = given or uuid.uuid4().hex
+        if not flask.request.path.startswith("/api/"):
+            return
+        identity = Identity.from_headers(flask.request.headers)
+        if identity is None:
+            raise Problem(401, "sign in first")
+        flask.g.who = identity
+        _authorize(identity)
+
+    @app.after_request
+    def leave(response: flask.Response) -> flask.Response:
+        response.headers["X-Request-Id"] = flask.g.request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-store"
+        seconds = time.perf_counter() - flask.g.started
+        route = flask.request.url_rule.rule if flask.request.url_rule else "none"
+        method = flask.request.method if route != "none" else "other"
+        metrics.REQUESTS.labels(method, route, response.status_code).inc()
+        metrics.SECONDS.labels(method, route).observe(seconds)
+        if route not in ("/healthz", "/readyz", "/metrics"):
+            identity = flask.g.get("who")
+            log.info(
+                "%s %s",
+                flask.request.method,
+                flask.request.path,
+                extra={
+                    "user": identity.user if identity else "",
+                    "status": response.status_code,
+                    "cache": response.headers.get("X-Cache", ""),
+                    "milliseconds": round(seconds * 1000, 1),
+                },
+            )
+        return response
+
+
+def _authorize(identity: Identity) -> None:
+    """Let the request pass where the table of rules does; unknown paths and methods stay so."""
+    rule = flask.request.url_rule
+    if rule is None:
+        return  # the router's own 404 or 405 follows
+    if identity.may(flask.request.method, rule.rule):
+        return
+    target = f"{flask.request.method} {flask.request.path}"
+    audit.tell(identity, "request", target, "denied")
+    if flask.request.method not in ("GET", "HEAD"):
+        try:
+            services().database.write(
+                (), lambda c: audit.record(c, identity, "request", target, "denied")
+            )
+        except (Unavailable, OutcomeUnknown, psycopg.Error) as error:
+            log.warning("a denial is in the log only", extra={"error": type(error).__name__})
+    raise Problem(403, f"your role ({identity.role_name or 'none'}) does not allow this")
