@@ -1,4 +1,4 @@
-"""The backend: what it gets at Vault before it starts, and its leases for those who look at them."""
+"""The backend: what it gets at Vault before it starts, and its leases for who looks at them."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from infraforge_backend import files, health, problems, projects, web, trail, validation
+from infraforge_backend import files, health, problems, projects, trail, validation, web
 from infraforge_backend.services import Services
 
 

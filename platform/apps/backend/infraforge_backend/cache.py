@@ -5,17 +5,18 @@ stored under, a newline, and the JSON body. The epoch stands in the value and no
 that a writer deletes what *every* process may serve, whichever epoch that process knows.
 
 Reader                                         Writer
-1. epoch known and fresh? else bypass          1. fence: delete value, put own mark in the lease
-2. value of that epoch there? hit              2. transaction in PostgreSQL, commit
-3. else take the lease, if nobody holds it     3. release: delete value and lease
-4. read PostgreSQL                             4. acknowledge
-5. store only if the lease is still its own
+1. epoch known and fresh? else bypass          1. in the transaction, before its change, fence:
+2. value of that epoch there? hit                 delete value, put own mark in the lease
+3. else take the lease, if nobody holds it     2. change, commit
+4. read PostgreSQL                             3. release: delete value and lease
+5. store only if the lease is still its own    4. acknowledge
 
 Why it is right, while Redis answers: a value read before the commit (4) was read under a lease
 taken before the release (3), which deletes both the lease and whatever was stored; so after the
 acknowledgement the cache holds nothing that was read before the commit. The fence in front of
 the commit makes that true even when the writer dies between commit and release: the value is
-gone, and nobody gets a lease until the mark expires, which is after the transaction's own limit.
+gone, and nobody gets a lease until the mark expires; the mark is younger than the transaction
+and lives twice as long as PostgreSQL lets a transaction last.
 
 When Redis does not answer the writer (stopped, cut off, slow), the fence or the release may
 happen later or never. Then the epoch is raised, inside the transaction when the fence failed,

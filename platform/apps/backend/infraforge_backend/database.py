@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -31,13 +30,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Connection = psycopg.Connection[dict[str, Any]]
 
-_READ_EPOCH = "SELECT epoch FROM cache_epoch"
 _RAISE_EPOCH = "UPDATE cache_epoch SET epoch = epoch + 1"
 _STATEMENT_SECONDS = 5
 _TRANSACTION_SECONDS = 10
-_CLIENT_SECONDS = _TRANSACTION_SECONDS + 1
+_READ_SECONDS = _STATEMENT_SECONDS + 0.5
 # a mark must outlive every transaction it stands for
-assert _CLIENT_SECONDS * 1000 < FENCE_MS
+assert 2 * _TRANSACTION_SECONDS * 1000 <= FENCE_MS
 _POOL_SECONDS = 2.0
 _SERVER_SETTINGS = " ".join(
     (
@@ -116,10 +114,7 @@ class Database:
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """What `query` returns. Unavailable when PostgreSQL does not answer."""
-        return self._attempt(query)
-
-    def read_epoch(self) -> int:
-        return self.read(lambda c: int(_one(c.execute(_READ_EPOCH).fetchone())["epoch"]))
+        return self._attempt(query, _READ_SECONDS)
 
     def write(self, keys: Sequence[str], change: Callable[[Connection], T]) -> T:
         """Run `change` in a transaction; on return no reader gets what was under `keys` before.
@@ -127,19 +122,18 @@ class Database:
         keys: cache keys whose value the change makes old; none for a change nothing caches.
         Unavailable: nothing was changed. OutcomeUnknown: it may have been.
         """
-        fenced_at = time.monotonic()
-        mark = self._cache.fence(keys) if keys else None
-        unfenced = bool(keys) and mark is None
+        marks: list[str | None] = []
 
         def transaction(connection: Connection) -> T:
             committing = False
             try:
+                # The server ends the transaction well before a mark set inside it expires. A
+                # database that is not there does not get this far, and empties no cache.
                 with connection.transaction():
+                    marks.extend([self._cache.fence(keys)] if keys else [])
                     result = change(connection)
-                    if unfenced:
+                    if None in marks:
                         connection.execute(_RAISE_EPOCH)
-                    if (time.monotonic() - fenced_at) * 1000 > FENCE_MS - _CLIENT_SECONDS * 1000:
-                        raise Unavailable("the change took too long and was not made")
                     committing = True
             except psycopg.OperationalError as error:
                 if committing:
@@ -152,19 +146,21 @@ class Database:
         except OutcomeUnknown:
             raise  # the mark stays: a commit that takes effect late must find no fill
         except BaseException:
-            if mark:
-                self._cache.release(keys, mark)
+            self._release(keys, marks)
             raise
-        if unfenced:
+        if None in marks:
             metrics.EPOCHS.inc()
             self._wait_for_leases()
-        elif mark and not self._cache.release(keys, mark):
+        elif not self._release(keys, marks):
             self._raise_epoch()
             self._wait_for_leases()
         return result
 
+    def _release(self, keys: Sequence[str], marks: Sequence[str | None]) -> bool:
+        return all(mark is None or self._cache.release(keys, mark) for mark in marks)
+
     def _raise_epoch(self) -> None:
-        """Raise the epoch on its own; OutcomeUnknown where that fails: it may not be acknowledged."""
+        """Raise the epoch on its own; OutcomeUnknown where that fails: no acknowledgement then."""
         try:
             self._attempt(lambda connection: connection.execute(_RAISE_EPOCH))
         except Unavailable as error:
@@ -176,9 +172,11 @@ class Database:
         log.warning("cache not reached by a write: epoch raised, acknowledgement delayed")
         threading.Event().wait(self._config.lease_seconds)
 
-    def _attempt(self, work: Callable[[Connection], T]) -> T:
+    def _attempt(
+        self, work: Callable[[Connection], T], seconds: float = _TRANSACTION_SECONDS + 1
+    ) -> T:
         try:
-            return self._once(work)
+            return self._once(work, seconds)
         except psycopg_pool.PoolTimeout as error:
             raise Unavailable("the database does not answer") from error
         except psycopg.OperationalError as error:
@@ -187,12 +185,12 @@ class Database:
             log.info("database connection broke, trying once more")
             self._forget_connections()
         try:
-            return self._once(work)
+            return self._once(work, seconds)
         except psycopg.OperationalError as error:
             raise Unavailable("the database does not answer") from error
 
-    def _once(self, work: Callable[[Connection], T]) -> T:
-        with self._borrowed() as connection, self._watchdog.limit(connection, _CLIENT_SECONDS):
+    def _once(self, work: Callable[[Connection], T], seconds: float) -> T:
+        with self._borrowed() as connection, self._watchdog.limit(connection, seconds):
             return work(connection)
 
     @contextlib.contextmanager
@@ -217,8 +215,3 @@ class Database:
             with contextlib.suppress(psycopg_pool.PoolClosed):
                 pool.drain()
 
-
-def _one(row: dict[str, Any] | None) -> dict[str, Any]:
-    if row is None:
-        raise LookupError("the query must give one row")
-    return row

@@ -58,6 +58,9 @@ class Watchdog:
 def _shut(connection: psycopg.Connection[object]) -> None:
     if connection.closed:
         return
-    with contextlib.suppress(OSError, psycopg.Error):  # broken meanwhile: as wanted
-        with socket.socket(fileno=os.dup(connection.fileno())) as copy:
-            copy.shutdown(socket.SHUT_RDWR)
+    # an error: it broke meanwhile, as wanted
+    with (
+        contextlib.suppress(OSError, psycopg.Error),
+        socket.socket(fileno=os.dup(connection.fileno())) as copy,
+    ):
+        copy.shutdown(socket.SHUT_RDWR)

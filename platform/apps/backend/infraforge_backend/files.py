@@ -13,7 +13,7 @@ from typing import Any
 
 import flask
 
-from infraforge_backend import audit, cache, headers, web, validation
+from infraforge_backend import audit, cache, headers, validation, web
 from infraforge_backend.database import Connection
 from infraforge_backend.objects import Gone, Stored, too_large
 from infraforge_backend.problems import Problem
@@ -24,9 +24,15 @@ MOST_FILES = 1000
 _UPLOAD_SECONDS = 3600
 _AT_ONCE = threading.BoundedSemaphore(5)  # of the process' 8 threads: reads must go on
 
-_LIST = "SELECT name, size, sha256, created_by, updated_at FROM files WHERE project_id = %s ORDER BY name"
+_LIST = """
+SELECT name, size, sha256, created_by, updated_at FROM files
+WHERE project_id = %s ORDER BY name
+"""
 _FILE = "SELECT object_key, size, sha256 FROM files WHERE project_id = %s AND name = %s"
-_PROJECT = "SELECT (SELECT count(*) FROM files WHERE project_id = p.id) AS files FROM projects p WHERE id = %s"
+_PROJECT = """
+SELECT (SELECT count(*) FROM files WHERE project_id = p.id) AS files
+FROM projects p WHERE id = %s
+"""
 _LOCK_PROJECT = "SELECT id FROM projects WHERE id = %s FOR SHARE"
 _DISCARD = """
 INSERT INTO discarded_objects (object_key, delete_after)

@@ -155,6 +155,6 @@ class Pulse:
             started = time.monotonic()
             try:
                 self._beat()
-            except Exception:  # noqa: BLE001  the thread must outlive whatever one beat meets
+            except Exception:
                 log.exception("a beat failed")
             self._stop.wait(max(0.05, self._every - (time.monotonic() - started)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import flask
 
-from infraforge_backend import audit, cache, web, validation
+from infraforge_backend import audit, cache, validation, web
 from infraforge_backend.database import Connection
 from infraforge_backend.problems import Problem
 

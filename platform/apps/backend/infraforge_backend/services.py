@@ -95,7 +95,7 @@ class Services:
                 log.info("schema waits: %s", problem.detail, extra={"in": pause})
             except (psycopg.Error, migrations.ChangedMigration) as error:
                 pause = _MIGRATE_BACKOFF[-1]
-                log.error("schema cannot be brought up to date: %s", error)
+                log.error("schema cannot be brought up to date: %s", error)  # noqa: TRY400  no trace
             if self._stopping.wait(pause):
                 return
         self.epoch_pulse.beat()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flask
 
-from infraforge_backend import audit, web, validation
+from infraforge_backend import audit, validation, web
 
 blueprint = flask.Blueprint("audit", __name__)
 

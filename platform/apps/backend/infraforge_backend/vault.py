@@ -63,12 +63,11 @@ class Credentials(Protocol):
 
 @dataclass
 class _Lease:
-    """lease_id; ends: when it is void unless renewed; last: when it cannot live any longer."""
+    """asked: when it was asked for or renewed; ends: when it is void unless renewed."""
 
     lease_id: str
     asked: float
     ends: float
-    issued: float
 
     @property
     def half(self) -> float:
@@ -101,7 +100,7 @@ class VaultCredentials:
     @property
     def held(self) -> bool:
         lease = self._lease
-        return lease is not None and self._clock() < lease.ends
+        return lease is not None and not self._suspected and self._clock() < lease.ends
 
     def start(self, takers: Takers) -> None:
         self._takers = takers
@@ -133,6 +132,8 @@ class VaultCredentials:
             try:
                 self._round()
             except _ERRORS as error:
+                if isinstance(error, hvac.exceptions.Forbidden):
+                    self._forget_token()
                 failures += 1
                 pause = min(_BACKOFF_LIMIT, 0.25 * 2 ** min(failures, 6))
                 log.warning("vault: trying again", extra={"error": _text(error), "in": pause})
@@ -153,19 +154,19 @@ class VaultCredentials:
 
     def _sign_in_or_renew(self, now: float) -> None:
         if self._client.token:
-            try:
-                answer = self._client.auth.token.renew_self()
-            except (hvac.exceptions.Forbidden, hvac.exceptions.InvalidRequest):
-                # the token is gone, and with it the lease that it was the parent of
-                self._client.token = ""
-                self._lease = None
-            else:
-                self._token_half = now + answer["auth"]["lease_duration"] / 2
-                return
+            answer = self._client.auth.token.renew_self()
+            self._token_half = now + answer["auth"]["lease_duration"] / 2
+            return
         jwt = Path(self._config.vault_token_file).read_text().strip()
         answer = self._client.auth.kubernetes.login(role=self._config.vault_role, jwt=jwt)
         self._token_half = now + answer["auth"]["lease_duration"] / 2
         log.info("signed in at vault", extra={"accessor": answer["auth"]["accessor"]})
+
+    def _forget_token(self) -> None:
+        """The token is gone, and with it the lease it was the parent of: sign in anew."""
+        self._client.token = ""
+        self._token_half = float("-inf")
+        self._lease = None
 
     def _lease_lives(self, now: float) -> bool:
         lease = self._lease
@@ -180,11 +181,6 @@ class VaultCredentials:
         except hvac.exceptions.InvalidRequest:
             log.warning("database lease is gone", extra={"lease": lease.lease_id})
             return False
-        except hvac.exceptions.Forbidden:
-            # the token itself was revoked, its leases with it: sign in anew
-            self._client.token = ""
-            self._sign_in_or_renew(now)
-            return False
         given = float(answer["lease_duration"])
         wanted = lease.ends - lease.asked
         lease.asked, lease.ends = asked, asked + given
@@ -196,9 +192,7 @@ class VaultCredentials:
         answer = self._client.secrets.database.generate_credentials(name="backend")
         login = Login(answer["data"]["username"], answer["data"]["password"])
         old = self._lease
-        self._lease = _Lease(
-            answer["lease_id"], asked, asked + float(answer["lease_duration"]), asked
-        )
+        self._lease = _Lease(answer["lease_id"], asked, asked + float(answer["lease_duration"]))
         metrics.CREDENTIALS.inc()
         log.info("database login", extra={"user": login.user, "lease": answer["lease_id"]})
         if self._takers is not None:
@@ -223,5 +217,5 @@ class VaultCredentials:
 
 
 def _text(error: Exception) -> str:
-    """The kind of error and, from Vault, its own words; requests' words may hold an address only."""
+    """The kind of error and its own words: Vault's say what it refused, requests' an address."""
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
