@@ -1,7 +1,17 @@
 """Go programs from modules: fetched through the machine's own Go settings, verified by go.sum.
 
-A folder of `platform/images/modules/` holds `go.mod` and `go.sum` (the whole graph, pinned),
-`module.toml` (what to build) and, where a module cannot be built as published, `patches/`.
+A folder of `platform/images/modules/` holds `go.mod` and `go.sum` (the whole graph, pinned) and
+`module.toml`, whose keys are:
+
+    version     what is built, for people
+    tags        build tags
+    ldflags     for the linker, `-X package.variable=value`
+    [programs]  NAME = "package"; every program of the folder is built in one call
+    [files]     NAME = ["module", "path inside it"]: a file or folder taken out as it is
+    [copies]    NAME = ["module", "version", "h1:…"]: a module that cannot be built as published,
+                copied to copies/NAME with `patches/*.patch` applied; go.mod replaces it by that
+                folder. go.sum says nothing of such a folder, so the module's sum stands here.
+
 A result lives in `CACHE/go/NAME/HASH/` and appears there in one rename: an interrupted build
 leaves nothing half-done, and Go's own build cache lets the next one go on where it stopped.
 """
@@ -10,7 +20,9 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -19,12 +31,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO
+from typing import IO, Any
 
 from infraforge.images.errors import BuildError
 
 PLATFORM = "linux/amd64"
 _TAIL = 15
+_MAJOR = re.compile(r"v\d+")
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,8 @@ def build(
 ) -> Built:
     """Build the folder's programs, or find them built.
 
+    cache: where results and Go's build cache live; log: written anew by a build that runs;
+    progress: called with each step as it begins.
     Raises BuildError naming the step that failed, with the last lines of its output.
     """
     name = module_dir.name
@@ -70,10 +85,11 @@ def build(
             return _built(target, digest, 0.0, cached=True)
         started = time.monotonic()
         work = target.parent / f"{digest}.part"
-        shutil.rmtree(work, ignore_errors=True)
+        for leftover in target.parent.glob("*.part"):  # of builds that were interrupted
+            shutil.rmtree(leftover, ignore_errors=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w") as out:
-            _make(module_dir, work, cache, out, log, progress)
+            _make(module_dir, work, _Steps(name, cache, out, log, progress))
         (work / "result").rename(target)
         shutil.rmtree(work, ignore_errors=True)
         return _built(target, digest, time.monotonic() - started, cached=False)
@@ -90,76 +106,105 @@ def _built(target: Path, digest: str, seconds: float, *, cached: bool) -> Built:
     return Built(MappingProxyType(programs), MappingProxyType(files), digest, seconds, cached)
 
 
-def _make(
-    module_dir: Path,
-    work: Path,
-    cache: Path,
-    out: IO[str],
-    log: Path,
-    progress: Callable[[str], None],
-) -> None:
+@dataclass(frozen=True)
+class _Steps:
+    """Runs the steps of one build: announced, logged, and a BuildError when one fails."""
+
+    name: str
+    cache: Path
+    out: IO[str]
+    log: Path
+    progress: Callable[[str], None]
+
+    def run(self, step: str, argv: Sequence[str], cwd: Path) -> str:
+        """The step's standard output, stripped."""
+        self.progress(f"{self.name}: {step}")
+        self.out.write(f"$ {' '.join(argv)}\n")
+        self.out.flush()
+        try:
+            done = subprocess.run(
+                argv,
+                cwd=cwd,
+                env=self._environment(),
+                stdout=subprocess.PIPE,
+                stderr=self.out,
+                text=True,
+                check=False,
+            )
+        except OSError as error:
+            raise self.failed(step, f"{argv[0]}: {error.strerror}; is it installed?") from error
+        if done.returncode != 0:
+            raise self.failed(step, done.stdout)
+        self.out.write(done.stdout)
+        self.out.flush()
+        return done.stdout.strip()
+
+    def failed(self, step: str, why: str) -> BuildError:
+        self.out.write(f"{why}\n" if why else "")
+        self.out.flush()
+        lines = self.log.read_text(errors="replace").splitlines()
+        return BuildError(self.name, step, lines[-_TAIL:], self.log)
+
+    def _environment(self) -> Mapping[str, str]:
+        # what decides the result is fixed here; proxy, checksum database and module cache are
+        # the machine's own
+        return {
+            **os.environ,
+            "CGO_ENABLED": "0",
+            "GOOS": "linux",
+            "GOARCH": "amd64",
+            "GOAMD64": "v1",
+            "GOWORK": "off",
+            "GOCACHE": str(self.cache / "go-build"),
+        }
+
+
+def _make(module_dir: Path, work: Path, steps: _Steps) -> None:
     what = tomllib.loads((module_dir / "module.toml").read_text())
-    name = module_dir.name
     source = work / "source"
     result = work / "result"
     shutil.copytree(module_dir, source)
     (result / "bin").mkdir(parents=True)
     (result / "files").mkdir()
-    env = {
-        **os.environ,
-        "CGO_ENABLED": "0",
-        "GOOS": "linux",
-        "GOARCH": "amd64",
-        "GOCACHE": str(cache / "go-build"),
-        "GOWORK": "off",
-    }
-
-    def run(step: str, argv: Sequence[str], cwd: Path) -> str:
-        progress(f"{name}: {step}")
-        out.write(f"$ {' '.join(argv)}\n")
-        out.flush()
-        done = subprocess.run(argv, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=out, text=True)
-        out.write(done.stdout)
-        out.flush()
-        if done.returncode != 0:
-            raise BuildError(name, step, log.read_text().splitlines()[-_TAIL:], log)
-        return done.stdout.strip()
-
-    for copy, (module, version) in what.get("copies", {}).items():
-        # `go mod download` checks the module against the checksum database before it is copied
-        folder = run(
-            f"fetch {module}",
-            ["go", "mod", "download", f"{module}@{version}"],
-            work,
-        )
-        folder = run(
-            f"find {module}",
-            ["go", "list", "-m", "-f", "{{.Dir}}", f"{module}@{version}"],
-            work,
-        )
+    for copy, (module, version, pinned) in what.get("copies", {}).items():
+        step = f"fetch {module}"
+        argv = ["go", "mod", "download", "-json", f"{module}@{version}"]
+        fetched = json.loads(steps.run(step, argv, work))
+        if fetched["Sum"] != pinned:
+            raise steps.failed(step, f"its sum is {fetched['Sum']}, not {pinned}")
         place = source / "copies" / copy
-        _copy_writable(Path(folder), place)
+        _copy_writable(Path(fetched["Dir"]), place)
         for patch in sorted((source / "patches").glob("*.patch")):
-            run(f"apply {patch.name}", ["patch", "-p1", "-i", str(patch)], place)
-    for program, package in what["programs"].items():
-        run(
-            f"build {program}",
-            [
-                "go",
-                "build",
-                "-mod=readonly",
-                "-trimpath",
-                f"-tags={','.join(what.get('tags', []))}",
-                f"-ldflags={' '.join(['-s', '-w', *what.get('ldflags', [])])}",
-                "-o",
-                str(result / "bin" / program),
-                package,
-            ],
-            source,
-        )
+            steps.run(f"apply {patch.name}", ["patch", "-p1", "-i", str(patch)], place)
+    _compile(what, source, result / "bin", steps)
     for key, (module, path) in what.get("files", {}).items():
-        folder = run(f"find {module}", ["go", "list", "-m", "-f", "{{.Dir}}", module], source)
+        argv = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
+        folder = steps.run(f"find {module}", argv, source)
         _copy_writable(Path(folder) / path, result / "files" / key)
+
+
+def _compile(what: Mapping[str, Any], source: Path, target: Path, steps: _Steps) -> None:
+    """All programs in one call, so that Go schedules compiling and linking over every core."""
+    programs: Mapping[str, str] = what["programs"]
+    argv = ["go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false"]
+    argv += [f"-tags={','.join(what.get('tags', []))}"]
+    argv += [f"-ldflags={' '.join(['-s', '-w', *what.get('ldflags', [])])}"]
+    step = f"build {', '.join(programs)}"
+    if len(programs) == 1:
+        [(program, package)] = programs.items()
+        steps.run(step, [*argv, "-o", str(target / program), package], source)
+        return
+    made = target.parent / "made"
+    made.mkdir()
+    steps.run(step, [*argv, "-o", f"{made}/", *programs.values()], source)
+    for program, package in programs.items():
+        (made / _executable(package)).rename(target / program)
+    made.rmdir()
+
+
+def _executable(package: str) -> str:
+    """What Go calls a package's program: its last element that is no major version."""
+    return next(part for part in reversed(package.split("/")) if not _MAJOR.fullmatch(part))
 
 
 def _copy_writable(source: Path, target: Path) -> None:
