@@ -1,0 +1,1 @@
+"""Tests of the project itself: no cluster, no network."""

@@ -1,0 +1,62 @@
+"""Who may do what at the backend."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from infraforge.selftests import app_backend  # noqa: F401  makes the next imports possible
+
+access = importlib.import_module("infraforge_backend.access")
+
+
+def identity(**headers: str) -> object:
+    return access.Identity.from_headers({f"X-Forwarded-{k}": v for k, v in headers.items()})
+
+
+def test_no_user_header_is_no_identity() -> None:
+    assert identity() is None
+    assert identity(Groups="admin") is None
+    assert identity(User="  ", Groups="admin") is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "role"),
+    [
+        ("viewer", "viewer"),
+        ("developer", "developer"),
+        ("viewer,admin", "admin"),
+        (" developer , viewer ", "developer"),
+        ("", ""),
+        ("Admin", ""),
+        ("administrators", ""),
+        ("admin;viewer", ""),
+    ],
+)
+def test_role_is_the_highest_group_and_only_exact_names_count(groups: str, role: str) -> None:
+    assert identity(User="ada", Groups=groups).role_name == role
+
+
+@pytest.mark.parametrize(
+    ("group", "allowed"),
+    [
+        ("viewer", {("GET", "/api/projects"), ("HEAD", "/api/projects"), ("GET", "/api/me")}),
+        ("developer", {("GET", "/api/projects"), ("HEAD", "/api/projects"), ("GET", "/api/me"),
+                       ("POST", "/api/projects")}),
+        ("admin", {("GET", "/api/projects"), ("HEAD", "/api/projects"), ("GET", "/api/me"),
+                   ("POST", "/api/projects"), ("GET", "/api/audit")}),
+        ("guest", set()),
+    ],
+)
+def test_table_is_what_is_enforced(group: str, allowed: set[tuple[str, str]]) -> None:
+    asked = [("GET", "/api/projects"), ("HEAD", "/api/projects"), ("GET", "/api/me"),
+             ("POST", "/api/projects"), ("GET", "/api/audit"), ("PATCH", "/api/projects"),
+             ("GET", "/api/secret")]
+    who = identity(User="x", Groups=group)
+    assert {item for item in asked if who.may(*item)} == allowed
+
+
+def test_names_are_read_as_utf8() -> None:
+    wire = "zoë".encode().decode("latin-1")
+    assert identity(User=wire, Groups="viewer").user == "zoë"

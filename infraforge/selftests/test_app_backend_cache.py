@@ -1,0 +1,220 @@
+"""The backend's cache rules: epoch, leases, marks, and what happens when Redis is silent."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from infraforge.selftests import app_backend  # noqa: F401
+
+redis = importlib.import_module("redis")
+cache = importlib.import_module("infraforge_backend.cache")
+epoch = importlib.import_module("infraforge_backend.epoch")
+
+LEASE = 2.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class ModelRedis:
+    """What the four scripts do, without expiry. `stopped`: connects, but never answers."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {}
+        self.stopped = False
+        self.late: list[Callable[[], object]] = []
+
+    def ping(self) -> bool:
+        self._answer(lambda: True)
+        return True
+
+    def eval(self, script: str, count: int, *rest: Any) -> object:
+        keys, values = rest[:count], rest[count:]
+        does = {
+            cache._LOOKUP: self._lookup, cache._FILL: self._fill,
+            cache._FENCE: self._fence, cache._RELEASE: self._release,
+        }[script]
+        return self._answer(lambda: does(keys, values))
+
+    def go_on(self) -> None:
+        """Execute what had been received, then answer again."""
+        self.stopped = False
+        for command in self.late:
+            command()
+        self.late.clear()
+
+    def close(self) -> None: ...
+
+    def _answer(self, command: Callable[[], object]) -> object:
+        if self.stopped:
+            self.late.append(command)
+            raise redis.TimeoutError
+        return command()
+
+    def _lookup(self, keys: Any, values: Any) -> list[object]:
+        found = self.data.get(keys[0], b"")
+        prefix = values[0].encode()
+        if found.startswith(prefix):
+            return [2, found[len(prefix):]]
+        if keys[1] in self.data:
+            return [0]
+        self.data[keys[1]] = values[1]
+        return [1]
+
+    def _fill(self, keys: Any, values: Any) -> int:
+        if self.data.get(keys[1]) != values[0]:
+            return 0
+        self.data[keys[0]] = values[1]
+        del self.data[keys[1]]
+        return 1
+
+    def _fence(self, keys: Any, values: Any) -> int:
+        for value, lease in zip(keys[::2], keys[1::2], strict=True):
+            self.data.pop(value, None)
+            self.data[lease] = values[0]
+        return 1
+
+    def _release(self, keys: Any, values: Any) -> int:
+        for value, lease in zip(keys[::2], keys[1::2], strict=True):
+            self.data.pop(value, None)
+            held = self.data.get(lease)
+            if held and (held == values[0] or not held.startswith("w:")):
+                del self.data[lease]
+        return 1
+
+
+class World:
+    """One Redis, one row in the database, and any number of processes."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.redis = ModelRedis()
+        self.row = b"v1"
+        self.epoch = 1
+
+    def process(self) -> Any:
+        knowledge = epoch.EpochKnowledge(LEASE, self.clock)
+        knowledge.seen(self.epoch, self.clock.now)
+        made = cache.Cache(knowledge, 60)
+        made.use(self.redis)
+        made.knowledge = knowledge
+        return made
+
+    def read(self, process: Any) -> tuple[bytes | None, str]:
+        found = process.read("k", lambda: self.row)
+        return found.body, found.how
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_first_read_is_a_miss_then_hits_everywhere(world: World) -> None:
+    one, two = world.process(), world.process()
+    assert world.read(one) == (b"v1", "miss")
+    assert world.read(one) == (b"v1", "hit")
+    assert world.read(two) == (b"v1", "hit")
+
+
+def test_slow_reader_cannot_put_back_what_a_writer_replaced(world: World) -> None:
+    reader, writer = world.process(), world.process()
+
+    def load_slowly() -> bytes:
+        old = world.row
+        mark = writer.fence(["k"])
+        world.row = b"v2"
+        assert writer.release(["k"], mark)
+        return old
+
+    assert reader.read("k", load_slowly).body == b"v1"  # it overlapped the write
+    assert world.read(reader) == (b"v2", "miss")
+
+
+def test_reader_that_comes_between_fence_and_commit_fills_nothing(world: World) -> None:
+    reader, writer = world.process(), world.process()
+    world.read(reader)
+    mark = writer.fence(["k"])
+    assert world.read(reader) == (b"v1", "miss")
+    world.row = b"v2"  # commit; suppose the writer dies here: no release
+    assert world.read(reader) == (b"v2", "miss")
+    assert writer.release(["k"], mark)
+    assert world.read(reader) == (b"v2", "miss")
+    assert world.read(reader) == (b"v2", "hit")
+
+
+def test_release_leaves_another_writers_mark(world: World) -> None:
+    one, two, reader = world.process(), world.process(), world.process()
+    first = one.fence(["k"])
+    two.fence(["k"])
+    assert one.release(["k"], first)
+    world.read(reader)
+    assert world.read(reader)[1] == "miss"
+
+
+def test_commit_while_redis_is_stopped_leaves_no_old_value(world: World) -> None:
+    writer, other = world.process(), world.process()
+    assert world.read(other) == (b"v1", "miss")
+    world.redis.stopped = True
+    assert writer.fence(["k"]) is None
+    world.row, world.epoch = b"v2", 2  # in one transaction
+    world.clock.now += LEASE  # the writer waits, then acknowledges
+    world.redis.go_on()
+    assert world.read(other) == (b"v2", "bypass")  # has not looked since: leaves the cache alone
+    other.knowledge.seen(world.epoch, world.clock.now)
+    assert world.read(other)[0] == b"v2"
+
+
+def test_fill_sent_to_a_stopped_redis_is_void_when_it_goes_on(world: World) -> None:
+    reader = world.process()
+
+    def load_while_it_stops() -> bytes:
+        world.redis.stopped = True
+        return world.row
+
+    assert reader.read("k", load_while_it_stops).body == b"v1"
+    world.row, world.epoch = b"v2", 2
+    world.clock.now += LEASE
+    world.redis.go_on()  # stores v1 now, under epoch 1
+    assert world.redis.data["k"] == b"1\nv1"
+    late = world.process()
+    assert world.read(late)[0] == b"v2"
+
+
+def test_silent_redis_is_asked_once_and_then_left_alone_until_it_answers(world: World) -> None:
+    one = world.process()
+    world.redis.stopped = True
+    assert world.read(one) == (b"v1", "bypass")
+    assert world.read(one) == (b"v1", "bypass")
+    assert len(world.redis.late) == 1
+    assert not one.probe()
+    world.redis.go_on()
+    assert world.read(one)[1] == "bypass"
+    assert one.probe()
+    assert world.read(one)[1] != "bypass"
+
+
+def test_mark_of_a_write_that_redis_got_late_is_taken_back(world: World) -> None:
+    one = world.process()
+    world.redis.stopped = True
+    assert one.fence(["k"]) is None
+    world.redis.go_on()
+    assert world.redis.data["k:lease"].startswith("w:")
+    assert one.probe()
+    assert one.probe()
+    assert "k:lease" not in world.redis.data
+
+
+def test_what_is_not_there_is_not_cached(world: World) -> None:
+    one = world.process()
+    assert one.read("k", lambda: None).body is None
+    assert "k" not in world.redis.data
