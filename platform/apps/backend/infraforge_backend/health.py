@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,8 +19,6 @@ from infraforge_backend.services import Services
 blueprint = flask.Blueprint("health", __name__)
 
 _WITHIN = 1.5
-# one look at each at a time is enough, and a look that hangs must not use up more than its thread
-_LOOKERS = ThreadPoolExecutor(8, thread_name_prefix="health")
 
 
 @blueprint.get("/healthz")
@@ -56,16 +55,33 @@ def me() -> flask.Response:
 def dependencies() -> flask.Response:
     """Each dependency: up or down, and how long it took to say so (null where it did not)."""
     services = web.services()
-    looks = {
-        name: _LOOKERS.submit(_look, look, services) for name, look in _LOOKS.items()
-    }
-    return web.answer({"components": [_report(*item) for item in looks.items()]})
+    looks = [(look.name, look.begin(services)) for look in _LOOKS]
+    return web.answer({"components": [_report(*look) for look in looks]})
 
 
-def _look(look: Callable[[Services], str], services: Services) -> tuple[str, float]:
-    started = time.perf_counter()
-    wrong = look(services)
-    return wrong, (time.perf_counter() - started) * 1000
+class _Look:
+    """A way to look at one dependency, in a thread of its own.
+
+    Who asks while a look is under way shares it: one that hangs holds up no other.
+    """
+
+    def __init__(self, name: str, look: Callable[[Services], str]) -> None:
+        self.name = name
+        self._look = look
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"health-{name}")
+        self._lock = threading.Lock()
+        self._latest: Future[tuple[str, float]] | None = None
+
+    def begin(self, services: Services) -> Future[tuple[str, float]]:
+        with self._lock:
+            if self._latest is None or self._latest.done():
+                self._latest = self._pool.submit(self._timed, services)
+            return self._latest
+
+    def _timed(self, services: Services) -> tuple[str, float]:
+        started = time.perf_counter()
+        wrong = self._look(services)
+        return wrong, (time.perf_counter() - started) * 1000
 
 
 def _report(name: str, look: Future[tuple[str, float]]) -> dict[str, object]:
@@ -108,9 +124,9 @@ def _vault(services: Services) -> str:
     return "sealed" if state.get("sealed") else ""
 
 
-_LOOKS: dict[str, Callable[[Services], str]] = {
-    "postgres": _postgres,
-    "redis": _redis,
-    "minio": _minio,
-    "vault": _vault,
-}
+_LOOKS = (
+    _Look("postgres", _postgres),
+    _Look("redis", _redis),
+    _Look("minio", _minio),
+    _Look("vault", _vault),
+)
