@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infraforge.cluster import pki, state
 from infraforge.errors import ClusterError, UsageError
-from infraforge.images.build import cache_dir
+from infraforge.images.cache import cache_dir
 from infraforge.wait import seconds, wait_until
 
 NAME = "infraforge-registry"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infraforge.errors import UsageError
 from infraforge.images import golang
-from infraforge.images.build import cache_dir
+from infraforge.images.cache import cache_dir
 
 
 def kind(tree: Path) -> Path:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,9 @@ from infraforge.errors import UsageError
 from infraforge.images import golang
 
 _IGNORED = {"node_modules", "dist", "__pycache__", ".pytest_cache"}
+_NOT_CONTENT = {"system", "local", "upstream"}
+_MAKING = "1"
+"""How images are made from their recipes; another number when that changes what comes out."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Image:
     """One entry of `images.toml`; the keys are explained at the head of that file."""
 
     name: str
-    version: str
+    version: str = ""
     base: str = ""
     debootstrap: str = ""
     modules: tuple[str, ...] = ()
@@ -31,6 +36,7 @@ class Image:
     apps: tuple[str, ...] = ()
     recipe: str = ""
     program: str = ""
+    upstream: str = ""
     system: bool = False
     local: bool = False
 
@@ -57,11 +63,17 @@ class Catalogue:
             data = tomllib.loads(path.read_text())
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"{path}: {error}") from error
-        images = {name: _entry(path, name, keys) for name, keys in data["images"].items()}
+        _known(path, "", data, ("prefix", "images"))
+        prefix = data.get("prefix")
+        if not isinstance(prefix, str) or not re.fullmatch(r"[a-z0-9.-]+(/[a-z0-9.-]+)+", prefix):
+            raise UsageError(f"{path}: prefix must be HOST/FOLDER, not {prefix!r}")
+        entries = data.get("images")
+        if not isinstance(entries, dict) or not entries:
+            raise UsageError(f"{path}: there is no [images.NAME]")
+        images = {name: _entry(path, name, keys) for name, keys in entries.items()}
         for image in images.values():
-            if image.base and image.base not in images:
-                raise UsageError(f"{path}: {image.name}: there is no base {image.base!r}")
-        return cls(tree, data["prefix"], images)
+            _check_bases(path, image, images)
+        return cls(tree, prefix, images)
 
     def __getitem__(self, name: str) -> Image:
         try:
@@ -95,6 +107,10 @@ class Catalogue:
             add(name)
         return list(ordered.values())
 
+    def system(self) -> list[str]:
+        """The images that the cluster itself needs, whatever is deployed on it."""
+        return [image.name for image in self.images.values() if image.system]
+
     def content_hash(self, name: str) -> str:
         """sha256 hex over all that goes into the image: recipe, entry, base, modules, apps."""
         return _content_hash(self.tree, self[name], self._hashes_below(name))
@@ -107,27 +123,62 @@ class Catalogue:
         return tuple(below)
 
 
-def _entry(path: Path, name: str, keys: Mapping[str, Any]) -> Image:
-    known = {field.name: field for field in dataclasses.fields(Image)}
-    unknown = sorted(set(keys) - set(known))
-    if unknown:
-        raise UsageError(f"{path}: images.{name}: unknown key {unknown[0]!r}")
-    if "version" not in keys:
+def _entry(path: Path, name: str, keys: Any) -> Image:
+    if not isinstance(keys, dict):
+        raise UsageError(f"{path}: images.{name} must be a table")
+    fields = {field.name: field for field in dataclasses.fields(Image) if field.name != "name"}
+    _known(path, f"images.{name}", keys, tuple(fields))
+    values: dict[str, Any] = {}
+    for key, value in keys.items():
+        wanted = fields[key].default
+        if isinstance(wanted, tuple):
+            good = isinstance(value, list) and all(isinstance(part, str) for part in value)
+            values[key], what = tuple(value) if good else (), "a list of strings"
+        elif isinstance(wanted, bool):
+            good, values[key], what = isinstance(value, bool), value, "true or false"
+        else:
+            good, values[key], what = isinstance(value, str), value, "a string"
+        if not good:
+            raise UsageError(f"{path}: images.{name}.{key} must be {what}, not {value!r}")
+    version = values.get("version")
+    if version is None:
         raise UsageError(f"{path}: images.{name}: version is missing")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in keys.items()}
+    if version == "latest" or not re.fullmatch(r"\w[\w.-]{0,127}", version, re.ASCII):
+        raise UsageError(f"{path}: images.{name}: {version!r} is no version that can be pinned")
     return Image(name=name, **values)
 
 
+def _known(path: Path, where: str, keys: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in keys:
+        if key not in known:
+            place = f"{where}.{key}" if where else key
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise UsageError(f"{path}: unknown key {place!r}; {hint}")
+
+
+def _check_bases(path: Path, image: Image, images: Mapping[str, Image]) -> None:
+    chain = [image.name]
+    while base := images[chain[-1]].base:
+        if base not in images:
+            raise UsageError(f"{path}: {chain[-1]}: there is no base {base!r}")
+        if base in chain:
+            raise UsageError(f"{path}: bases go in a circle: {' -> '.join([*chain, base])}")
+        chain.append(base)
+
+
 def _content_hash(tree: Path, image: Image, below: tuple[str, ...]) -> str:
-    sha = hashlib.sha256(repr(dataclasses.replace(image, system=False)).encode())
-    recipe = tree / "images" / (image.recipe or image.name)
-    folders = [recipe, *(tree / app for app in image.apps)]
+    entry = dataclasses.asdict(image)
+    content = sorted((key, value) for key, value in entry.items() if key not in _NOT_CONTENT)
+    sha = hashlib.sha256(f"{_MAKING}{content}".encode())
+    folders = [tree / "images" / (image.recipe or image.name), *(tree / app for app in image.apps)]
     if image.npm:
         folders.append(tree / image.npm)
     for folder in folders:
         for path in files(folder):
-            sha.update(f"\0{path.relative_to(folder)}\0".encode())
-            sha.update(path.read_bytes())
+            runs = bool(path.stat().st_mode & 0o100)
+            sha.update(f"\0{path.relative_to(folder)}\0{runs}\0".encode())
+            sha.update(hashlib.sha256(path.read_bytes()).digest())
     for part in below:
         sha.update(part.encode())
     return sha.hexdigest()

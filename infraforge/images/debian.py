@@ -1,0 +1,77 @@
+"""Base images from Debian packages, and what packages an image holds.
+
+The archive is the one this machine's apt uses; debootstrap verifies its signature and stops
+where it cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from infraforge.errors import UsageError
+from infraforge.images.steps import Steps
+
+_EMPTIED = (
+    *("var/lib/apt/lists", "var/cache/apt"),
+    *("usr/share/locale", "usr/share/man", "usr/share/info"),
+)
+
+
+def bootstrap(suite: str, recipe: Path, work: Path, tag: str, steps: Steps) -> None:
+    """Make the image `tag` of a Debian suite's essential packages.
+
+    recipe: folder with `apt.conf` and `dpkg.cfg`, which hold for images made from this one too;
+    work: an empty folder. Raises UsageError without root, BuildError when a step fails.
+    """
+    if os.geteuid() != 0:
+        raise UsageError("base images are made by debootstrap, which needs root: run this as root")
+    root = work / "root"
+    argv = ["debootstrap", "--variant=minbase", "--force-check-gpg", "--include=ca-certificates"]
+    steps.run("debootstrap", [*argv, suite, str(root), _site("Debian")], work)
+    shutil.copyfile(recipe / "dpkg.cfg", root / "etc/dpkg/dpkg.cfg.d/infraforge")
+    shutil.copyfile(recipe / "apt.conf", root / "etc/apt/apt.conf.d/90infraforge")
+    _slim(root)
+    archive = work / "root.tar"
+    steps.run("tar", ["tar", "-C", str(root), "-cf", str(archive), "."], work)
+    steps.docker("docker import", "import", "-c", "LABEL infraforge=image", str(archive), tag)
+
+
+def discard(folder: Path) -> None:
+    """Remove the leftovers of an interrupted bootstrap, which may have left /proc mounted in it."""
+    inside = f"{folder.resolve()}/"
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount in sorted(filter(lambda one: one.startswith(inside), mounts), reverse=True):
+        subprocess.run(["umount", mount], check=True)
+    shutil.rmtree(folder)
+
+
+def packages(tag: str, steps: Steps) -> Mapping[str, str]:
+    """Debian packages of an image → version."""
+    argv = ["run", "--rm", "--network=none", "--user=0", "--entrypoint=/usr/bin/dpkg-query", tag]
+    printed = steps.docker("list packages", *argv, "-W", "-f", "${Package} ${Version}\n")
+    return dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
+
+
+def _slim(root: Path) -> None:
+    """Drop what a container never reads; the licences stay."""
+    for folder in _EMPTIED:
+        shutil.rmtree(root / folder, ignore_errors=True)
+        (root / folder).mkdir(parents=True)
+    (root / "var/lib/apt/lists/partial").mkdir()
+    (root / "var/cache/apt/archives/partial").mkdir(parents=True)
+    for path in (root / "usr/share/doc").rglob("*"):
+        if path.is_file() and path.name != "copyright":
+            path.unlink()
+
+
+def _site(label: str) -> str:
+    """The address of the archive of this label that this machine's own apt uses."""
+    argv = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
+    found = subprocess.run([*argv, f"Label: {label}"], capture_output=True, text=True, check=False)
+    if not found.stdout.strip():
+        raise UsageError("apt knows no Debian archive; run: apt-get update")
+    return found.stdout.split()[0]
