@@ -111,6 +111,24 @@ class Catalogue:
         """The images that the cluster itself needs, whatever is deployed on it."""
         return [image.name for image in self.images.values() if image.system]
 
+    def deployed(self, components: Iterable[str]) -> list[str]:
+        """The images that the manifests of these components name, in the catalogue's order.
+
+        Raises UsageError for an image or a version that the catalogue does not have.
+        """
+        found: set[str] = set()
+        pattern = re.compile(rf"{re.escape(self.prefix)}/([\w.-]+):([\w.-]+)", re.ASCII)
+        for component in components:
+            for path in sorted((self.tree / "components" / component).rglob("*.yaml")):
+                for name, version in pattern.findall(path.read_text()):
+                    if self[name].version != version:
+                        raise UsageError(
+                            f"{path}: image {name}:{version}; the catalogue has "
+                            f"{name}:{self[name].version}"
+                        )
+                    found.add(name)
+        return [name for name in self.images if name in found]
+
     def content_hash(self, name: str) -> str:
         """sha256 hex over all that goes into the image: recipe, entry, base, modules, apps."""
         return _content_hash(self.tree, self[name], self._hashes_below(name))
