@@ -33,7 +33,9 @@ _PROJECT = """
 SELECT (SELECT count(*) FROM files WHERE project_id = p.id) AS files
 FROM projects p WHERE id = %s
 """
-_LOCK_PROJECT = "SELECT id FROM projects WHERE id = %s FOR SHARE"
+# one switch at a time in a project: two first uploads of a name would not see each other's row,
+# and the object of the one that is overwritten would be in no list
+_LOCK_PROJECT = "SELECT id FROM projects WHERE id = %s FOR NO KEY UPDATE"
 _DISCARD = """
 INSERT INTO discarded_objects (object_key, delete_after)
 VALUES (%s, now() + make_interval(secs => %s))
