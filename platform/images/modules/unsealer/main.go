@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
@@ -55,7 +56,7 @@ func step(client *http.Client) string {
 	if err != nil {
 		return "vault does not answer yet"
 	}
-	defer answer.Body.Close()
+	defer finish(answer.Body)
 	var status struct {
 		Initialized bool `json:"initialized"`
 		Sealed      bool `json:"sealed"`
@@ -66,12 +67,14 @@ func step(client *http.Client) string {
 	if !status.Initialized {
 		return "vault is not initialised yet"
 	}
-	if !status.Sealed {
-		return "vault is unsealed"
-	}
 	key, err := os.ReadFile(keyFile)
-	if err != nil {
+	switch {
+	case err != nil && status.Sealed:
 		return "vault is sealed and there is no key yet"
+	case err != nil:
+		return "vault is unsealed and there is no key yet"
+	case !status.Sealed:
+		return "vault is unsealed and the key is at hand"
 	}
 	body, err := json.Marshal(map[string]string{"key": strings.TrimSpace(string(key))})
 	if err != nil {
@@ -81,8 +84,14 @@ func step(client *http.Client) string {
 	if err != nil {
 		return "vault does not answer"
 	}
-	defer unsealed.Body.Close()
+	defer finish(unsealed.Body)
 	return fmt.Sprintf("unsealed vault: status %d", unsealed.StatusCode)
+}
+
+// finish reads what is left, so that the connection is used again instead of a new handshake.
+func finish(body io.ReadCloser) {
+	_, _ = io.Copy(io.Discard, io.LimitReader(body, 1<<16))
+	_ = body.Close()
 }
 
 func verifiedClient() (*http.Client, error) {

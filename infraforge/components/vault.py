@@ -1,0 +1,148 @@
+"""Vault: secrets and identity. Opened on the first start, then kept open by its own unsealer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import hvac
+from kubernetes import client
+
+from infraforge.components import vault_bootstrap, vault_identity
+from infraforge.components.base import Component
+from infraforge.components.site import SYSTEM, Site
+from infraforge.components.vault_identity import Identities, User
+from infraforge.errors import ClusterError
+
+NAMESPACE = vault_bootstrap.NAMESPACE
+USERS_SECRET = "platform-users"  # noqa: S105  a Secret's name
+_MEMBER = "vault-0"
+_SELECTOR = "app.kubernetes.io/name=vault"
+
+
+class Vault(Component):
+    """Raft storage, OIDC provider, userpass, KV, database engine, audit to standard output."""
+
+    name = "vault"
+    namespace = NAMESPACE
+    needs = ("namespaces",)
+
+    def prepare(self, site: Site) -> None:
+        site.certificate(
+            self.name,
+            NAMESPACE,
+            [self.name],
+            extra_names=[f"*.vault-internal.{NAMESPACE}.svc"],
+        )
+
+    def started(self, site: Site) -> None:
+        """Initialise, unseal, and leave no root token behind."""
+        vault_bootstrap.open_up(site, _MEMBER)
+        self._hurry_key(site)
+
+    def configure(self, site: Site) -> None:
+        """People, groups, and the OIDC provider, as `identity.toml` says."""
+        identities = Identities.load(site.tree)
+        passwords = self._passwords(site, identities)
+        vault = site.vault()
+        try:
+            vault_identity.put_groups(vault, identities.groups)
+            for user in identities.users:
+                vault_identity.put_user(site, vault, user, passwords[user.name])
+            vault_identity.put_provider(
+                vault, identities.scopes, f"{site.origin}/oauth2/callback"
+            )
+        except hvac.exceptions.VaultError as error:
+            raise ClusterError(f"Vault does not take the identities: {error}") from error
+
+    # what suites and probes use
+
+    def password(self, site: Site, user: str) -> str:
+        """The password of one of the platform's own users."""
+        found = site.read_secret(USERS_SECRET, SYSTEM)
+        if found is None or user not in found:
+            raise ClusterError(f"there is no password of {user!r} in {SYSTEM}/{USERS_SECRET}")
+        return found[user]
+
+    def create_user(self, site: Site, user: User) -> str:
+        """Make one more person; the password."""
+        password = vault_identity.new_password()
+        vault_identity.put_user(site, site.vault(), user, password)
+        return password
+
+    def delete_user(self, site: Site, name: str) -> None:
+        """Remove a person made by `create_user`."""
+        vault_identity.drop_user(site, site.vault(), name)
+
+    def disable(self, site: Site, name: str) -> None:
+        """Let the person in nowhere from now on."""
+        vault_identity.set_disabled(site.vault(), name, True)
+
+    def enable(self, site: Site, name: str) -> None:
+        """Undo `disable`."""
+        vault_identity.set_disabled(site.vault(), name, False)
+
+    def root_tokens(self, site: Site) -> int:
+        """How many root tokens there are."""
+        return len(vault_bootstrap.root_accessors(site.vault()))
+
+    def audit_lines(self, site: Site, since: datetime) -> tuple[Mapping[str, Any], ...]:
+        """Audit entries (requests and responses, values hashed by Vault) not older than `since`.
+
+        since: with a time zone. Read from the pods' standard output, oldest first.
+        """
+        entries = []
+        pods: Any = site.core.list_namespaced_pod(NAMESPACE, label_selector=_SELECTOR)
+        for pod in pods.items:
+            for line in _output(site, pod.metadata.name, since).splitlines():
+                entry = _entry(line)
+                if entry and datetime.fromisoformat(entry["time"]) >= since:
+                    entries.append(entry)
+        return tuple(sorted(entries, key=lambda entry: str(entry["time"])))
+
+    def _passwords(self, site: Site, identities: Identities) -> Mapping[str, str]:
+        def make() -> dict[str, str]:
+            return {user.name: vault_identity.new_password() for user in identities.users}
+
+        found = dict(site.secret(USERS_SECRET, SYSTEM, make))
+        missing = {user.name for user in identities.users} - set(found)
+        if missing:
+            found |= {name: vault_identity.new_password() for name in missing}
+            site.write_secret(USERS_SECRET, SYSTEM, found)
+        return found
+
+    def _hurry_key(self, site: Site) -> None:
+        """Have the new key mounted now: a change of its pod makes the kubelet look at once.
+
+        By itself it would look within a minute, in which a crash would leave Vault sealed.
+        """
+        note = {"infraforge.io/unseal-key": "stored"}
+        site.core.patch_namespaced_pod(_MEMBER, NAMESPACE, {"metadata": {"annotations": note}})
+
+
+def _output(site: Site, pod: str, since: datetime) -> str:
+    age = int((datetime.now(UTC) - since).total_seconds()) + 2
+    try:
+        # undecoded: the client would take lines of JSON for an object of its own
+        answer: Any = site.core.read_namespaced_pod_log(
+            pod, NAMESPACE, container="vault", since_seconds=max(age, 1), _preload_content=False
+        )
+    except client.ApiException as error:
+        raise ClusterError(f"the output of {pod} cannot be read: {error.reason}") from error
+    text: str = answer.data.decode("utf-8", "replace")
+    return text
+
+
+def _entry(line: str) -> Mapping[str, Any] | None:
+    """The audit entry in a line of output; None where the line is something else."""
+    if not line.startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or found.get("type") not in ("request", "response"):
+        return None
+    return found

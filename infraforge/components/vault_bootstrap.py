@@ -1,0 +1,186 @@
+"""Vault's first minutes: initialise, unseal, and all that takes a root token; then it is revoked.
+
+Safe to run again at any point. A run that was killed half-way leaves Vault initialised with its
+key in the Secret: the next one makes itself another root token with that key, finishes, and
+revokes every root token there is. Only a kill between Vault's answer to `init` and the Secret
+loses the key; that is told, never papered over.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hvac
+import requests
+
+from infraforge.components.site import OPERATOR, SYSTEM, Site
+from infraforge.errors import ClusterError
+from infraforge.wait import seconds, wait_until
+
+NAMESPACE = "infraforge-security"
+UNSEAL_SECRET = "vault-unseal"  # noqa: S105  a Secret's name
+_POLICIES = ("operator", "login-user")
+_NOT_YET = (hvac.exceptions.VaultError, requests.RequestException, ClusterError)
+_LOCKOUT = {
+    "lockout_threshold": "10",
+    "lockout_duration": "5m",
+    "lockout_counter_reset": "5m",
+    "lockout_disable": False,
+}
+
+
+@contextlib.contextmanager
+def member(site: Site, name: str) -> Iterator[hvac.Client]:
+    """One Vault server, reached at its own pod (ready or not), not signed in.
+
+    Raises TimedOut when it does not answer within a minute.
+    """
+
+    def answers() -> bool:
+        # a way that met a closed port is dead: each look makes its own
+        with site.forward(NAMESPACE, f"pod/{name}", 8200) as port:
+            _client(site, port).seal_status  # noqa: B018  asked for its errors
+        return True
+
+    wait_until(answers, seconds(60), ignoring=_NOT_YET, what=f"{name} answers")
+    with site.forward(NAMESPACE, f"pod/{name}", 8200) as port:
+        yield _client(site, port)
+
+
+def open_up(site: Site, name: str) -> None:
+    """Initialise where needed, unseal, and settle what only a root token may; leaves none behind.
+
+    Raises ClusterError when Vault is initialised and its key is nowhere.
+    """
+    with member(site, name) as vault:
+        root = _initialise(site, vault)
+        key = _unseal_key(site)
+        if vault.sys.is_sealed():
+            vault.sys.submit_unseal_key(key=key)
+        wait_until(lambda: _active(vault), seconds(30), ignoring=_NOT_YET, what="Vault is active")
+        if root is None and _settled(site):
+            return
+        vault.token = root or _another_root_token(vault, key)
+        _settle(vault, site.tree / "components" / "vault" / "policies")
+        _revoke_root_tokens(vault)
+
+
+def _client(site: Site, port: int) -> hvac.Client:
+    return hvac.Client(
+        url=f"https://127.0.0.1:{port}", token="", verify=str(site.ca_file), timeout=15
+    )
+
+
+def _initialise(site: Site, vault: hvac.Client) -> str | None:
+    """The root token of a Vault that was new; its key is in the Secret by then."""
+    if vault.sys.is_initialized():
+        return None
+    answer = vault.sys.initialize(secret_shares=1, secret_threshold=1)
+    site.write_secret(UNSEAL_SECRET, NAMESPACE, {"key": answer["keys_base64"][0]})
+    root: str = answer["root_token"]
+    return root
+
+
+def _unseal_key(site: Site) -> str:
+    found = site.read_secret(UNSEAL_SECRET, NAMESPACE)
+    if not found or "key" not in found:
+        raise ClusterError(
+            "Vault is initialised, but its unseal key was never stored (a run was killed in that"
+            " moment), so what it holds cannot be opened again;"
+            " run `infraforge down` and then `infraforge up`"
+        )
+    return found["key"]
+
+
+def _active(vault: hvac.Client) -> bool:
+    """Whether requests are answered: unsealed is not enough, a leader must have been elected."""
+    leader = vault.sys.read_leader_status()
+    if not leader.get("leader_address"):
+        return False
+    # hvac hands any status but 200 over as a bare response
+    return not leader["is_self"] or isinstance(vault.sys.read_health_status(method="GET"), dict)
+
+
+def _settled(site: Site) -> bool:
+    """Whether the operator gets in and the policies in force are the ones in the tree."""
+    try:
+        vault = site.vault()
+        for name in _POLICIES:
+            path = site.tree / "components" / "vault" / "policies" / f"{name}.hcl"
+            if vault.read(f"sys/policies/acl/{name}")["data"]["policy"] != path.read_text():
+                return False
+    except (hvac.exceptions.VaultError, ClusterError):
+        return False
+    return True
+
+
+def _another_root_token(vault: hvac.Client, key: str) -> str:
+    """A root token made with the unseal key (Vault's generate-root)."""
+    vault.sys.cancel_root_generation()
+    started = vault.sys.start_root_token_generation()
+    answer = vault.sys.generate_root(key=key, nonce=started["nonce"])
+    encoded = answer["encoded_token"]
+    raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
+    one_time_pad = started["otp"].encode()
+    return bytes(a ^ b for a, b in zip(raw, one_time_pad, strict=True)).decode()
+
+
+def _settle(vault: hvac.Client, policies: Path) -> None:
+    """Audit device, engines, auth methods, policies, the operator's role. Needs a root token."""
+    if "stdout/" not in vault.sys.list_enabled_audit_devices()["data"]:
+        vault.sys.enable_audit_device("file", path="stdout", options={"file_path": "stdout"})
+    mounts = vault.sys.list_mounted_secrets_engines()["data"]
+    if "kv/" not in mounts:
+        vault.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
+    if "database/" not in mounts:
+        vault.sys.enable_secrets_engine("database", path="database")
+    methods = vault.sys.list_auth_methods()["data"]
+    for method in ("userpass", "kubernetes"):
+        if f"{method}/" not in methods:
+            vault.sys.enable_auth_method(method, path=method)
+    vault.write_data("sys/auth/userpass/tune", data={"user_lockout_config": _LOCKOUT})
+    # CA and token for TokenReview are the pod's own, read anew when they change
+    vault.write_data(
+        "auth/kubernetes/config",
+        data={"kubernetes_host": "https://kubernetes.default.svc:443"},
+    )
+    for name in _POLICIES:
+        vault.sys.create_or_update_policy(name=name, policy=(policies / f"{name}.hcl").read_text())
+    vault.write_data(
+        "auth/kubernetes/role/operator",
+        data={
+            "bound_service_account_names": [OPERATOR],
+            "bound_service_account_namespaces": [SYSTEM],
+            "audience": "vault",
+            "token_policies": ["operator"],
+            "token_no_default_policy": True,
+            "token_ttl": "10m",
+            "token_max_ttl": "30m",
+        },
+    )
+
+
+def _revoke_root_tokens(vault: hvac.Client) -> None:
+    """Every one, also what a killed run left; the own one last."""
+    own = vault.auth.token.lookup_self()["data"]["accessor"]
+    for accessor in root_accessors(vault):
+        if accessor != own:
+            vault.auth.token.revoke_accessor(accessor)
+    vault.auth.token.revoke_self()
+
+
+def root_accessors(vault: hvac.Client) -> list[str]:
+    """Accessors of the root tokens there are."""
+    found = []
+    for accessor in vault.auth.token.list_accessors()["data"]["keys"]:
+        try:
+            data: dict[str, Any] = vault.auth.token.lookup_accessor(accessor)["data"]
+        except (hvac.exceptions.InvalidPath, hvac.exceptions.Forbidden):
+            continue  # ended between the list and the look
+        if "root" in data["policies"]:
+            found.append(accessor)
+    return found

@@ -1,0 +1,123 @@
+"""The page itself: GET shows the form, POST answers it. Every denial looks the same."""
+
+from __future__ import annotations
+
+import logging
+
+import flask
+import werkzeug.exceptions
+
+from infraforge_login import form
+from infraforge_login.authorization import Authorization, Refused
+from infraforge_login.config import Config
+from infraforge_login.vault import Denied, Unavailable, Vault
+
+log = logging.getLogger(__name__)
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_DENIED = "That user name and password do not match. Check both and try again."
+_STALE = "This form was open for too long, or opened in another browser. Please try again."
+_UNAVAILABLE = "Signing in is not possible right now. Please try again in a moment."
+_BODY_LIMIT = 16 * 1024
+
+
+def create(config: Config, vault: Vault | None = None, seal: form.Seal | None = None) -> flask.Flask:
+    """The application; `vault` and `seal` are made from `config` where not given."""
+    app = flask.Flask(__name__, static_url_path="/login/static")
+    app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT
+    page = _Page(config, vault or Vault(config), seal or form.Seal(config.key))
+    app.add_url_rule("/login/authorize", view_func=page.show, methods=["GET"])
+    app.add_url_rule("/login/authorize", view_func=page.answer, methods=["POST"])
+    app.add_url_rule("/healthz", view_func=_alive)
+    app.after_request(_guard)
+    app.register_error_handler(Refused, _refuse)
+    app.register_error_handler(werkzeug.exceptions.HTTPException, _explain)
+    return app
+
+
+class _Page:
+    def __init__(self, config: Config, vault: Vault, seal: form.Seal) -> None:
+        self._config = config
+        self._vault = vault
+        self._seal = seal
+
+    def show(self) -> flask.Response:
+        return self._form(self._request(), 200)
+
+    def answer(self) -> flask.Response:
+        request = self._request()
+        sent = flask.request.form
+        if not self._seal.holds(
+            sent.get("form", ""), flask.request.cookies.get(form.COOKIE), request.query
+        ):
+            log.warning("refused", extra={"reason": "form"})
+            return self._form(request, 403, _STALE)
+        name = sent.get("username", "").strip()
+        try:
+            code, state = self._vault.code(name, sent.get("password", ""), request.query)
+        except Denied:
+            # no name: people type passwords into the wrong field; Vault's audit log has it hashed
+            log.info("denied")
+            return self._form(request, 401, _DENIED)
+        except Unavailable as error:
+            log.error("unavailable", extra={"reason": str(error)})  # noqa: TRY400
+            response = self._form(request, 503, _UNAVAILABLE)
+            response.headers["Retry-After"] = "5"
+            return response
+        log.info("signed in", extra={"user": name.lower()})
+        return flask.make_response(flask.redirect(request.answer(code, state), 303))
+
+    def _request(self) -> Authorization:
+        sent = flask.request.args.to_dict(flat=False)
+        return Authorization.parse(sent, self._config.client_id, self._config.redirect_uri)
+
+    def _form(self, request: Authorization, status: int, message: str = "") -> flask.Response:
+        cookie = flask.request.cookies.get(form.COOKIE, "")
+        if not form.well_formed(cookie):
+            cookie = form.new_cookie()
+        html = flask.render_template(
+            "login.html",
+            action=f"/login/authorize?{request.query}",
+            form=self._seal.make(cookie, request.query),
+            message=message,
+        )
+        response = flask.make_response(html, status)
+        response.set_cookie(
+            form.COOKIE, cookie, path="/login", secure=True, httponly=True, samesite="Lax"
+        )
+        return response
+
+
+def _alive() -> flask.Response:
+    """The process serves. Vault's absence is no reason to hide the page that explains it."""
+    return flask.Response("ok\n", mimetype="text/plain")
+
+
+def _guard(response: flask.Response) -> flask.Response:
+    for name, value in _HEADERS.items():
+        response.headers[name] = value
+    return response
+
+
+def _refuse(error: Refused) -> tuple[str, int]:
+    log.warning("refused", extra={"reason": str(error)})
+    return _message("This sign-in request is not valid", f"It was refused because {error}."), 400
+
+
+def _explain(error: werkzeug.exceptions.HTTPException) -> tuple[str, int]:
+    return _message(error.name, error.description or ""), error.code or 500
+
+
+def _message(title: str, text: str) -> str:
+    return flask.render_template("message.html", title=title, text=text)
