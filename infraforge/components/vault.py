@@ -51,9 +51,7 @@ class Vault(Component):
             vault_identity.put_groups(vault, identities.groups)
             for user in identities.users:
                 vault_identity.put_user(site, vault, user, passwords[user.name])
-            vault_identity.put_provider(
-                vault, identities.scopes, f"{site.origin}/oauth2/callback"
-            )
+            vault_identity.put_provider(vault, identities.scopes, f"{site.origin}/oauth2/callback")
         except hvac.exceptions.VaultError as error:
             raise ClusterError(f"Vault does not take the identities: {error}") from error
 

@@ -32,7 +32,9 @@ _UNAVAILABLE = "Signing in is not possible right now. Please try again in a mome
 _BODY_LIMIT = 16 * 1024
 
 
-def create(config: Config, vault: Vault | None = None, seal: form.Seal | None = None) -> flask.Flask:
+def create(
+    config: Config, vault: Vault | None = None, seal: form.Seal | None = None
+) -> flask.Flask:
     """The application; `vault` and `seal` are made from `config` where not given."""
     app = flask.Flask(__name__, static_url_path="/login/static")
     app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT

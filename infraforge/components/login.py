@@ -1,0 +1,25 @@
+"""The login page: its form key, and which client it answers."""
+
+from __future__ import annotations
+
+import secrets
+
+from infraforge.components import vault_identity
+from infraforge.components.base import Component
+from infraforge.components.site import Site
+
+NAMESPACE = "infraforge-access"
+
+
+class Login(Component):
+    """Flask under gunicorn; checks passwords at Vault and keeps nothing."""
+
+    name = "login"
+    namespace = NAMESPACE
+    needs = ("vault",)
+
+    def prepare(self, site: Site) -> None:
+        site.certificate(self.name, NAMESPACE, [self.name])
+        site.secret(self.name, NAMESPACE, lambda: {"key": secrets.token_urlsafe(48)})
+        client_id = vault_identity.client_credentials(site.vault()).client_id
+        site.config_map("login-client", NAMESPACE, {"client-id": client_id})

@@ -1,0 +1,42 @@
+"""OAuth2 Proxy: what it is at Vault and at its session store."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+
+from infraforge.components import vault_identity
+from infraforge.components.base import Component
+from infraforge.components.redis_sessions import RedisSessions
+from infraforge.components.site import Site
+
+NAMESPACE = "infraforge-access"
+
+
+class OAuth2Proxy(Component):
+    """Sessions in Redis, identity from Vault's OIDC provider."""
+
+    name = "oauth2-proxy"
+    namespace = NAMESPACE
+    needs = ("vault", "redis-sessions")
+
+    def prepare(self, site: Site) -> None:
+        """Its certificate, and Secret `oauth2-proxy`; the cookie key in it is made once."""
+        site.certificate(self.name, NAMESPACE, [self.name])
+        client = vault_identity.client_credentials(site.vault())
+        user, password = RedisSessions().credentials(site, self.name)
+        found = site.read_secret(self.name, NAMESPACE) or {}
+        wanted = {
+            "client-id": client.client_id,
+            "client-secret": client.client_secret,
+            "cookie-secret": found.get("cookie-secret") or _aes_key(),
+            "redis-username": user,
+            "redis-password": password,
+        }
+        if found != wanted:
+            site.write_secret(self.name, NAMESPACE, wanted)
+
+
+def _aes_key() -> str:
+    """256 random bits, in the base64 that OAuth2 Proxy decodes."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
