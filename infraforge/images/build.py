@@ -21,6 +21,7 @@ from infraforge.errors import UsageError
 from infraforge.images import context, debian, disk, golang
 from infraforge.images.cache import cache_dir, image_dir, log_path
 from infraforge.images.catalogue import Catalogue, Image
+from infraforge.images.errors import BuildError
 from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
 
@@ -68,7 +69,9 @@ def build(
         disk.check_room(todo, catalogue)
         _build_all(todo, catalogue, progress)
         disk.give_back(catalogue)
-    return {image.name: record(image.name, catalogue) for image in catalogue.with_bases(names)}
+    records = {image.name: record(image.name, catalogue) for image in catalogue.with_bases(names)}
+    _name(records.values())
+    return records
 
 
 def record(name: str, catalogue: Catalogue) -> ImageRecord:
@@ -81,20 +84,31 @@ def record(name: str, catalogue: Catalogue) -> ImageRecord:
 
 def _unbuilt(names: Iterable[str], catalogue: Catalogue) -> list[Image]:
     """Bases first. Built means both: the image is there, and what is known of it."""
-    listed = Steps("docker").docker("list images", "image", "ls", "--format", _TAGS)
-    there = frozenset(listed.split())
-    return [
-        image
-        for image in catalogue.with_bases(names)
-        if not _is_built(image.name, catalogue.content_hash(image.name), there)
-    ]
+    there = _local()
+    unbuilt = []
+    for image in catalogue.with_bases(names):
+        content_hash = catalogue.content_hash(image.name)
+        known = _record_path(image.name, content_hash).exists()
+        if not known or _tag(image.name, content_hash) not in there:
+            unbuilt.append(image)
+    return unbuilt
 
 
-_TAGS = "{{.Repository}}:{{.Tag}}"
+def _local() -> Mapping[str, str]:
+    """Local tag → image id."""
+    argv = ["image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]
+    steps = Steps("docker")
+    steps.begin()
+    printed = steps.docker("list images", *argv)
+    return dict(line.split() for line in printed.splitlines())
 
 
-def _is_built(name: str, content_hash: str, there: frozenset[str]) -> bool:
-    return _tag(name, content_hash) in there and _record_path(name, content_hash).exists()
+def _name(records: Iterable[ImageRecord]) -> None:
+    """Give the canonical names to these contents; a patched copy of the tree may have had them."""
+    there = _local()
+    for made in records:
+        if there.get(made.reference) != there[made.tag]:
+            Steps(made.name).docker("tag", "tag", made.tag, made.reference)
 
 
 def _build_all(todo: Sequence[Image], catalogue: Catalogue, progress: Progress) -> None:
@@ -161,8 +175,9 @@ def _make(
         with tempfile.TemporaryDirectory(dir=folder, prefix=_UNFINISHED) as work:
             try:
                 made = _make_in(Path(work), image, catalogue, programs, progress)
-            except BaseException:
-                progress(image.name, Done("failed"))
+            except BaseException as error:
+                step = f"{error.step}: " if isinstance(error, BuildError) else ""
+                progress(image.name, Done(f"{step}failed"))
                 raise
     progress(image.name, Done(f"built in {made.seconds:.0f} s, {made.size / 1e6:.0f} MB"))
     return made
@@ -208,8 +223,7 @@ def _make_in(
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(asdict(made), indent=1, sort_keys=True))
     partial.rename(path)
-    for tag in (made.reference, made.tag):
-        steps.docker("tag", "tag", candidate, tag)
+    steps.docker("tag", "tag", candidate, made.tag)
     steps.docker("untag", "image", "rm", candidate)
     return made
 

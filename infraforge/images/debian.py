@@ -41,12 +41,16 @@ def bootstrap(suite: str, recipe: Path, work: Path, tag: str, steps: Steps) -> N
 
 
 def discard(folder: Path) -> None:
-    """Remove the leftovers of an interrupted bootstrap, which may have left /proc mounted in it."""
+    """Remove the leftovers of an interrupted build; debootstrap may have left /proc mounted there.
+
+    What an orphaned process still holds stays until the next time.
+    """
     inside = f"{folder.resolve()}/"
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     for mount in sorted(filter(lambda one: one.startswith(inside), mounts), reverse=True):
-        subprocess.run(["umount", mount], check=True)
-    shutil.rmtree(folder)
+        if subprocess.run(["umount", mount], capture_output=True, check=False).returncode != 0:
+            return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def packages(tag: str, steps: Steps) -> Mapping[str, str]:

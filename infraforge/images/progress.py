@@ -42,7 +42,8 @@ def shown(stream: TextIO = sys.stderr) -> Iterator[Progress]:
     stop = threading.Event()
 
     def say(line: str) -> None:
-        print(line, file=stream, flush=True)
+        stream.write(f"{line}\n")  # in one piece: several threads speak
+        stream.flush()
 
     def remind() -> None:
         while not stop.wait(_REMIND):

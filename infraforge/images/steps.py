@@ -42,6 +42,6 @@ class Steps:
                 raise BuildError(self.image, step, [why], log) from error
             out.write(done.stdout)
         if done.returncode != 0:
-            lines = log.read_text(errors="replace").splitlines()
+            lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
             raise BuildError(self.image, step, lines[-_TAIL:], log)
         return done.stdout
