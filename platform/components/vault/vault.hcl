@@ -6,6 +6,8 @@ log_level     = "info"
 
 storage "raft" {
   path = "/vault/data"
+  # a member that hears no leader for one second, not five, stands for election
+  performance_multiplier = 1
 }
 
 listener "tcp" {
