@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import hvac
+import requests
 from kubernetes import client
 
 from infraforge.components import vault_bootstrap, vault_identity
@@ -19,6 +20,7 @@ from infraforge.errors import ClusterError
 NAMESPACE = vault_bootstrap.NAMESPACE
 USERS_SECRET = "platform-users"  # noqa: S105  a Secret's name
 _MEMBER = "vault-0"
+_FAILURES = (hvac.exceptions.VaultError, requests.RequestException)
 _SELECTOR = "app.kubernetes.io/name=vault"
 
 
@@ -39,7 +41,10 @@ class Vault(Component):
 
     def started(self, site: Site) -> None:
         """Initialise, unseal, and leave no root token behind."""
-        vault_bootstrap.open_up(site, _MEMBER)
+        try:
+            vault_bootstrap.open_up(site, _MEMBER)
+        except _FAILURES as error:
+            raise ClusterError(f"Vault cannot be opened: {error}") from error
         self._hurry_key(site)
 
     def configure(self, site: Site) -> None:
@@ -52,7 +57,7 @@ class Vault(Component):
             for user in identities.users:
                 vault_identity.put_user(site, vault, user, passwords[user.name])
             vault_identity.put_provider(vault, identities.scopes, f"{site.origin}/oauth2/callback")
-        except hvac.exceptions.VaultError as error:
+        except _FAILURES as error:
             raise ClusterError(f"Vault does not take the identities: {error}") from error
 
     # what suites and probes use
@@ -95,7 +100,7 @@ class Vault(Component):
         pods: Any = site.core.list_namespaced_pod(NAMESPACE, label_selector=_SELECTOR)
         for pod in pods.items:
             for line in _output(site, pod.metadata.name, since).splitlines():
-                entry = _entry(line)
+                entry = audit_entry(line)
                 if entry and datetime.fromisoformat(entry["time"]) >= since:
                     entries.append(entry)
         return tuple(sorted(entries, key=lambda entry: str(entry["time"])))
@@ -133,7 +138,7 @@ def _output(site: Site, pod: str, since: datetime) -> str:
     return text
 
 
-def _entry(line: str) -> Mapping[str, Any] | None:
+def audit_entry(line: str) -> Mapping[str, Any] | None:
     """The audit entry in a line of output; None where the line is something else."""
     if not line.startswith("{"):
         return None

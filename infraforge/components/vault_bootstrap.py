@@ -123,10 +123,13 @@ def _another_root_token(vault: hvac.Client, key: str) -> str:
     vault.sys.cancel_root_generation()
     started = vault.sys.start_root_token_generation()
     answer = vault.sys.generate_root(key=key, nonce=started["nonce"])
-    encoded = answer["encoded_token"]
+    return decode_root_token(answer["encoded_token"], started["otp"])
+
+
+def decode_root_token(encoded: str, one_time_pad: str) -> str:
+    """The token that Vault gave XORed with the pad, in base64 without padding."""
     raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
-    one_time_pad = started["otp"].encode()
-    return bytes(a ^ b for a, b in zip(raw, one_time_pad, strict=True)).decode()
+    return bytes(a ^ b for a, b in zip(raw, one_time_pad.encode(), strict=True)).decode()
 
 
 def _settle(vault: hvac.Client, policies: Path) -> None:

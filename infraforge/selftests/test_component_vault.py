@@ -1,0 +1,65 @@
+"""Vault's component without a Vault: what it reads, parses and decodes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from infraforge.components.vault import audit_entry
+from infraforge.components.vault_bootstrap import decode_root_token
+from infraforge.components.vault_identity import Identities
+
+TREE = Path(__file__).parents[2] / "platform"
+POLICIES = TREE / "components" / "vault" / "policies"
+
+
+def test_root_token_comes_out_of_its_one_time_pad() -> None:
+    token, pad = "hvs.abcdefghijklmnopqrstuvwx", "0123456789012345678901234567"
+    raw = bytes(a ^ b for a, b in zip(token.encode(), pad.encode(), strict=True))
+    encoded = base64.b64encode(raw).decode().rstrip("=")
+    assert decode_root_token(encoded, pad) == token
+
+
+def test_a_pad_of_another_length_is_an_error() -> None:
+    with pytest.raises(ValueError, match="shorter|longer"):
+        decode_root_token(base64.b64encode(b"12345").decode(), "123")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "==> Vault server started!", "{", "[1]", '{"type": "other"}', '"request"'],
+)
+def test_other_output_is_no_audit_entry(line: str) -> None:
+    assert audit_entry(line) is None
+
+
+@pytest.mark.parametrize("kind", ["request", "response"])
+def test_audit_entries_are_read(kind: str) -> None:
+    entry = {"type": kind, "time": "2026-11-24T12:00:00.123456789Z"}
+    assert audit_entry(json.dumps(entry)) == entry
+
+
+def test_every_user_is_in_known_groups_and_one_is_shut_out() -> None:
+    identities = Identities.load(TREE)
+    for user in identities.users:
+        assert set(user.groups) <= set(identities.groups)
+    assert [user.name for user in identities.users if user.disabled] == ["former"]
+    assert {"email", "groups", "profile"} <= set(identities.scopes)
+
+
+def test_the_operator_can_neither_make_tokens_nor_change_its_own_rights() -> None:
+    text = (POLICIES / "operator.hcl").read_text()
+    rules = dict(re.findall(r'path "([^"]+)" \{\s*capabilities = \[([^\]]*)\]', text))
+    writing = {path for path, can in rules.items() if re.search("create|update|delete", can)}
+    assert "auth/token/create" not in rules
+    for path in ("sys/policies/acl/operator", "auth/kubernetes/role/operator", "sys/audit"):
+        assert path not in writing
+    for glob in (path for path in writing if "*" in path):
+        assert not glob.startswith(
+            ("sys/policies", "sys/policy", "sys/auth", "sys/mounts", "auth/kube")
+        )
+    assert "*" not in rules
