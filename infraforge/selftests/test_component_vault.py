@@ -25,7 +25,7 @@ def test_root_token_comes_out_of_its_one_time_pad() -> None:
 
 
 def test_a_pad_of_another_length_is_an_error() -> None:
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         decode_root_token(base64.b64encode(b"12345").decode(), "123")
 
 
