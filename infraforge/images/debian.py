@@ -24,19 +24,32 @@ _EMPTIED = (
 def bootstrap(suite: str, recipe: Path, work: Path, tag: str, steps: Steps) -> None:
     """Make the image `tag` of a Debian suite's essential packages.
 
-    recipe: folder with `apt.conf` and `dpkg.cfg`, which hold for images made from this one too;
-    work: an empty folder. Raises UsageError without root, BuildError when a step fails.
+    recipe: folder with `apt.conf` and `dpkg.cfg`, which hold for images made from this one too,
+    and a Dockerfile that brings what debootstrap made up to date; work: an empty folder.
+    Raises UsageError without root, BuildError when a step fails.
     """
     if os.geteuid() != 0:
         raise UsageError("base images are made by debootstrap, which needs root: run this as root")
     root = work / "root"
     argv = ["debootstrap", "--variant=minbase", "--force-check-gpg", "--include=ca-certificates"]
-    steps.run("debootstrap", [*argv, suite, str(root), _site("Debian")], work)
+    archive_site = _site("Debian")
+    if not archive_site:
+        raise UsageError("apt knows no Debian archive; run: apt-get update")
+    steps.run("debootstrap", [*argv, suite, str(root), archive_site], work)
+    if security := _site("Debian-Security"):
+        source = f"deb {security} {suite}-security main\n"
+        (root / "etc/apt/sources.list.d/security.list").write_text(source)
     shutil.copyfile(recipe / "dpkg.cfg", root / "etc/dpkg/dpkg.cfg.d/infraforge")
     shutil.copyfile(recipe / "apt.conf", root / "etc/apt/apt.conf.d/90infraforge")
     _slim(root)
     archive = work / "root.tar"
     steps.run("tar", ["tar", "-C", str(root), "-cf", str(archive), "."], work)
+    raw = f"{tag}-raw"
+    steps.docker("docker import", "import", str(archive), raw)
+    # out as an archive and in again: what was replaced would still be in a layer below
+    argv = ["build", "--progress=plain", f"--output=type=tar,dest={archive}"]
+    steps.docker("security updates", *argv, "--build-arg", f"BASE={raw}", str(recipe))
+    steps.docker("untag", "image", "rm", raw)
     steps.docker("docker import", "import", "-c", "LABEL infraforge=image", str(archive), tag)
 
 
@@ -73,9 +86,7 @@ def _slim(root: Path) -> None:
 
 
 def _site(label: str) -> str:
-    """The address of the archive of this label that this machine's own apt uses."""
+    """The address of the archive of this label that this machine's own apt uses; "" for none."""
     argv = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
     found = subprocess.run([*argv, f"Label: {label}"], capture_output=True, text=True, check=False)
-    if not found.stdout.strip():
-        raise UsageError("apt knows no Debian archive; run: apt-get update")
-    return found.stdout.split()[0]
+    return next(iter(found.stdout.split()), "")
