@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes import client, dynamic
 
-from infraforge.components.manifests import Object
+from infraforge.cluster.manifests import Object
 from infraforge.errors import ClusterError
 
 FIELD_MANAGER = "infraforge"

@@ -1,0 +1,154 @@
+"""What a bare cluster of ours gets before the platform: network, storage, metrics, node certificates."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from kubernetes import client
+
+from infraforge.cluster import manifests, tools
+from infraforge.cluster.apply import Applier
+from infraforge.cluster.base import Cluster
+from infraforge.cluster.pki import Authority
+from infraforge.errors import ClusterError, TimedOut
+from infraforge.wait import wait_until
+
+PARTS = ("cilium", "metrics-server", "local-path")
+_SERVING = "kubernetes.io/kubelet-serving"
+_USAGES = {"digital signature", "key encipherment", "server auth"}
+
+
+def install(
+    cluster: Cluster, tree: Path, authority: Authority, digests: Mapping[str, str]
+) -> None:
+    """Apply network, metrics and storage; nothing is waited for.
+
+    digests: canonical image reference → `sha256:…`.
+    """
+    pair = authority.issue(["metrics-server.kube-system.svc", "metrics-server.kube-system"])
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": "metrics-server-tls", "namespace": "kube-system"},
+        "stringData": {"tls.crt": pair.cert_pem, "tls.key": pair.key_pem},
+    }
+    bundle = base64.b64encode(authority.ca_file.read_bytes()).decode()
+    applier = Applier(cluster.api)
+    for part in PARTS:
+        objects = manifests.render(tools.kubectl(tree), tree / "cluster" / part)
+        for item in objects:
+            if item["kind"] == "APIService":
+                item["spec"]["caBundle"] = bundle
+        applier.apply([secret] if part == "metrics-server" else [])
+        applier.apply(manifests.pin_images(objects, digests))
+
+
+def wait_ready(cluster: Cluster, within: float) -> None:
+    """Wait for the nodes, Cilium, DNS, storage and metrics.
+
+    Raises TimedOut naming what is not ready yet.
+    """
+    core = client.CoreV1Api(cluster.api)
+    apps = client.AppsV1Api(cluster.api)
+
+    def all_ready() -> bool:
+        approve_node_certificates(cluster)
+        lacking = _lacking(core, apps)
+        if lacking:
+            raise TimedOut(lacking)
+        return True
+
+    wait_until(
+        all_ready, within=within, every=0.5, what="the cluster's own parts are ready",
+        ignoring=(TimedOut,),
+    )
+
+
+def approve_node_certificates(cluster: Cluster) -> None:
+    """Approve the serving certificates that our nodes ask for: their own names, nothing else."""
+    certificates = client.CertificatesV1Api(cluster.api)
+    nodes = {node.metadata.name: node for node in client.CoreV1Api(cluster.api).list_node().items}
+    for request in certificates.list_certificate_signing_request().items:
+        if request.spec.signer_name != _SERVING or request.status.conditions:
+            continue
+        name = request.spec.username.removeprefix("system:node:")
+        node = nodes.get(name)
+        addresses = [item.address for item in node.status.addresses] if node else []
+        refusal = why_not(
+            base64.b64decode(request.spec.request),
+            request.spec.username,
+            request.spec.usages,
+            name,
+            addresses,
+        )
+        if refusal:
+            raise ClusterError(f"node certificate {request.metadata.name} refused: {refusal}")
+        condition = client.V1CertificateSigningRequestCondition(
+            type="Approved",
+            status="True",
+            reason="InfraForge",
+            message="asked for by the node itself, for its own names and addresses",
+        )
+        request.status.conditions = [condition]
+        certificates.replace_certificate_signing_request_approval(request.metadata.name, request)
+
+
+def why_not(
+    request_pem: bytes,
+    username: str,
+    usages: Sequence[str],
+    node: str,
+    addresses: Sequence[str],
+) -> str:
+    """Why a kubelet's request for a serving certificate must not be approved; "" when it may.
+
+    The rules are those of the kubelet-serving signer (Kubernetes: Certificates and Certificate
+    Signing Requests), narrowed to the node's own names and addresses.
+    """
+    request = x509.load_pem_x509_csr(request_pem)
+    subject = request.subject
+    common = [part.value for part in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    groups = [part.value for part in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    if not addresses:
+        return f"{node} is no node of this cluster"
+    if username != f"system:node:{node}" or common != [username] or groups != ["system:nodes"]:
+        return f"{username} asks for {common} in {groups}"
+    if not set(usages) <= _USAGES:
+        return f"usages {sorted(usages)}"
+    try:
+        sans = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return "no names asked for"
+    asked = {*sans.get_values_for_type(x509.DNSName)}
+    asked |= {str(ip) for ip in sans.get_values_for_type(x509.IPAddress)}
+    allowed = {node, *(_plain(address) for address in addresses)}
+    return "" if asked and asked <= allowed else f"names {sorted(asked - allowed)} are not its own"
+
+
+def _plain(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
+
+
+def _lacking(core: client.CoreV1Api, apps: client.AppsV1Api) -> str:
+    for node in core.list_node().items:
+        ready = [c for c in node.status.conditions if c.type == "Ready"]
+        if not ready or ready[0].status != "True":
+            return f"node {node.metadata.name}: {ready[0].message if ready else 'no status'}"
+    sets = apps.list_namespaced_daemon_set("kube-system").items
+    for item in sets:
+        if item.status.number_ready < item.status.desired_number_scheduled:
+            return f"DaemonSet {item.metadata.name}: {item.status.number_ready} ready"
+    for namespace in ("kube-system", "local-path-storage"):
+        for item in apps.list_namespaced_deployment(namespace).items:
+            if (item.status.ready_replicas or 0) < item.spec.replicas:
+                return f"Deployment {item.metadata.name}: {item.status.ready_replicas or 0} ready"
+    return ""
