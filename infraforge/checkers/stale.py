@@ -1,0 +1,202 @@
+"""No stale read: what was acknowledged is what a later read finds, or something newer.
+
+The history is that of registers, one a key, whose store numbers its versions:
+
+    write   invoked with its content, ok with [version, content]
+    delete  ok without a value; the key is absent from then on
+    read    ok with [version, content], or null for absent
+
+A version is a place in the key's one order of writes, so "older" needs no search for a
+linearization (Herlihy & Wing 1990; Elle, Kingsbury & Alvaro 2020, uses versions alike). Absent is
+older than every version until a delete may have taken effect, and newer than all from then on: a
+key is not used again after its deletion.
+
+    stale       a read that began after a write or delete was acknowledged finds something older;
+                one that overlaps it may find either
+    future      a read finds a version whose write was invoked only after the read was over
+    unwritten   a read finds what no acknowledged or unanswered write can have put there, nor was
+                there before the first (so a failed write's content, Adya's G1a)
+    ambiguous   one version with two contents, or an acknowledged version no newer than one
+                acknowledged before its write began (a lost update)
+
+All four are broken. A write without an answer may take effect at any time after it was invoked, or
+never: it makes no read stale, and explains what it may have put there. For this, the history has
+to hold every write of its keys, each with a content of its own.
+
+This is recency against acknowledgements, not linearizability: that an unacknowledged write, once
+seen, is seen by everybody is not demanded (`monotonic` demands it of each client).
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from dataclasses import dataclass
+
+from infraforge.history import Call, History, Kind, Value
+from infraforge.verdict import Verdict, broken, holds, merge, unknown
+
+NAME = "no_stale_read"
+_DELETED = math.inf
+
+
+def no_stale_read(history: History) -> Verdict:
+    """No read is stale, from the future, unwritten or ambiguous.
+
+    Unknown where no read began after an acknowledged write or delete of its key: nothing is proven.
+    """
+    calls = history.of("read", "write", "delete")
+    keys = dict.fromkeys(call.key for call in calls)
+    registers = [Register.of([call for call in calls if call.key == key]) for key in keys]
+    found = [verdict for register in registers for verdict in register.judged()]
+    if found:
+        return merge(*found, name=NAME)
+    judging = sum(register.judging for register in registers)
+    if not judging:
+        return unknown(NAME, "no read began after an acknowledged write of its key")
+    told = f"{judging} reads that followed an acknowledged write of {len(keys)} keys are not stale"
+    return holds(NAME, told)
+
+
+@dataclass(frozen=True)
+class Register:
+    """The calls on one key. failed: writes that surely did not happen."""
+
+    reads: tuple[Call, ...]
+    writes: tuple[Call, ...]
+    deletes: tuple[Call, ...]
+    failed: tuple[Call, ...]
+
+    @classmethod
+    def of(cls, calls: list[Call]) -> Register:
+        possible = [call for call in calls if call.outcome is not Kind.FAIL]
+        return cls(
+            tuple(call for call in possible if call.function == "read" and call.ok),
+            tuple(call for call in possible if call.function == "write"),
+            tuple(call for call in possible if call.function == "delete"),
+            tuple(set(calls) - set(possible)),
+        )
+
+    @property
+    def acknowledged(self) -> tuple[Call, ...]:
+        """Writes and deletes that were, in the order in which they were acknowledged."""
+        found = [call for call in (*self.writes, *self.deletes) if call.ok]
+        return tuple(sorted(found, key=_end))
+
+    @property
+    def judging(self) -> int:
+        """How many reads prove something: they began after a write was acknowledged."""
+        ends = [_end(call) for call in self.acknowledged]
+        return sum(bool(ends) and ends[0] < read.start for read in self.reads)
+
+    def judged(self) -> list[Verdict]:
+        """What is broken, or why nothing can be said; none where nothing is wrong."""
+        for look in (self._reused, self._ambiguous, self._unexplained, self._stale):
+            verdict = look()
+            if verdict is not None:
+                return [verdict]
+        return []
+
+    def _reused(self) -> Verdict | None:
+        for write, delete in itertools.product(self.writes, self.deletes):
+            if write.ok and delete.precedes(write):
+                told = f"{write.key} was written after its deletion: its versions have no order"
+                return unknown(NAME, told, *delete.operations, *write.operations)
+        return None
+
+    def _ambiguous(self) -> Verdict | None:
+        known: dict[int, Call] = {}
+        for call in (*self.writes, *self.reads):
+            if not call.ok or call.value is None:
+                continue
+            version, content = _versioned(call)
+            first = known.setdefault(version, call)
+            if first is call:
+                continue
+            if call.function == "write" or _versioned(first)[1] != content:
+                told = f"version {version} of {call.key} stands for two writes"
+                return broken(NAME, told, *first.operations, *call.operations)
+        newest = _Newest(self.acknowledged)
+        for write in self.writes:
+            before = newest.before(write) if write.ok else None
+            if before and _rank(before) >= _rank(write):
+                told = f"{_shown(write)} of {write.key} was given after {_shown(before)}"
+                return broken(NAME, told, *before.operations, *write.operations)
+        return None
+
+    def _unexplained(self) -> Verdict | None:
+        """A read from the future, or of what nobody wrote."""
+        written = {_versioned(call)[0]: call for call in self.writes if call.ok}
+        unanswered = [call for call in self.writes if not call.ok]
+        oldest = min(written, default=math.inf)
+        initial: int | None = None
+        for read in self.reads:
+            if read.value is None:
+                continue
+            version, content = _versioned(read)
+            write = written.get(version)
+            if write and read.precedes(write):
+                told = f"version {version} of {read.key} was read before it was written"
+                return broken(NAME, told, *read.operations, *write.operations)
+            if write or any(
+                call.value == content and call.start < _end(read) for call in unanswered
+            ):
+                continue
+            refused = [call for call in self.failed if call.value == content]
+            if refused or version > oldest or version != (initial or version):
+                told = f"nobody wrote version {version} of {read.key}, which was read"
+                evidence = [operation for call in refused for operation in call.operations]
+                return broken(NAME, told, *evidence, *read.operations)
+            initial = version
+        return None
+
+    def _stale(self) -> Verdict | None:
+        newest = _Newest(self.acknowledged)
+        deleting = min((delete.start for delete in self.deletes), default=math.inf)
+        for read in self.reads:
+            before = newest.before(read)
+            absent = _DELETED if deleting < _end(read) else 0.0
+            found = absent if read.value is None else _rank(read)
+            if before and found < _rank(before):
+                was = f"{_shown(before)} was acknowledged"
+                told = f"{_shown(read)} of {read.key} was read after {was}"
+                return broken(NAME, told, *before.operations, *read.operations)
+        return None
+
+
+class _Newest:
+    """The newest acknowledged write or delete of those that were over before a call began."""
+
+    def __init__(self, acknowledged: tuple[Call, ...]) -> None:
+        self._ends = [_end(call) for call in acknowledged]
+        self._newest = list(itertools.accumulate(acknowledged, _newer))
+
+    def before(self, call: Call) -> Call | None:
+        count = bisect.bisect_left(self._ends, call.start)
+        return self._newest[count - 1] if count else None
+
+
+def _newer(one: Call, other: Call) -> Call:
+    return other if _rank(other) > _rank(one) else one
+
+
+def _end(call: Call) -> float:
+    return math.inf if call.end is None else call.end
+
+
+def _rank(call: Call) -> float:
+    return _DELETED if call.function == "delete" else _versioned(call)[0]
+
+
+def _versioned(call: Call) -> tuple[int, Value]:
+    value = call.value
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], int):
+        return value[0], value[1]
+    raise TypeError(f"a {call.function} brings [version, content], not {value!r}")
+
+
+def _shown(call: Call) -> str:
+    if call.function == "delete":
+        return "its deletion"
+    return "absence" if call.value is None else f"version {_versioned(call)[0]}"

@@ -1,0 +1,367 @@
+"""Histories: what clients did and saw, and what faults did to them, in one order.
+
+The model is Herlihy & Wing's ("Linearizability", 1990) as Jepsen records it: an operation is
+invoked and later completes as *ok* (it happened), *fail* (it surely did not) or *info* (nobody can
+tell, then or later: it may take effect at any time after it was invoked). A process does one
+operation after the other, so a completion belongs to its process's open invocation; an invocation
+that never completes counts as info. Faults are operations of the process `nemesis`.
+
+Values are frozen and do no I/O; a history is judged by its order, never by its clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+NEMESIS = "nemesis"
+HEAL = "heal"
+"""The nemesis' function that undoes faults; its every other function is a fault."""
+
+Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
+
+
+class Kind(enum.StrEnum):
+    """What an operation's line in the history says of it."""
+
+    INVOKE = "invoke"
+    OK = "ok"
+    FAIL = "fail"
+    INFO = "info"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One line of a history.
+
+    function: what is done ("read", "write", "add"; a fault's name); key: to what, if there is more
+    than one; value: JSON without objects, lists become tuples; time: monotonic clock, ns;
+    error: why it failed or is unknown.
+    """
+
+    process: str
+    kind: Kind
+    function: str
+    key: str | None
+    value: Value
+    time: int
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", Kind(self.kind))
+        object.__setattr__(self, "value", _frozen(self.value))
+
+    def __str__(self) -> str:
+        """Seconds, process, kind, function, key, value, error: a line for people."""
+        shown = [f"{self.time / 1e9:.6f}", f"{self.process:<10}", f"{self.kind:<6}", self.function]
+        if self.key is not None:
+            shown.append(self.key)
+        if self.value is not None or (self.kind is Kind.OK and self.function == "read"):
+            shown.append(_json(self.value))
+        if self.error:
+            shown.append(f"({self.error})")
+        return "  ".join(shown)
+
+
+@dataclass(frozen=True)
+class Call:
+    """An invocation with its completion.
+
+    start, end: positions in the history; end is None while the call may still take effect, that is
+    when it never completed or completed as info.
+    """
+
+    invoke: Operation
+    completion: Operation | None
+    start: int
+    end: int | None
+
+    @property
+    def outcome(self) -> Kind:
+        return self.completion.kind if self.completion else Kind.INFO
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome is Kind.OK
+
+    @property
+    def process(self) -> str:
+        return self.invoke.process
+
+    @property
+    def function(self) -> str:
+        return self.invoke.function
+
+    @property
+    def key(self) -> str | None:
+        return self.invoke.key
+
+    @property
+    def value(self) -> Value:
+        """What an ok call brought back; what any other was asked to do."""
+        return self.completion.value if self.completion and self.ok else self.invoke.value
+
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        return (self.invoke, self.completion) if self.completion else (self.invoke,)
+
+    def precedes(self, other: Call) -> bool:
+        """Whether this call surely was over before the other began; else they overlap or follow."""
+        return self.end is not None and self.end < other.start
+
+
+@dataclass(frozen=True)
+class History:
+    """Operations in the order in which they were seen.
+
+    Raises ValueError where they are not well formed: a clock that runs back, a completion that
+    nothing invoked, or one of another function or key than its process's open invocation.
+    """
+
+    operations: tuple[Operation, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operations", tuple(self.operations))
+        _ = self.calls
+
+    def __len__(self) -> int:
+        return len(self.operations)
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self.operations)
+
+    def __add__(self, other: History) -> History:
+        """Both as one, in the order of the clock (one machine's monotonic clock is one order)."""
+        merged = sorted(self.operations + other.operations, key=lambda operation: operation.time)
+        return History(tuple(merged))
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        """Every invocation with its completion, in the order of invocation."""
+        return tuple(_paired(self.operations))
+
+    @property
+    def clients(self) -> tuple[Call, ...]:
+        """The calls that are not the nemesis'."""
+        return tuple(call for call in self.calls if call.process != NEMESIS)
+
+    @property
+    def faults(self) -> tuple[Call, ...]:
+        """The nemesis' calls that injected something, proven (ok) or not."""
+        return tuple(
+            call for call in self.calls if call.process == NEMESIS and call.function != HEAL
+        )
+
+    def of(self, *functions: str) -> tuple[Call, ...]:
+        """The clients' calls of these functions."""
+        return tuple(call for call in self.clients if call.function in functions)
+
+    def before(self, position: int) -> History:
+        """The first `position` operations; what was open then counts as info."""
+        return History(self.operations[:position])
+
+    def to_lines(self) -> str:
+        """JSON, one operation a line, the same text for the same history."""
+        lines = (_json(_as_dict(operation), ascii_only=True) for operation in self.operations)
+        return "".join(f"{line}\n" for line in lines)
+
+    @classmethod
+    def from_lines(cls, text: str) -> History:
+        """What `to_lines` wrote. Raises ValueError, with the line's number, for anything else."""
+        operations: list[Operation] = []
+        if not text:
+            return cls()
+        for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+            try:
+                operations.append(Operation(**json.loads(line)))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"line {number} is no operation: {error}") from error
+        return cls(tuple(operations))
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `to_lines`: names this history in a verdict."""
+        return hashlib.sha256(self.to_lines().encode()).hexdigest()
+
+    def text(self, marked: Iterable[Operation] = (), around: int | None = None) -> str:
+        """The history for people, `marked` operations with a `>`.
+
+        around: only so many lines before and after each marked one.
+        """
+        marks = set(marked)
+        hits = [at for at, operation in enumerate(self.operations) if operation in marks]
+        wanted = set(range(len(self)))
+        if around is not None:
+            wanted = {at for hit in hits for at in range(hit - around, hit + around + 1)}
+        lines: list[str] = []
+        skipped = False
+        for at, operation in enumerate(self.operations):
+            if at not in wanted:
+                skipped = True
+                continue
+            if skipped:
+                lines.append("  …")
+            skipped = False
+            lines.append(f"{'>' if operation in marks else ' '} {operation}")
+        return "\n".join(lines + ["  …"] * skipped)
+
+
+class Recorder:
+    """Collects a history from many threads; each names itself as its process.
+
+    clock: monotonic, ns. An operation gets its time and its place under one lock, so the order of
+    the history is the order of the clock.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._operations: list[Operation] = []
+        self._open: set[str] = set()
+
+    @property
+    def history(self) -> History:
+        """What was recorded so far."""
+        with self._lock:
+            return History(tuple(self._operations))
+
+    def invoke(
+        self, process: str, function: str, key: str | None = None, value: Any = None
+    ) -> Pending:
+        """Record that `process` is about to do this; what comes back takes its completion.
+
+        Raises ValueError while the process has an operation open.
+        """
+        with self._lock:
+            if process in self._open:
+                raise ValueError(f"{process} has an operation open: one process, one at a time")
+            operation = Operation(process, Kind.INVOKE, function, key, value, self._clock())
+            self._open.add(process)
+            self._operations.append(operation)
+        return Pending(self, operation)
+
+    @contextlib.contextmanager
+    def call(
+        self,
+        process: str,
+        function: str,
+        key: str | None = None,
+        value: Any = None,
+        *,
+        fail: tuple[type[Exception], ...] = (),
+        info: tuple[type[Exception], ...] = (),
+    ) -> Iterator[Pending]:
+        """An operation as a block, in which the client calls `.ok(value)`.
+
+        fail, info: exceptions that mean "surely not done" and "nobody can tell"; they are recorded
+        and end the block quietly. Any other is recorded as info and goes on its way. A block left
+        without a completion is info.
+        """
+        pending = self.invoke(process, function, key, value)
+        try:
+            yield pending
+        except fail as error:
+            pending.fail(_reason(error))
+        except info as error:
+            pending.info(_reason(error))
+        except BaseException as error:
+            if not pending.completed:
+                pending.info(_reason(error))
+            raise
+        if not pending.completed:
+            pending.info("left without an answer")
+
+    def complete(self, invoked: Operation, kind: Kind, value: Any, error: str) -> None:
+        """Record the completion of `invoked`; `Pending` is the way to call this."""
+        with self._lock:
+            operation = Operation(
+                invoked.process, kind, invoked.function, invoked.key, value, self._clock(), error
+            )
+            self._operations.append(operation)
+            self._open.discard(invoked.process)
+
+
+class Pending:
+    """An operation that was invoked; it completes once. Raises ValueError the second time."""
+
+    def __init__(self, recorder: Recorder, operation: Operation) -> None:
+        self._recorder = recorder
+        self.operation = operation
+        self.completed = False
+
+    def ok(self, value: Any = None) -> None:
+        """It happened, and this came back."""
+        self._complete(Kind.OK, value)
+
+    def fail(self, reason: str = "") -> None:
+        """It surely did not happen."""
+        self._complete(Kind.FAIL, self.operation.value, reason)
+
+    def info(self, reason: str = "") -> None:
+        """Nobody can tell whether it happened, or will."""
+        self._complete(Kind.INFO, self.operation.value, reason)
+
+    def _complete(self, kind: Kind, value: Any, error: str = "") -> None:
+        if self.completed:
+            raise ValueError(f"completed twice: {self.operation}")
+        self._recorder.complete(self.operation, kind, value, error)
+        self.completed = True
+
+
+def _paired(operations: Sequence[Operation]) -> list[Call]:
+    calls: list[Call] = []
+    open_: dict[str, int] = {}
+    last = 0
+    for at, operation in enumerate(operations):
+        if at and operation.time < last:
+            raise ValueError(f"the clock runs back at {operation}")
+        last = operation.time
+        if operation.kind is Kind.INVOKE:
+            open_[operation.process] = len(calls)
+            calls.append(Call(operation, None, at, None))
+            continue
+        place = open_.pop(operation.process, None)
+        if place is None:
+            raise ValueError(f"nothing was invoked for {operation}")
+        invoke = calls[place].invoke
+        if (invoke.function, invoke.key) != (operation.function, operation.key):
+            raise ValueError(f"{operation} completes another operation: {invoke}")
+        end = None if operation.kind is Kind.INFO else at
+        calls[place] = Call(invoke, operation, calls[place].start, end)
+    return calls
+
+
+def _frozen(value: Any) -> Value:
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(item) for item in value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a history holds JSON without objects, not {type(value).__name__}")
+
+
+def _json(value: Any, ascii_only: bool = False) -> str:
+    return json.dumps(value, ensure_ascii=ascii_only, allow_nan=False, separators=(",", ":"))
+
+
+def _as_dict(operation: Operation) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "time": operation.time,
+        "process": operation.process,
+        "kind": str(operation.kind),
+        "function": operation.function,
+        "key": operation.key,
+        "value": operation.value,
+    }
+    return line | ({"error": operation.error} if operation.error else {})
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500]

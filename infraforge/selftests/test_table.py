@@ -1,0 +1,68 @@
+"""Tables: compared by cell, told by cell."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.table import Table
+from infraforge.verdict import Outcome
+
+DECLARED = Table({("backend", "postgres"): True, ("frontend", "postgres"): False})
+
+
+def test_order_does_not_matter_and_nothing_changes_it() -> None:
+    cells = {("frontend", "postgres"): False, ("backend", "postgres"): True}
+    turned = Table(cells)
+    cells.clear()
+    assert turned == DECLARED
+    assert hash(turned) == hash(DECLARED)
+    assert turned != dict(turned)
+    with pytest.raises(TypeError):
+        turned.cells["a", "b"] = True  # type: ignore[index]
+
+
+def test_the_difference_is_told_cell_by_cell() -> None:
+    observed = Table({("frontend", "postgres"): True, ("login", "vault"): True})
+    assert observed.diff(DECLARED).splitlines() == [
+        "3 of 2 cells differ from what is expected:",
+        "  backend → postgres: absent, not yes",
+        "  frontend → postgres: yes, not no",
+        "  login → vault: yes, not absent",
+    ]
+    assert DECLARED.diff(DECLARED) == ""
+
+
+def test_it_reads_as_text_and_as_markdown() -> None:
+    table = Table({("ada", "GET"): "admin|all", ("vera", "PUT"): None})
+    assert table.text().splitlines() == [
+        "      GET        PUT",
+        "ada   admin|all",
+        "vera             unknown",
+    ]
+    assert table.markdown().splitlines() == [
+        "|  | GET | PUT |",
+        "| --- | --- | --- |",
+        "| ada | admin\\|all |  |",
+        "| vera |  | unknown |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "outcome"),
+    [
+        (dict(DECLARED), Outcome.HOLDS),
+        ({**DECLARED, ("frontend", "postgres"): None}, Outcome.UNKNOWN),
+        ({("backend", "postgres"): True}, Outcome.UNKNOWN),
+        ({**DECLARED, ("frontend", "postgres"): True}, Outcome.BROKEN),
+        ({("backend", "postgres"): None, ("frontend", "postgres"): True}, Outcome.BROKEN),
+        ({**DECLARED, ("login", "vault"): True}, Outcome.BROKEN),
+        ({**DECLARED, ("login", "vault"): None}, Outcome.BROKEN),
+    ],
+)
+def test_what_could_not_be_observed_is_unknown(cells: dict, outcome: Outcome) -> None:
+    assert cells_match(Table(cells), DECLARED).outcome is outcome
+
+
+def test_nothing_declared_proves_nothing() -> None:
+    assert cells_match(Table({}), Table({})).outcome is Outcome.UNKNOWN

@@ -1,0 +1,143 @@
+"""Verdicts: holds, broken or unknown. Unknown never passes, and never looks like broken.
+
+    assert verdict.holds, verdict.explain()
+
+fails the test where the property is broken, and raises Inconclusive where nothing can be said:
+*failed* and *broken* in Allure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from infraforge.errors import Broken, Inconclusive
+from infraforge.history import History, Operation
+
+_SHOWN = 12
+
+
+class Outcome(enum.StrEnum):
+    """What can be said of a property."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a checker says of one property, or, merged, what several say.
+
+    name: the property; evidence: the operations that show it; parts: the verdicts merged into
+    this one; digest: of the history judged, where there was one.
+    """
+
+    name: str
+    outcome: Outcome
+    explanation: str
+    evidence: tuple[Operation, ...] = ()
+    parts: tuple[Verdict, ...] = ()
+    digest: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the property holds. Raises Inconclusive where that is unknown."""
+        if self.outcome is Outcome.UNKNOWN:
+            raise Inconclusive(self.explain())
+        return self.outcome is Outcome.HOLDS
+
+    def __bool__(self) -> bool:
+        """As `holds`: tell "no verdict" from a broken one with `is None`."""
+        return self.holds
+
+    def demand(self) -> None:
+        """Raise Broken or Inconclusive unless the property holds: `assert` for other code."""
+        if not self.holds:
+            raise Broken(self.explain())
+
+    def explain(self) -> str:
+        """The verdict in words, with the operations that show it."""
+        lines = [f"{self.name} {_SAID[self.outcome]}: {self.explanation}"]
+        lines += [f"  {operation}" for operation in self.evidence[:_SHOWN]]
+        if len(self.evidence) > _SHOWN:
+            lines.append(f"  … and {len(self.evidence) - _SHOWN} more")
+        for part in self.parts:
+            lines += [f"  {line}" for line in part.explain().splitlines()]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: what an offline check compares its own verdict with."""
+        found: dict[str, Any] = {
+            "name": self.name,
+            "outcome": str(self.outcome),
+            "explanation": self.explanation,
+            "history": self.digest,
+        }
+        return found | ({"parts": [part.to_dict() for part in self.parts]} if self.parts else {})
+
+
+Checker: TypeAlias = Callable[[History], Verdict]
+
+_SAID = {
+    Outcome.HOLDS: "holds",
+    Outcome.BROKEN: "is broken",
+    Outcome.UNKNOWN: "is unknown",
+}
+
+
+def holds(name: str, explanation: str) -> Verdict:
+    return Verdict(name, Outcome.HOLDS, explanation)
+
+
+def broken(name: str, explanation: str, *evidence: Operation) -> Verdict:
+    return Verdict(name, Outcome.BROKEN, explanation, evidence)
+
+
+def unknown(name: str, explanation: str, *evidence: Operation) -> Verdict:
+    return Verdict(name, Outcome.UNKNOWN, explanation, evidence)
+
+
+def merge(*verdicts: Verdict, name: str = "") -> Verdict:
+    """One verdict of many: broken over unknown over holds; of none, unknown."""
+    if not verdicts:
+        return unknown(name or "nothing", "nothing was checked")
+    if len(verdicts) == 1:
+        return verdicts[0]
+    outcomes = [verdict.outcome for verdict in verdicts]
+    worst = next(
+        outcome
+        for outcome in (Outcome.BROKEN, Outcome.UNKNOWN, Outcome.HOLDS)
+        if outcome in outcomes
+    )
+    told = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
+    digests = {verdict.digest for verdict in verdicts}
+    return Verdict(
+        name or " and ".join(verdict.name for verdict in verdicts),
+        worst,
+        told,
+        parts=verdicts,
+        digest=digests.pop() if len(digests) == 1 else "",
+    )
+
+
+def check(history: History, *checkers: Checker) -> Verdict:
+    """What the checkers say of the history, merged; one that raises says unknown."""
+    return merge(*(_judged(history, checker) for checker in checkers))
+
+
+def name_of(checker: Checker) -> str:
+    """The property's name: its checker's."""
+    return str(getattr(checker, "name", "") or getattr(checker, "__name__", repr(checker)))
+
+
+def _judged(history: History, checker: Checker) -> Verdict:
+    name = name_of(checker)
+    try:
+        verdict = checker(history)
+    except Exception as error:  # noqa: BLE001 - a checker that fails has said nothing, and says so
+        verdict = unknown(name, f"its checker failed: {type(error).__name__}: {error}")
+    return dataclasses.replace(verdict, name=name, digest=history.digest)
