@@ -1,4 +1,4 @@
-"""What a bare cluster of ours gets before the platform: network, storage, metrics, node certificates."""
+"""What a bare cluster of ours gets first: network, storage, metrics, node certificates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ _USAGES = {"digital signature", "key encipherment", "server auth"}
 
 
 def install(
-    cluster: Cluster, tree: Path, authority: Authority, digests: Mapping[str, str]
+    cluster: Cluster,
+    tree: Path,
+    authority: Authority,
+    digests: Mapping[str, str],
+    parts: Sequence[str] = PARTS,
 ) -> None:
     """Apply network, metrics and storage; nothing is waited for.
 
@@ -40,7 +44,7 @@ def install(
     }
     bundle = base64.b64encode(authority.ca_file.read_bytes()).decode()
     applier = Applier(cluster.api)
-    for part in PARTS:
+    for part in parts:
         objects = manifests.render(tools.kubectl(tree), tree / "cluster" / part)
         for item in objects:
             if item["kind"] == "APIService":
@@ -65,8 +69,29 @@ def wait_ready(cluster: Cluster, within: float) -> None:
         return True
 
     wait_until(
-        all_ready, within=within, every=0.5, what="the cluster's own parts are ready",
+        all_ready,
+        within=within,
+        every=0.5,
+        what="the cluster's own parts are ready",
         ignoring=(TimedOut,),
+    )
+
+
+def wait_network(cluster: Cluster, within: float) -> None:
+    """Wait for the nodes and what runs on each of them (Cilium, kube-proxy), and nothing else.
+
+    Raises TimedOut naming what is not ready yet.
+    """
+    core, apps = client.CoreV1Api(cluster.api), client.AppsV1Api(cluster.api)
+
+    def ready() -> bool:
+        lacking = _lacking_nodes(core, apps)
+        if lacking:
+            raise TimedOut(lacking)
+        return True
+
+    wait_until(
+        ready, within=within, every=0.5, what="the cluster's network is ready", ignoring=(TimedOut,)
     )
 
 
@@ -139,16 +164,21 @@ def _plain(address: str) -> str:
 
 
 def _lacking(core: client.CoreV1Api, apps: client.AppsV1Api) -> str:
-    for node in core.list_node().items:
-        ready = [c for c in node.status.conditions if c.type == "Ready"]
-        if not ready or ready[0].status != "True":
-            return f"node {node.metadata.name}: {ready[0].message if ready else 'no status'}"
-    sets = apps.list_namespaced_daemon_set("kube-system").items
-    for item in sets:
-        if item.status.number_ready < item.status.desired_number_scheduled:
-            return f"DaemonSet {item.metadata.name}: {item.status.number_ready} ready"
+    if nodes := _lacking_nodes(core, apps):
+        return nodes
     for namespace in ("kube-system", "local-path-storage"):
         for item in apps.list_namespaced_deployment(namespace).items:
             if (item.status.ready_replicas or 0) < item.spec.replicas:
                 return f"Deployment {item.metadata.name}: {item.status.ready_replicas or 0} ready"
+    return ""
+
+
+def _lacking_nodes(core: client.CoreV1Api, apps: client.AppsV1Api) -> str:
+    for node in core.list_node().items:
+        ready = [c for c in node.status.conditions if c.type == "Ready"]
+        if not ready or ready[0].status != "True":
+            return f"node {node.metadata.name}: {ready[0].message if ready else 'no status'}"
+    for item in apps.list_namespaced_daemon_set("kube-system").items:
+        if item.status.number_ready < max(1, item.status.desired_number_scheduled):
+            return f"DaemonSet {item.metadata.name}: {item.status.number_ready} ready"
     return ""

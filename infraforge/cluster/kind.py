@@ -53,9 +53,7 @@ class Kind:
                     f"no cluster {self.name!r} is up; run: infraforge up --name {self.name}"
                 )
             configuration = client.Configuration()
-            kube_config.load_kube_config(
-                str(self.kubeconfig), client_configuration=configuration
-            )
+            kube_config.load_kube_config(str(self.kubeconfig), client_configuration=configuration)
             configuration.connection_pool_maxsize = 64
             self._api = client.ApiClient(configuration)
         return self._api
@@ -172,8 +170,13 @@ def kind_config(profile: Profile, files: Mapping[str, Path]) -> dict[str, Any]:
     files: `certs` (containerd's certs.d) and `control` (encryption, audit) on this machine.
     """
     zones = profile.cluster.zones
-    mounts = [{"hostPath": str(files["certs"]), "containerPath": "/etc/containerd/certs.d",
-               "readOnly": True}]
+    mounts = [
+        {
+            "hostPath": str(files["certs"]),
+            "containerPath": "/etc/containerd/certs.d",
+            "readOnly": True,
+        }
+    ]
     control: dict[str, Any] = {
         "role": "control-plane",
         "extraMounts": [
@@ -232,8 +235,13 @@ def _kubeadm_patches() -> list[dict[str, Any]]:
         {
             "kind": "ClusterConfiguration",
             "imageRepository": repository,
-            "etcd": {"local": {"imageRepository": repository, "imageTag": "3.7.3",
-                               "extraArgs": [{"name": "quota-backend-bytes", "value": "1073741824"}]}},
+            "etcd": {
+                "local": {
+                    "imageRepository": repository,
+                    "imageTag": "3.7.3",
+                    "extraArgs": [{"name": "quota-backend-bytes", "value": "1073741824"}],
+                }
+            },
             "dns": {"imageRepository": repository, "imageTag": "1.15.0"},
             "apiServer": {
                 "extraArgs": [{"name": k, "value": v} for k, v in api_server.items()],
@@ -259,8 +267,10 @@ def _kubeadm_patches() -> list[dict[str, Any]]:
             "registryPullQPS": 0,
             # node pressure is the machine's, not this node's: the disk is shared with the host
             "imageGCHighThresholdPercent": 100,
-            "evictionHard": {"nodefs.available": "0%", "nodefs.inodesFree": "0%",
-                             "imagefs.available": "0%"},
+            "evictionHard": {
+                "nodefs.available": "0%",
+                "nodefs.inodesFree": "0%",
+                "imagefs.available": "0%",
+            },
         },
     ]
-

@@ -79,7 +79,7 @@ class Authority:
         return Pair(_pem(certificate), _key_pem(key))
 
     def vouches_for(self, cert_pem: str, names: Sequence[str], ips: Sequence[str]) -> bool:
-        """True when the certificate is this CA's, for at least these names, and not near its end."""
+        """True for a certificate of this CA, for at least these names, and not near its end."""
         try:
             certificate = x509.load_pem_x509_certificate(cert_pem.encode())
             certificate.verify_directly_issued_by(self._certificate)

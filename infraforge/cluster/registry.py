@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -91,16 +93,24 @@ def ensure(image: str, authority: pki.Authority) -> None:
 
 
 def remove() -> list[str]:
-    """Remove registry and network unless a cluster still uses them; what was removed, in words."""
-    removed = []
+    """Remove registry and network unless a cluster still uses them; what was removed, in words.
+
+    A network that somebody else made (KIND itself, for instance) stays.
+    """
+    removed: list[str] = []
     if docker("ps", "--all", "--quiet", "--filter", "label=io.x-k8s.kind.cluster"):
         return removed
     if docker("inspect", "-f", "{{.Id}}", NAME, check=False):
         docker("rm", "--force", NAME)
         removed.append(f"registry container {NAME}")
-    if docker("network", "inspect", "-f", "{{len .Containers}}", NETWORK, check=False) == "0":
+    about = '{{len .Containers}} {{index .Labels "infraforge"}}'
+    if docker("network", "inspect", "-f", about, NETWORK, check=False) == "0 network":
         docker("network", "rm", NETWORK)
         removed.append(f"docker network {NETWORK}")
+    folder = state.state_dir() / "registry"
+    if folder.exists():
+        shutil.rmtree(folder)
+        removed.append(f"files in {folder}")
     return removed
 
 
@@ -118,8 +128,6 @@ def _certificate(folder: Path, authority: pki.Authority) -> None:
 
 def _own(folder: Path) -> None:
     """Give the folder to the registry's user; as root only, else the user keeps it."""
-    import os  # noqa: PLC0415
-
     if os.geteuid() == 0:
         for path in (folder, *folder.rglob("*")):
             if path.stat().st_uid != _UID:

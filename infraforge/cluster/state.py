@@ -27,6 +27,20 @@ def cluster_dir(name: str) -> Path:
     return state_dir() / "clusters" / name
 
 
+def names() -> list[str]:
+    """Names of the clusters of which there are files."""
+    folder = state_dir() / "clusters"
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+def forget(name: str) -> None:
+    """Remove the lock of a cluster that is gone, and folders that are empty by now."""
+    (state_dir() / "locks" / f"{name}.lock").unlink(missing_ok=True)
+    for folder in (state_dir() / "locks", state_dir() / "clusters", state_dir()):
+        with contextlib.suppress(OSError):  # not empty: another run's
+            folder.rmdir()
+
+
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold the cluster `name` for changing it; UsageError naming who holds it already."""

@@ -9,6 +9,10 @@ from infraforge.images import golang
 from infraforge.images.cache import cache_dir
 
 
+MODULES = ("kind", "kubernetes")
+"""The modules they come from."""
+
+
 def kind(tree: Path) -> Path:
     """The `kind` program; UsageError when it is not built."""
     return _find(tree, "kind", "kind")

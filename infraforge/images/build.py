@@ -74,6 +74,13 @@ def build(
     return records
 
 
+def compile_tools(modules: Iterable[str], catalogue: Catalogue, progress: Progress) -> None:
+    """Build Go modules whose programs run on this machine and are in no image."""
+    for module in modules:
+        if not disk.compiled(module, catalogue):
+            _compile(module, catalogue, progress)
+
+
 def record(name: str, catalogue: Catalogue) -> ImageRecord:
     """What is recorded of the image's present content; UsageError when it was never built."""
     path = _record_path(name, catalogue.content_hash(name))

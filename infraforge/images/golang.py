@@ -155,6 +155,8 @@ class _Steps:
             "GOARCH": "amd64",
             "GOAMD64": "v1",
             "GOWORK": "off",
+            # an older toolchain fetches the one that go.mod names (Debian's default is not to)
+            "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "auto"),
             "GOCACHE": str(self.cache / "go-build"),
         }
 

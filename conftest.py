@@ -1,0 +1,3 @@
+"""Names the plugin, nothing else."""
+
+pytest_plugins = ["infraforge.plugin"]

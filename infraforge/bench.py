@@ -1,0 +1,97 @@
+"""`infraforge bench NAME`: figures, with their floor in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from infraforge import stack
+from infraforge.cluster import install, kind, registry, state
+from infraforge.errors import UsageError
+from infraforge.images import build, progress, push
+from infraforge.images.progress import Progress
+from infraforge.profile import Profile
+
+_BARE = "infraforge-bare"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("what", choices=sorted(_BENCHES), metavar="NAME", help=", ".join(_BENCHES))
+    parser.add_argument("--profile", default="minimal", help="(%(default)s)")
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure and print; 0 when the figures could be taken, whatever they are."""
+    with progress.shown() as say:
+        figures = _BENCHES[options.what](options.profile, say)
+    for name, value in figures.items():
+        print(f"{name:40} {value:10.1f}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+    return 0
+
+
+def standup(profile_name: str, say: Progress) -> Mapping[str, float]:
+    """Seconds of a warm stand-up, beside a bare KIND cluster with Cilium ready; re-attach; GiB.
+
+    Raises UsageError while a platform is up: its load would be in every figure.
+    """
+    if state.names():
+        raise UsageError(f"{', '.join(state.names())} is up; run `infraforge down` first")
+    profile = Profile.load(profile_name, stack.TREE)
+    catalogue, names = stack.images_for(profile, stack.TREE, say)
+    issuer = stack.start_registry(catalogue)
+    digests = push.push(names, catalogue, issuer.ca_file, say)
+    bare = kind.Kind(_BARE, stack.TREE)
+    try:
+        began = time.monotonic()
+        bare.create(
+            profile,
+            build.record("node", catalogue).tag,
+            issuer.ca_file,
+            lambda line: say("bare", line),
+        )
+        install.install(bare, stack.TREE, issuer, digests, parts=("cilium",))
+        install.wait_network(bare, profile.budgets.cluster)
+        floor = time.monotonic() - began
+    finally:
+        bare.delete()
+        state.forget(_BARE)
+    name = stack.DEFAULT_NAME
+    try:
+        began = time.monotonic()
+        stack.stand_up(name, profile_name, progress=say, keep=False)
+        full = time.monotonic() - began
+        began = time.monotonic()
+        stack.stand_up(name, profile_name, progress=say, keep=False)
+        again = time.monotonic() - began
+        memory = _memory_gib(kind.Kind(name, stack.TREE).nodes())
+    finally:
+        stack.tear_down(name)
+    return {
+        "bare cluster with Cilium ready, s": floor,
+        "whole platform, s": full,
+        "ratio (at most 2.5)": full / floor,
+        "re-attach, s (under 5)": again,
+        "memory of all nodes, GiB (under 4)": memory,
+    }
+
+
+def _memory_gib(nodes: list[str]) -> float:
+    """Working set of the node containers, as Docker accounts it (cache left out)."""
+    printed = registry.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *nodes)
+    return sum(_gib(line.split("/")[0].strip()) for line in printed.splitlines())
+
+
+def _gib(text: str) -> float:
+    units = {"KiB": 2**-20, "MiB": 2**-10, "GiB": 1.0, "B": 2**-30}
+    unit = next(unit for unit in units if text.endswith(unit))
+    return float(text.removesuffix(unit)) * units[unit]
+
+
+_BENCHES: Mapping[str, Callable[[str, Progress], Mapping[str, float]]] = {"standup": standup}

@@ -1,0 +1,265 @@
+"""Brings one component from its manifests to ready, or says why it did not get there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kubernetes import client
+
+from infraforge.cluster import manifests, tools
+from infraforge.cluster.apply import Applier, Reference
+from infraforge.cluster.watching import Watching
+from infraforge.components.base import Component
+from infraforge.components.site import SYSTEM, Site
+from infraforge.errors import NotReady
+from infraforge.wait import Deadline
+
+INVENTORY = "infraforge-stack"
+Say = Callable[[str], None]
+_LOG_LINES = 15
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was applied for a component the last time it got ready.
+
+    digest: sha256 hex of everything that went in.
+    """
+
+    digest: str
+    references: tuple[Reference, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Record:
+        data = json.loads(text)
+        return cls(data["digest"], tuple(Reference(**item) for item in data["references"]))
+
+    def dump(self) -> str:
+        references = [asdict(reference) for reference in self.references]
+        return json.dumps({"digest": self.digest, "references": references}, sort_keys=True)
+
+
+class Rollout:
+    """Rolls out the components of one site. Safe to use from several threads.
+
+    digests: canonical image reference → `sha256:…`.
+    """
+
+    def __init__(self, site: Site, watching: Watching, digests: Mapping[str, str]) -> None:
+        self._site = site
+        self._watching = watching
+        self._digests = digests
+        self._applier = Applier(site.cluster.api)
+
+    def rendered(self, component: Component) -> list[manifests.Object]:
+        """The component's objects as they are applied."""
+        site = self._site
+        folder = site.tree / "components" / component.name
+        objects = manifests.render(tools.kubectl(site.tree), folder)
+        objects = manifests.pin_images(objects, self._digests)
+        replicas = site.profile.components[component.name].get("replicas")
+        if replicas is not None:
+            objects = manifests.set_replicas(objects, int(replicas))
+        return manifests.allow_node_networks(objects, site.cluster.node_cidrs)
+
+    def roll_out(self, component: Component, known: Record | None, say: Say) -> bool:
+        """Bring the component to ready; False where nothing had to be done.
+
+        Raises NotReady with the cluster's reasons, or what a hook raised.
+        """
+        objects = self.rendered(component)
+        wanted = manifests.digest(objects, _folder_hash(self._site, component))
+        if known is not None and known.digest == wanted and self._all_ready(objects):
+            return False
+        deadline = Deadline(self._site.profile.budgets.component)
+        say("preparing")
+        component.prepare(self._site)
+        say("applying")
+        applied = self._applier.apply(objects)
+        if known is not None:
+            self._applier.delete([old for old in known.references if old not in applied])
+        say("starting")
+        self._wait(component, objects, _runs, deadline)
+        component.started(self._site)
+        say("getting ready")
+        self._wait(component, objects, _is_ready, deadline)
+        say("configuring")
+        component.configure(self._site)
+        self._note(component, Record(wanted, tuple(applied)))
+        return True
+
+    def inventory(self) -> dict[str, Record]:
+        """What is recorded in the cluster, by component."""
+        try:
+            found = self._site.core.read_namespaced_config_map(INVENTORY, SYSTEM)
+        except client.ApiException as error:
+            if error.status == 404:
+                return {}
+            raise
+        return {name: Record.parse(text) for name, text in (found.data or {}).items()}
+
+    def remove(self, component: str, record: Record) -> None:
+        """Remove a component that the profile no longer has."""
+        self._applier.delete(record.references)
+        self._site.core.patch_namespaced_config_map(INVENTORY, SYSTEM, {"data": {component: None}})
+
+    def _note(self, component: Component, record: Record) -> None:
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": INVENTORY, "namespace": SYSTEM},
+        }
+        try:
+            self._site.core.create_namespaced_config_map(SYSTEM, body)
+        except client.ApiException as error:
+            if error.status != 409:
+                raise
+        change = {"data": {component.name: record.dump()}}
+        self._site.core.patch_namespaced_config_map(INVENTORY, SYSTEM, change)
+
+    def _all_ready(self, objects: Sequence[manifests.Object]) -> bool:
+        apps = self._site.apps
+        readers: Mapping[str, Callable[[str, str], Any]] = {
+            "Deployment": apps.read_namespaced_deployment,
+            "StatefulSet": apps.read_namespaced_stateful_set,
+            "DaemonSet": apps.read_namespaced_daemon_set,
+        }
+        for item in _workloads(objects):
+            meta = item["metadata"]
+            try:
+                found = readers[item["kind"]](meta["name"], meta["namespace"])
+            except client.ApiException as error:
+                if error.status == 404:
+                    return False
+                raise
+            if not workload_ready(item["kind"], found):
+                return False
+        return True
+
+    def _wait(
+        self,
+        component: Component,
+        objects: Sequence[manifests.Object],
+        fact: Callable[[Watching, manifests.Object], bool],
+        deadline: Deadline,
+    ) -> None:
+        for item in _workloads(objects):
+            if not self._watching.until(lambda item=item: fact(self._watching, item), deadline):  # type: ignore[misc]
+                raise self._not_ready(component, item, deadline)
+
+    def _not_ready(
+        self, component: Component, item: manifests.Object, deadline: Deadline
+    ) -> NotReady:
+        namespace = item["metadata"]["namespace"]
+        pods = self._watching.pods(namespace, component.name)
+        reason = "; ".join(filter(None, (pod_trouble(pod) for pod in pods)))
+        reason = reason or f"{item['kind']} {item['metadata']['name']} has no ready pod"
+        events = _events(self._site.core, namespace, [pod.metadata.name for pod in pods])
+        logs = [line for pod in pods for line in _last_lines(self._site.core, pod)]
+        return NotReady(component.name, f"{reason} (after {deadline.within:.0f} s)", events, logs)
+
+
+def workload_ready(kind: str, found: Any) -> bool:
+    """Whether all replicas of the present generation are ready, and no older one is left."""
+    status, spec = found.status, found.spec
+    if (status.observed_generation or 0) < found.metadata.generation:
+        return False
+    if kind == "DaemonSet":
+        return (status.number_ready or 0) >= (status.desired_number_scheduled or 0)
+    updated = status.updated_replicas or 0
+    if kind == "StatefulSet":
+        updated = status.replicas if status.current_revision == status.update_revision else updated
+    wanted = spec.replicas
+    return bool((status.ready_replicas or 0) == wanted == (updated or 0) == (status.replicas or 0))
+
+
+def pod_trouble(pod: Any) -> str:
+    """Why the pod is not ready, in words; "" when it is."""
+    name, status = pod.metadata.name, pod.status
+    for condition in status.conditions or ():
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return f"{name} cannot be scheduled: {condition.message}"
+    for box in (*(status.init_container_statuses or ()), *(status.container_statuses or ())):
+        state, last = box.state, box.last_state
+        if state.waiting and state.waiting.reason not in ("PodInitializing", "ContainerCreating"):
+            text = f"{name}/{box.name}: {state.waiting.reason}: {state.waiting.message or ''}"
+            if last and last.terminated:
+                text += f" (ended with {last.terminated.exit_code}, {last.terminated.reason})"
+            return text.rstrip(": ")
+        if state.waiting:
+            return f"{name}/{box.name}: {state.waiting.reason}"
+        if state.running and not box.ready:
+            return f"{name}/{box.name} runs, but its readiness probe fails"
+    return ""
+
+
+def _runs(watching: Watching, item: manifests.Object) -> bool:
+    """All replicas of the present generation have their containers running."""
+    meta = item["metadata"]
+    found = watching.workload(item["kind"], meta["namespace"], meta["name"])
+    if found is None or (found.status.observed_generation or 0) < found.metadata.generation:
+        return False
+    name = item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
+    pods = watching.pods(meta["namespace"], name)
+    running = [
+        pod
+        for pod in pods
+        if pod.status.container_statuses
+        and all(box.state.running for box in pod.status.container_statuses)
+    ]
+    wanted = found.spec.replicas if item["kind"] != "DaemonSet" else 1
+    return len(running) >= wanted
+
+
+def _is_ready(watching: Watching, item: manifests.Object) -> bool:
+    meta = item["metadata"]
+    found = watching.workload(item["kind"], meta["namespace"], meta["name"])
+    return found is not None and workload_ready(item["kind"], found)
+
+
+def _workloads(objects: Sequence[manifests.Object]) -> list[manifests.Object]:
+    return [item for item in objects if item["kind"] in manifests.WORKLOADS]
+
+
+def _folder_hash(site: Site, component: Component) -> str:
+    """Over every file of the component's folder: hooks read more of them than kustomize does."""
+    folder = site.tree / "components" / component.name
+    sha = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        sha.update(f"\0{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    return sha.hexdigest()
+
+
+def _events(core: client.CoreV1Api, namespace: str, pods: Sequence[str]) -> list[str]:
+    found: Any = core.list_namespaced_event(namespace, field_selector="type=Warning")
+    return [
+        f"{event.involved_object.name}: {event.reason}: {event.message}"
+        for event in found.items
+        if event.involved_object.name in pods
+    ][-5:]
+
+
+def _last_lines(core: client.CoreV1Api, pod: Any) -> list[str]:
+    lines = []
+    for box in pod.status.container_statuses or ():
+        if box.ready:
+            continue
+        crashed = bool(box.restart_count and not box.state.running)
+        try:
+            answer: Any = core.read_namespaced_pod_log(
+                pod.metadata.name,
+                pod.metadata.namespace,
+                container=box.name,
+                tail_lines=_LOG_LINES,
+                previous=crashed,
+                _preload_content=False,
+            )
+        except client.ApiException:
+            continue  # it has said nothing yet
+        text = answer.data.decode("utf-8", "replace")
+        lines += [f"{pod.metadata.name}/{box.name}: {line}" for line in text.splitlines()]
+    return lines[-_LOG_LINES:]

@@ -1,0 +1,57 @@
+"""`infraforge doctor`: what was found, which profile fits and why, what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from infraforge import environment
+from infraforge.environment import Fit, Machine
+
+
+def run(tree: Path, *, as_json: bool) -> int:
+    """Print it; 0 when some profile fits and nothing is missing, else 64."""
+    machine = environment.look()
+    found = environment.fits(machine, tree)
+    if as_json:
+        print(environment.as_json(machine, found))
+    else:
+        _show(machine, found)
+    return 0 if environment.best(found) and not machine.missing else 64
+
+
+def _show(machine: Machine, found: list[Fit]) -> None:
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False)
+    reached = [host for host, yes in machine.registries.items() if yes]
+    able = [name for name, yes in machine.abilities.items() if yes]
+    unable = [name for name, yes in machine.abilities.items() if not yes]
+    for row in (
+        ("system", f"{machine.system}, kernel {machine.kernel}"),
+        ("cores", f"{machine.cores}"),
+        ("memory", f"{machine.memory_gib:.1f} GiB, {machine.free_gib:.1f} free"),
+        ("disk", f"{machine.disk_gb:.0f} GB free where the caches are"),
+        ("container runtime", f"Docker {machine.docker}" if machine.docker else "none answers"),
+        ("cgroup", machine.cgroup),
+        ("capabilities missing", ", ".join(machine.capabilities_missing) or "none"),
+        ("kernel can", ", ".join(able) or "none of what was looked for"),
+        ("kernel cannot", ", ".join(unable) or "(all that was looked for is there)"),
+        ("registries reached", ", ".join(reached) or "none: images are built from packages"),
+    ):
+        table.add_row(*row)
+    console.print(table)
+    for tool, remedy in machine.missing.items():
+        console.print(f"missing: {tool}; get it by: {remedy}")
+    console.print()
+    for fit in found:
+        if not fit.deployable:
+            console.print(f"{fit.profile}: not in this version yet")
+        else:
+            console.print(f"{fit.profile}: {'fits' if fit.fits else '; '.join(fit.lacks)}")
+    chosen = environment.best(found)
+    if chosen:
+        console.print(f"\nchosen: {chosen} (the largest that fits); go on with: tox -e {chosen}")
+    else:
+        console.print("\nno profile fits this machine as it is")

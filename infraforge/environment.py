@@ -1,0 +1,188 @@
+"""What machine this is, what is missing on it, and which profile fits; nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from infraforge.images.cache import cache_dir
+from infraforge.profile import Profile, names
+
+TOOLS = ("docker", "debootstrap", "skopeo", "go", "node", "npm", "patch", "chromium", "certutil")
+_REGISTRIES = ("ghcr.io", "docker.io", "quay.io", "registry.k8s.io")
+_DOCKER = (23, 0)
+_KERNEL = {
+    # ability → where the kernel shows that it has it
+    "nf_tables": "nft_",
+    "netem": "netem_",
+    "ipvs": "ip_vs_",
+    "ebpf": "bpf_prog_",
+    "vxlan": "vxlan_",
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a profile can be stood up here. lacks: what is against it, in words."""
+
+    profile: str
+    deployable: bool
+    lacks: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        return self.deployable and not self.lacks
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One machine as found.
+
+    memory_gib, free_gib: GiB in all and free; disk_gb: GB free where the caches are;
+    docker: version of the daemon, "" where none answers; missing: tool → command that gets it;
+    registries: container registry → whether its name is found and answers on 443.
+    """
+
+    system: str
+    kernel: str
+    cores: int
+    memory_gib: float
+    free_gib: float
+    disk_gb: float
+    docker: str
+    cgroup: str
+    capabilities_missing: tuple[str, ...]
+    abilities: Mapping[str, bool]
+    registries: Mapping[str, bool]
+    missing: Mapping[str, str]
+
+    def fit(self, profile: Profile) -> Fit:
+        """What is against standing the profile up here."""
+        wanted, lacks = profile.machine, []
+        if self.memory_gib < wanted.memory_gib:
+            lacks.append(f"{self.memory_gib:.1f} GiB of memory, {wanted.memory_gib:g} are needed")
+        if self.cores < wanted.cores:
+            lacks.append(f"{self.cores} cores, {wanted.cores} are needed")
+        if self.disk_gb < wanted.disk_gb:
+            lacks.append(f"{self.disk_gb:.0f} GB of disk free, {wanted.disk_gb:g} are needed")
+        if not self.docker:
+            lacks.append("no Docker daemon answers (./bootstrap true starts one)")
+        elif _version(self.docker) < _DOCKER:
+            lacks.append(f"Docker {self.docker} is too old, {_DOCKER[0]} is needed")
+        return Fit(profile.name, profile.deployable, tuple(lacks))
+
+
+def look() -> Machine:
+    """Look at this machine. Takes a few seconds where registries do not answer."""
+    memory = _meminfo()
+    return Machine(
+        system=_system(),
+        kernel=os.uname().release,
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=memory["MemTotal"],
+        free_gib=memory["MemAvailable"],
+        disk_gb=_free_gb(cache_dir()),
+        docker=_docker(),
+        cgroup="v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1",
+        capabilities_missing=_capabilities_missing(),
+        abilities=_abilities(),
+        registries={host: _reached(host) for host in _REGISTRIES},
+        missing={tool: "./bootstrap true" for tool in TOOLS if not _found(tool)},
+    )
+
+
+def fits(machine: Machine, tree: Path) -> list[Fit]:
+    """How each profile fits, smallest first."""
+    return [machine.fit(Profile.load(name, tree)) for name in names(tree)]
+
+
+def best(found: Sequence[Fit]) -> str:
+    """The largest profile that fits; "" for none."""
+    return next((fit.profile for fit in reversed(found) if fit.fits), "")
+
+
+def _system() -> str:
+    text = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
+    name = re.search(r'^PRETTY_NAME="?([^"\n]*)', text, re.MULTILINE)
+    return name[1] if name else sys.platform
+
+
+def _meminfo() -> dict[str, float]:
+    """GiB by name."""
+    found = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        found[name] = int(rest.split()[0]) / 2**20
+    return found
+
+
+def _free_gb(folder: Path) -> float:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / 1e9
+
+
+def _docker() -> str:
+    argv = ["docker", "version", "--format", "{{.Server.Version}}"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
+
+
+def _capabilities_missing() -> tuple[str, ...]:
+    """Capabilities outside this process' bounding set (capabilities(7)), by number or name."""
+    status = Path("/proc/self/status").read_text()
+    bounding = re.search(r"^CapBnd:\s*([0-9a-f]+)", status, re.MULTILINE)
+    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    held = int(bounding[1], 16) if bounding else 0
+    known = {12: "CAP_NET_ADMIN", 21: "CAP_SYS_ADMIN", 24: "CAP_SYS_RESOURCE"}
+    return tuple(known.get(n, f"CAP_{n}") for n in range(last + 1) if not held >> n & 1)
+
+
+def _abilities() -> dict[str, bool]:
+    """What the running kernel can, by the symbols it has or the modules that could be loaded."""
+    symbols = Path("/proc/kallsyms").read_text(errors="replace")
+    modules = Path("/lib/modules") / os.uname().release / "modules.dep"
+    loadable = modules.read_text() if modules.exists() else ""
+    return {
+        name: f" {prefix}" in symbols or f"{name}." in loadable for name, prefix in _KERNEL.items()
+    }
+
+
+def _reached(host: str) -> bool:
+    try:
+        with socket.create_connection((host, 443), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _found(tool: str) -> bool:
+    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
+
+
+def as_json(machine: Machine, found: Sequence[Fit]) -> str:
+    """Everything, for programs."""
+    data = {
+        **{name: getattr(machine, name) for name in Machine.__dataclass_fields__},
+        "profiles": [
+            {"name": f.profile, "fits": f.fits, "deployable": f.deployable, "lacks": f.lacks}
+            for f in found
+        ],
+        "profile": best(found),
+    }
+    return json.dumps(data, indent=1)

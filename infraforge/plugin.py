@@ -1,0 +1,236 @@
+"""The pytest plugin: options, the stack's life, fixtures, markers, a run's exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infraforge import evidence as evidences
+from infraforge import stack
+from infraforge.cluster import state
+from infraforge.errors import InfraForgeError, UsageError
+from infraforge.faults.nemesis import Nemesis
+from infraforge.images import progress
+from infraforge.outcome import Outcome, Tally, of_failure
+from infraforge.profile import Profile
+from infraforge.stack import Platform
+from infraforge.turns import turn
+from infraforge.workloads.backend_client import ApiError, BackendClient, Project
+from infraforge.workloads.front_door import FrontDoor
+from infraforge.workloads.people import People
+
+_SELFTESTS = Path(__file__).parent / "selftests"
+_MARKERS = (
+    "exclusive: breaks, exhausts or counts something shared; holds the stack alone",
+    "control(*ids): controls of reports/controls.toml that this test is evidence for",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("infraforge", "InfraForge (with --cluster-name, --keep-cluster)")
+    group.addoption("--profile", help="stand this profile up, or use it where it is up")
+    group.addoption("--context", help="with --kubeconfig: which of its contexts")
+    group.addoption("--tally", type=Path, help="write each test's outcome to this file (JSON)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Run(config), "infraforge-run")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that want the stack alone come last: they do not hold up the others."""
+    items.sort(key=lambda item: item.get_closest_marker("exclusive") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    if _needs_no_stack(item):
+        return (yield)
+    alone = item.get_closest_marker("exclusive") is not None
+    with turn(_folder(item.config), alone=alone):
+        item.stash[_BEGAN] = datetime.now(UTC)
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    made = yield
+    if made.failed:
+        error = call.excinfo.value if call.excinfo else None
+        made.infraforge = of_failure(error, call.when).value  # type: ignore[attr-defined]
+        platform = item.funcargs.get("platform") if hasattr(item, "funcargs") else None
+        if isinstance(platform, Platform):
+            evidences.attach_diagnosis(platform.cluster.api, item.stash[_BEGAN])
+    return made
+
+
+_BEGAN = pytest.StashKey[datetime]()
+
+
+class _Run:
+    """The run as the controlling process sees it: stands up, tallies, decides the exit code."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._tally = Tally()
+        self._made = False
+        self._required: tuple[str, ...] = ()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        profile = self._config.getoption("profile")
+        if not profile or self._config.option.collectonly:
+            return
+        try:
+            self._required = Profile.load(profile, stack.TREE).required
+            if not self._config.getoption("kubeconfig"):
+                self._stand_up(profile)
+        except InfraForgeError as error:
+            pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
+
+    def _stand_up(self, profile: str) -> None:
+        name = _name(self._config)
+        up = stack.is_up(name)
+        if up and stack.attach(name).profile.name == profile:
+            return
+        capture = self._config.pluginmanager.getplugin("capturemanager")
+        shown = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
+        self._made = not up
+        keep = bool(self._config.getoption("keep_cluster"))
+        with shown, progress.shown() as say:
+            stack.stand_up(name, profile, progress=say, keep=keep)
+
+    @property
+    def _of_platform(self) -> bool:
+        """Whether this run is about the platform, and not about the project's own parts."""
+        about = ("suites/", "chaos/")
+        return bool(self._config.getoption("profile")) or any(
+            node.startswith(about) for node in self._tally.outcomes
+        )
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._tally.take(report.nodeid, Outcome(getattr(report, "infraforge", "unknown")))
+        elif report.when == "call" and report.passed:
+            self._tally.take(report.nodeid, Outcome.HOLDS)
+        elif report.skipped:
+            self._tally.take(report.nodeid, Outcome.SKIPPED)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        path = self._config.getoption("tally")
+        if path:
+            path.write_text(json.dumps(self._tally.outcomes, indent=1, sort_keys=True))
+        if self._of_platform and session.exitstatus in (0, 1, 5):
+            session.exitstatus = self._tally.exit_code(self._required)
+        if self._made and not self._config.getoption("keep_cluster"):
+            with contextlib.suppress(UsageError):  # somebody else is changing it already
+                stack.tear_down(_name(self._config))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if self._of_platform:
+            for line in self._tally.summary(self._required):
+                terminalreporter.write_line(line)
+
+
+def _name(config: pytest.Config) -> str:
+    chosen = str(config.getoption("cluster_name"))
+    return stack.DEFAULT_NAME if chosen == "pytest-kind" else chosen  # that plugin's own default
+
+
+def _folder(config: pytest.Config) -> Path:
+    folder = state.cluster_dir(_name(config))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _needs_no_stack(item: pytest.Item) -> bool:
+    return item.path.is_relative_to(_SELFTESTS)
+
+
+@pytest.fixture(scope="session")
+def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
+    """The running platform; stood up before the first test by the controlling process."""
+    config = request.config
+    kubeconfig = config.getoption("kubeconfig")
+    if kubeconfig:
+        found = stack.attach_to(
+            Path(kubeconfig), config.getoption("context"), config.getoption("profile")
+        )
+    else:
+        found = stack.attach(_name(config))
+    with contextlib.closing(found.site):
+        yield found
+
+
+@pytest.fixture(scope="session")
+def front_door(platform: Platform) -> FrontDoor:
+    """The one way in, as a user has it."""
+    return FrontDoor(platform.origin, platform.ca_file)
+
+
+@pytest.fixture
+def people(platform: Platform) -> Iterator[People]:
+    """Makes persons of a test's own, and removes them."""
+    made = People(platform.site)
+    yield made
+    made.remove_all()
+
+
+def _signed_in(platform: Platform, front_door: FrontDoor, name: str) -> BackendClient:
+    person = People(platform.site).known(name)
+    return BackendClient(front_door.sign_in(person.name, person.password), platform.origin)
+
+
+@pytest.fixture(scope="session")
+def admin(platform: Platform, front_door: FrontDoor) -> BackendClient:
+    """ada, signed in."""
+    return _signed_in(platform, front_door, "ada")
+
+
+@pytest.fixture(scope="session")
+def developer(platform: Platform, front_door: FrontDoor) -> BackendClient:
+    """devon, signed in."""
+    return _signed_in(platform, front_door, "devon")
+
+
+@pytest.fixture(scope="session")
+def viewer(platform: Platform, front_door: FrontDoor) -> BackendClient:
+    """vera, signed in."""
+    return _signed_in(platform, front_door, "vera")
+
+
+@pytest.fixture
+def project(developer: BackendClient, request: pytest.FixtureRequest) -> Iterator[Project]:
+    """A project of the test's own."""
+    made = developer.create_project(f"{request.node.name[:150]} {os.getpid()}")
+    yield made
+    with contextlib.suppress(ApiError):  # it goes with the platform
+        developer.delete_project(made.id)
+
+
+@pytest.fixture
+def nemesis(platform: Platform) -> Iterator[Nemesis]:
+    """Injects faults; undoes what is left of them."""
+    made = Nemesis(platform.site)
+    yield made
+    made.heal()
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> evidences.Evidence:
+    """Attaches what a verdict rests on to the report."""
+    return evidences.Evidence(request.node.nodeid)

@@ -1,0 +1,394 @@
+"""The platform on a cluster: stood up in waves by dependency, found again, looked at, removed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client
+
+from infraforge import components
+from infraforge.cluster import install, kind, registry, state, tools
+from infraforge.cluster.base import Cluster
+from infraforge.cluster.existing import Existing
+from infraforge.cluster.pki import Authority, write_private
+from infraforge.cluster.watching import Watching
+from infraforge.components.base import Component
+from infraforge.components.rollout import INVENTORY, Rollout, pod_trouble
+from infraforge.components.site import SYSTEM, Site
+from infraforge.errors import UsageError
+from infraforge.images import build, push
+from infraforge.images.catalogue import Catalogue
+from infraforge.images.command import needed_by
+from infraforge.images.progress import Done, Progress, silent
+from infraforge.profile import Profile
+
+TREE = Path(__file__).parents[1] / "platform"
+DEFAULT_NAME = "infraforge"
+
+
+@dataclass(frozen=True)
+class ComponentStatus:
+    """One row of `infraforge status`. ready: pods ready of pods wanted; trouble: "" when fine."""
+
+    name: str
+    namespace: str
+    ready: int
+    wanted: int
+    restarts: int
+    images: tuple[str, ...]
+    trouble: str
+
+    @property
+    def fine(self) -> bool:
+        return self.ready == self.wanted > 0 and not self.trouble
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A profile's components on a cluster.
+
+    digests: canonical image reference → `sha256:…`; timings: stage → seconds of the stand-up.
+    """
+
+    site: Site
+    digests: Mapping[str, str]
+    timings: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def profile(self) -> Profile:
+        return self.site.profile
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.site.cluster
+
+    @property
+    def origin(self) -> str:
+        """The front door, e.g. `https://127.0.0.1:8443`."""
+        return self.site.origin
+
+    @property
+    def ca_file(self) -> Path:
+        return self.site.ca_file
+
+    def deploy(self, progress: Progress = silent) -> list[str]:
+        """Bring every component of the profile to ready; the names of those that were not.
+
+        Raises what the first component that failed raised; no further one is begun then.
+        """
+        with Watching(self.cluster.api).running() as watching:
+            return _in_waves(self.site, Rollout(self.site, watching, self.digests), progress)
+
+    def status(self) -> list[ComponentStatus]:
+        """How each component with pods is now, in the profile's order."""
+        pods: Any = self.site.core.list_pod_for_all_namespaces(
+            label_selector="app.kubernetes.io/part-of=infraforge"
+        )
+        rows = []
+        for name in self.profile.components:
+            own = [p for p in pods.items if p.metadata.labels["app.kubernetes.io/name"] == name]
+            wanted = self.profile.components[name].get("replicas", 0)
+            if own or wanted:
+                rows.append(_row(name, int(wanted), own))
+        return rows
+
+    def versions(self) -> Mapping[str, str]:
+        """What the evidence says of the platform: Kubernetes, profile, image digests."""
+        version: Any = client.VersionApi(self.cluster.api).get_code()
+        found = {"kubernetes": version.git_version, "profile": self.profile.name}
+        return found | {f"image {ref}": digest for ref, digest in sorted(self.digests.items())}
+
+
+def stand_up(
+    name: str,
+    profile_name: str,
+    tree: Path = TREE,
+    progress: Progress = silent,
+    *,
+    keep: bool = True,
+) -> Platform:
+    """The platform, stood up or found again; every step is safe to repeat.
+
+    keep: whether it is to stay when a test run that finds it is over.
+    Raises UsageError before anything starts when it cannot work on this machine; a cluster that
+    this call made and could not bring up is removed again when the call is interrupted.
+    """
+    profile = Profile.load(profile_name, tree)
+    if not profile.deployable:
+        raise UsageError(
+            f"profile {profile_name!r} is planned, not built yet: this version lacks parts it "
+            f"asks for; profiles that can be stood up are listed by: infraforge doctor"
+        )
+    cluster = kind.Kind(name, tree)
+    with state.locked(name):
+        cluster.check(profile)
+        found = _read_note(name)
+        if found and found["profile"] != profile_name:
+            raise UsageError(
+                f"{name!r} runs profile {found['profile']!r}; remove it first "
+                f"(infraforge down --name {name}), or use another --name"
+            )
+        fresh = not cluster.exists()
+        try:
+            return _stand_up(cluster, profile, tree, progress, fresh=fresh, keep=keep)
+        except KeyboardInterrupt:
+            if fresh:
+                progress("stack", "interrupted: removing what was begun")
+                _remove(cluster)
+            raise
+
+
+def attach(name: str, tree: Path = TREE) -> Platform:
+    """The platform that is up under this name. Raises UsageError when there is none."""
+    found = _read_note(name)
+    cluster = kind.Kind(name, tree)
+    if found is None or not cluster.exists():
+        raise UsageError(f"no platform {name!r} is up; run: infraforge up --profile minimal")
+    profile = Profile.load(found["profile"], tree)
+    site = Site(profile, tree, cluster, authority())
+    return Platform(site, found["digests"], found["timings"])
+
+
+def attach_to(
+    kubeconfig: Path, context: str | None, profile_name: str | None, tree: Path = TREE
+) -> Platform:
+    """The platform on the cluster of a kubeconfig. Raises UsageError when there is none on it."""
+    if not kubeconfig.is_file():
+        raise UsageError(f"there is no kubeconfig {kubeconfig}")
+    if not profile_name:
+        raise UsageError("with --kubeconfig, --profile must say what the cluster runs")
+    cluster = Existing(kubeconfig, context)
+    core = client.CoreV1Api(cluster.api)
+    try:
+        core.read_namespaced_config_map(INVENTORY, SYSTEM)
+        trusted = core.read_namespaced_config_map("platform-ca", SYSTEM).data["ca.crt"]
+    except client.ApiException as error:
+        raise UsageError(
+            f"{kubeconfig}: there is no platform on cluster {cluster.name!r} ({error.reason}); "
+            f"stand one up with: infraforge up --profile {profile_name}"
+        ) from error
+    issuer = authority()
+    if issuer.ca_file.read_text() != trusted:
+        raise UsageError(f"{kubeconfig}: the platform there was stood up from another machine")
+    return Platform(Site(Profile.load(profile_name, tree), tree, cluster, issuer), {})
+
+
+def tear_down(name: str, tree: Path = TREE) -> list[str]:
+    """Remove cluster, containers, network and files of this name; what was removed, in words."""
+    with state.locked(name):
+        removed = _remove(kind.Kind(name, tree))
+    state.forget(name)
+    return removed
+
+
+def stays(name: str) -> bool:
+    """Whether the platform of this name was stood up to stay (`up`, `--keep`)."""
+    found = _read_note(name)
+    return bool(found and found["keep"])
+
+
+def is_up(name: str, tree: Path = TREE) -> bool:
+    """Whether a platform of this name was brought up and its API server answers."""
+    return _read_note(name) is not None and kind.Kind(name, tree).exists()
+
+
+def authority() -> Authority:
+    """This machine's platform CA."""
+    return Authority.load_or_create(state.state_dir() / "ca")
+
+
+def images_for(
+    profile: Profile, tree: Path, progress: Progress = silent
+) -> tuple[Catalogue, list[str]]:
+    """Build what the profile needs and is not built; the catalogue, and the images' names."""
+    catalogue = Catalogue.load(tree)
+    names = needed_by(profile, catalogue)
+    build.build(names, catalogue, progress)
+    build.compile_tools(tools.MODULES, catalogue, progress)
+    return catalogue, names
+
+
+def start_registry(catalogue: Catalogue) -> Authority:
+    """The local registry, running; the authority that vouches for it."""
+    issuer = authority()
+    registry.ensure_network()
+    image = build.record("registry", catalogue)
+    registry.ensure(image.tag, issuer)
+    return issuer
+
+
+def _stand_up(
+    cluster: kind.Kind, profile: Profile, tree: Path, progress: Progress, *, fresh: bool, keep: bool
+) -> Platform:
+    clock = _Stages(progress)
+    with clock.stage("images"):
+        catalogue, names = images_for(profile, tree, progress)
+    with clock.stage("registry"):
+        issuer = start_registry(catalogue)
+        digests = push.push(names, catalogue, issuer.ca_file, progress)
+    if fresh:
+        with clock.stage("cluster"):
+            node = build.record("node", catalogue).tag
+            cluster.create(profile, node, issuer.ca_file, lambda line: progress("cluster", line))
+    site = Site(profile, tree, cluster, issuer)
+    platform = Platform(site, digests)
+    with contextlib.closing(site), clock.stage("components"), ThreadPoolExecutor(1) as aside:
+        if fresh:
+            install.install(cluster, tree, issuer, digests)
+        # pods wait for the network by themselves; nodes get their certificates meanwhile
+        parts = aside.submit(install.wait_ready, cluster, profile.budgets.cluster)
+        platform.deploy(progress)
+        parts.result()
+    done = dataclasses.replace(platform, timings=clock.seconds)
+    _write_note(cluster.name, done, keep=keep or (not fresh and stays(cluster.name)))
+    return done
+
+
+def _in_waves(site: Site, rollout: Rollout, progress: Progress) -> list[str]:
+    """Each component as soon as what it needs is done."""
+    chosen = [components.load(name) for name in site.profile.components]
+    known = rollout.inventory()
+    futures: dict[str, Future[bool]] = {}
+
+    def one(component: Component) -> bool:
+        for need in component.needs:
+            futures[need].result()
+        started = time.monotonic()
+        say: Callable[[str], None] = lambda step: progress(component.name, step)  # noqa: E731
+        try:
+            changed = rollout.roll_out(component, known.get(component.name), say)
+        except BaseException:
+            progress(component.name, Done("failed"))
+            raise
+        if changed:
+            progress(component.name, Done(f"ready after {time.monotonic() - started:.1f} s"))
+        return changed
+
+    ordered = in_order(chosen)
+    with ThreadPoolExecutor(len(ordered)) as pool:
+        for component in ordered:
+            futures[component.name] = pool.submit(one, component)
+        try:
+            changed = [name for name, future in futures.items() if future.result()]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    for name in set(known) - set(futures):
+        rollout.remove(name, known[name])
+        progress(name, Done("removed: the profile does not have it"))
+    return changed
+
+
+def in_order(chosen: Sequence[Component]) -> list[Component]:
+    """The components, each after what it needs.
+
+    Raises UsageError for a need that is not among them, and for needs that go in a circle.
+    """
+    by_name = {component.name: component for component in chosen}
+    ordered: dict[str, Component] = {}
+
+    def add(component: Component, chain: tuple[str, ...]) -> None:
+        if component.name in ordered:
+            return
+        if component.name in chain:
+            raise UsageError(f"components need each other: {' -> '.join((*chain, component.name))}")
+        for need in component.needs:
+            if need not in by_name:
+                raise UsageError(f"component {component.name} needs {need}; add it to the profile")
+            add(by_name[need], (*chain, component.name))
+        ordered[component.name] = component
+
+    for component in chosen:
+        add(component, ())
+    return list(ordered.values())
+
+
+class _Stages:
+    """Seconds by stage, announced as they begin."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.seconds: dict[str, float] = {}
+        self._progress = progress
+
+    def stage(self, name: str) -> _Stage:
+        return _Stage(name, self)
+
+    def began(self, name: str) -> None:
+        self._progress(f"[{name}]", "begins")
+
+    def ended(self, name: str, seconds: float) -> None:
+        self.seconds[name] = round(seconds, 2)
+        self._progress(f"[{name}]", Done(f"done in {seconds:.1f} s"))
+
+
+class _Stage:
+    def __init__(self, name: str, stages: _Stages) -> None:
+        self._name, self._stages = name, stages
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+        self._stages.began(self._name)
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._stages.ended(self._name, time.monotonic() - self._began)
+
+
+def _row(name: str, wanted: int, pods: Sequence[Any]) -> ComponentStatus:
+    boxes = [box for pod in pods for box in (pod.status.container_statuses or ())]
+    ready = [
+        pod
+        for pod in pods
+        if pod.status.container_statuses and all(b.ready for b in pod.status.container_statuses)
+    ]
+    return ComponentStatus(
+        name=name,
+        namespace=pods[0].metadata.namespace if pods else "",
+        ready=len(ready),
+        wanted=wanted,
+        restarts=sum(box.restart_count for box in boxes),
+        images=tuple(sorted({box.image for pod in pods for box in pod.spec.containers})),
+        trouble="; ".join(filter(None, (pod_trouble(pod) for pod in pods))),
+    )
+
+
+def _remove(cluster: kind.Kind) -> list[str]:
+    removed = cluster.delete()
+    if state.names():
+        return removed  # another platform lives by this registry and this CA
+    removed += registry.remove()
+    folder = state.state_dir() / "ca"
+    if folder.exists():
+        shutil.rmtree(folder)
+        removed.append(f"files in {folder}")
+    return removed
+
+
+def _note_path(name: str) -> Path:
+    return state.cluster_dir(name) / "stack.json"
+
+
+def _read_note(name: str) -> dict[str, Any] | None:
+    path = _note_path(name)
+    if not path.exists():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def _write_note(name: str, platform: Platform, *, keep: bool) -> None:
+    note = {
+        "profile": platform.profile.name,
+        "digests": dict(platform.digests),
+        "timings": dict(platform.timings),
+        "keep": keep,
+    }
+    write_private(_note_path(name), json.dumps(note, indent=1))
