@@ -1,0 +1,19 @@
+"""The dashboard: static files behind NGINX."""
+
+from __future__ import annotations
+
+from infraforge.components.base import Component
+from infraforge.components.site import Site
+
+NAMESPACE = "infraforge-application"
+
+
+class Frontend(Component):
+    """Reached by the ingress only; reaches nothing itself."""
+
+    name = "frontend"
+    namespace = NAMESPACE
+    needs = ("namespaces",)
+
+    def prepare(self, site: Site) -> None:
+        site.certificate(self.name, NAMESPACE, [self.name])
