@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -101,6 +101,17 @@ def unknown(name: str, explanation: str, *evidence: Operation) -> Verdict:
     return Verdict(name, Outcome.UNKNOWN, explanation, evidence)
 
 
+def worst(outcomes: Collection[Outcome]) -> Outcome:
+    """Broken over unknown over holds; of none, unknown."""
+    if not outcomes:
+        return Outcome.UNKNOWN
+    return next(
+        outcome
+        for outcome in (Outcome.BROKEN, Outcome.UNKNOWN, Outcome.HOLDS)
+        if outcome in outcomes
+    )
+
+
 def merge(*verdicts: Verdict, name: str = "") -> Verdict:
     """One verdict of many: broken over unknown over holds; of none, unknown."""
     if not verdicts:
@@ -108,16 +119,11 @@ def merge(*verdicts: Verdict, name: str = "") -> Verdict:
     if len(verdicts) == 1:
         return verdicts[0]
     outcomes = [verdict.outcome for verdict in verdicts]
-    worst = next(
-        outcome
-        for outcome in (Outcome.BROKEN, Outcome.UNKNOWN, Outcome.HOLDS)
-        if outcome in outcomes
-    )
     told = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
     digests = {verdict.digest for verdict in verdicts}
     return Verdict(
         name or " and ".join(verdict.name for verdict in verdicts),
-        worst,
+        worst(outcomes),
         told,
         parts=verdicts,
         digest=digests.pop() if len(digests) == 1 else "",

@@ -63,7 +63,9 @@ def _judged(key: str | None, adds: list[Call], reads: list[Call]) -> Verdict:
         unexpected = [element for element in found if element not in possible]
         duplicate = [element for element in found if 1 <= possible[element] < found[element]]
         for said, elements in (
-            ("lost", lost), ("unexpected", unexpected), ("duplicate", duplicate)
+            ("lost", lost),
+            ("unexpected", unexpected),
+            ("duplicate", duplicate),
         ):
             if elements:
                 wrong.append(f"{read.process}: {len(elements)} {said}: {_some(elements)}")

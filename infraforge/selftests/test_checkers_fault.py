@@ -46,8 +46,11 @@ def test_a_fault_counts_once_it_is_proven(text: str, outcome: Outcome) -> None:
         ([KEPT, FAULT, LOST], Outcome.BROKEN, "1 lost"),
         ([KEPT, FAULT], Outcome.UNKNOWN, "was not read"),
         ([KEPT, LOST], Outcome.UNKNOWN, "no fault was injected"),
-        (["b invoke add - 2\nb info add - 2", KEPT, FAULT, LOST], Outcome.UNKNOWN,
-         "1 operations went wrong before the fault"),
+        (
+            ["b invoke add - 2\nb info add - 2", KEPT, FAULT, LOST],
+            Outcome.UNKNOWN,
+            "1 operations went wrong before the fault",
+        ),
         (["b invoke add - 2", KEPT, FAULT, "b info add - 2", LOST], Outcome.BROKEN, "1 lost"),
         (["b invoke add - 2\nb fail add - 2", KEPT, FAULT, READ], Outcome.HOLDS, "1 acknowledged"),
     ],

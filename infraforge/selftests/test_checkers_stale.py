@@ -111,138 +111,195 @@ HOLDS = {
         """,
 }
 BROKEN = {
-    "stale": ("""
+    "stale": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         a invoke write x "three"
         a ok     write x [3,"three"]
         b invoke read  x
         b ok     read  x [2,"two"]
-        """, "version 2 of x was read after version 3 was acknowledged"),
-    "stale though another write runs": ("""
+        """,
+        "version 2 of x was read after version 3 was acknowledged",
+    ),
+    "stale though another write runs": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         b invoke write x "three"
         c invoke read  x
         c ok     read  x [1,"one"]
-        """, "version 1 of x was read after version 2 was acknowledged"),
-    "absent after a write": ("""
+        """,
+        "version 1 of x was read after version 2 was acknowledged",
+    ),
+    "absent after a write": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         b invoke read  x
         b ok     read  x null
-        """, "absence of x was read after version 2 was acknowledged"),
-    "absent before the delete": ("""
+        """,
+        "absence of x was read after version 2 was acknowledged",
+    ),
+    "absent before the delete": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         b invoke read  x
         b ok     read  x null
         a invoke delete x
         a ok     delete x
-        """, "absence of x was read"),
-    "there after the delete": ("""
+        """,
+        "absence of x was read",
+    ),
+    "there after the delete": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         a invoke delete x
         a ok     delete x
         b invoke read  x
         b ok     read  x [2,"two"]
-        """, "version 2 of x was read after its deletion was acknowledged"),
-    "stale after an unanswered write": ("""
+        """,
+        "version 2 of x was read after its deletion was acknowledged",
+    ),
+    "stale after an unanswered write": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         a invoke write x "three"
         a info   write x "three"
         b invoke read  x
         b ok     read  x [1,"one"]
-        """, "version 1 of x was read"),
-    "a failed write shows": ("""
+        """,
+        "version 1 of x was read",
+    ),
+    "a failed write shows": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         a invoke write x "three"
         a fail   write x "three"
         b invoke read  x
         b ok     read  x [3,"three"]
-        """, "nobody wrote version 3 of x"),
-    "a failed write shows as if it had been there": ("""
+        """,
+        "nobody wrote version 3 of x",
+    ),
+    "a failed write shows as if it had been there": (
+        """
         a invoke write x "one"
         a fail   write x "one"
         b invoke read  x
         b ok     read  x [1,"one"]
-        """, "nobody wrote version 1 of x"),
-    "a value nobody wrote": ("""
+        """,
+        "nobody wrote version 1 of x",
+    ),
+    "a value nobody wrote": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         b invoke read  x
         b ok     read  x [9,"nine"]
-        """, "nobody wrote version 9 of x"),
-    "two values from before the first write": ("""
+        """,
+        "nobody wrote version 9 of x",
+    ),
+    "two values from before the first write": (
+        """
         b invoke read  x
         b ok     read  x [1,"zero"]
         b invoke read  x
         b ok     read  x [2,"other"]
-        """, "nobody wrote version 2 of x"),
-    "an unanswered write shows before it began": ("""
+        """,
+        "nobody wrote version 2 of x",
+    ),
+    "an unanswered write shows before it began": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         b invoke read  x
         b ok     read  x [3,"three"]
         a invoke write x "three"
         a info   write x "three"
-        """, "nobody wrote version 3 of x"),
-    "from the future": ("""
+        """,
+        "nobody wrote version 3 of x",
+    ),
+    "from the future": (
+        """
         b invoke read  x
         b ok     read  x [2,"two"]
         a invoke write x "two"
         a ok     write x [2,"two"]
-        """, "version 2 of x was read before it was written"),
-    "another content": ("""
+        """,
+        "version 2 of x was read before it was written",
+    ),
+    "another content": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         b invoke read  x
         b ok     read  x [2,"zwei"]
-        """, "version 2 of x stands for two writes"),
-    "a lost update": ("""
+        """,
+        "version 2 of x stands for two writes",
+    ),
+    "a lost update": (
+        """
         a invoke write x "two"
         b invoke write x "zwei"
         a ok     write x [2,"two"]
         b ok     write x [2,"zwei"]
-        """, "version 2 of x stands for two writes"),
-    "versions run back": ("""
+        """,
+        "version 2 of x stands for two writes",
+    ),
+    "versions run back": (
+        """
         a invoke write x "three"
         a ok     write x [3,"three"]
         b invoke write x "two"
         b ok     write x [2,"two"]
-        """, "version 2 of x was given after version 3"),
+        """,
+        "version 2 of x was given after version 3",
+    ),
 }
 UNKNOWN = {
     "empty": ("", "no read began after"),
-    "nothing acknowledged": ("""
+    "nothing acknowledged": (
+        """
         a invoke write x "two"
         a info   write x "two"
         b invoke read  x
         b ok     read  x [2,"two"]
-        """, "no read began after"),
-    "nothing read afterwards": ("""
+        """,
+        "no read began after",
+    ),
+    "nothing read afterwards": (
+        """
         b invoke read  x
         a invoke write x "two"
         a ok     write x [2,"two"]
         b ok     read  x [2,"two"]
-        """, "no read began after"),
-    "reads failed": ("""
+        """,
+        "no read began after",
+    ),
+    "reads failed": (
+        """
         a invoke write x "two"
         a ok     write x [2,"two"]
         b invoke read  x
         b fail   read  x
-        """, "no read began after"),
-    "a key used again": ("""
+        """,
+        "no read began after",
+    ),
+    "a key used again": (
+        """
         a invoke delete x
         a ok     delete x
         a invoke write x "one"
         a ok     write x [1,"one"]
         b invoke read  x
         b ok     read  x [1,"one"]
-        """, "written after its deletion"),
+        """,
+        "written after its deletion",
+    ),
 }
 
 

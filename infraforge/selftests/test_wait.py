@@ -60,9 +60,7 @@ def test_a_lucky_answer_is_not_a_stable_one() -> None:
 def test_what_keeps_changing_is_told() -> None:
     numbers = itertools.count()
     with pytest.raises(TimedOut, match=r"not stable within 0\.02 s: members; last seen: \d"):
-        wait_until_stable(
-            lambda: next(numbers), within=0.02, for_=1, every=0.001, what="members"
-        )
+        wait_until_stable(lambda: next(numbers), within=0.02, for_=1, every=0.001, what="members")
 
 
 def test_budgets_are_seconds() -> None:

@@ -1,0 +1,192 @@
+"""Evidence: the only writer to `reports/` and to Allure."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import shutil
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import allure
+from kubernetes import client
+
+from infraforge.errors import UsageError
+from infraforge.history import History, Operation
+from infraforge.probes import diagnosis
+from infraforge.table import Table
+from infraforge.verdict import Verdict
+
+REPORTS = Path(__file__).parents[1] / "reports"
+HISTORY = "jsonl"
+VERDICT = "verdict.json"
+"""How the names of kept histories and verdicts end: an offline check finds them by it."""
+
+TIMINGS = "timings.json"
+_LONG = 400
+_AROUND = 8
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """One file of a test's report. kind: its media type; ending: of its name, without the dot."""
+
+    name: str
+    body: str | bytes
+    kind: str = "text/plain"
+    ending: str = "txt"
+
+    def attach(self) -> None:
+        allure.attach(self.body, self.name, self.kind, self.ending)
+
+
+class Evidence:
+    """What one test's verdict rests on, kept with its report. test: the test's node id."""
+
+    def __init__(self, test: str) -> None:
+        self.test = test
+
+    def attach(self, *values: object, **named: object) -> None:
+        """Keep the values: a History, Verdict or Table, text, a PNG's bytes, a mapping as JSON.
+
+        A keyword is its value's name in the report. Beside a history its text for people is kept,
+        with the operations marked on which the verdicts given with it rest.
+        """
+        every = [("", value) for value in values] + [*named.items()]
+        verdicts = [value for _, value in every if isinstance(value, Verdict)]
+        marked = [operation for verdict in verdicts for operation in _rests_on(verdict)]
+        for name, value in every:
+            pieces = attachments(value, name.replace("_", " "))
+            if isinstance(value, History):
+                pieces += readable(value, marked)
+            for piece in pieces:
+                piece.attach()
+
+
+@functools.singledispatch
+def attachments(value: object, name: str) -> list[Attachment]:
+    """The files that keep `value`."""
+    return [Attachment(name or type(value).__name__, str(value))]
+
+
+@attachments.register
+def _(value: History, name: str) -> list[Attachment]:
+    return [Attachment(name or "history", value.to_lines(), "application/x-ndjson", HISTORY)]
+
+
+@attachments.register
+def _(value: Verdict, name: str) -> list[Attachment]:
+    told = name or f"verdict: {value.name} {value.outcome}"
+    kept = json.dumps(value.to_dict(), indent=1)
+    return [
+        Attachment(told, value.explain()),
+        Attachment(f"{told} (to be checked offline)", kept, "application/json", VERDICT),
+    ]
+
+
+@attachments.register
+def _(value: Table, name: str) -> list[Attachment]:
+    return [Attachment(name or "table", value.text())]
+
+
+@attachments.register
+def _(value: str, name: str) -> list[Attachment]:
+    return [Attachment(name or "text", value)]
+
+
+@attachments.register
+def _(value: bytes, name: str) -> list[Attachment]:
+    if value.startswith(b"\x89PNG"):
+        return [Attachment(name or "screenshot", value, "image/png", "png")]
+    return [Attachment(name or "bytes", value, "application/octet-stream", "bin")]
+
+
+@attachments.register(Mapping)
+def _(value: Mapping[str, Any], name: str) -> list[Attachment]:
+    text = json.dumps(dict(value), indent=1, ensure_ascii=False, default=str)
+    return [Attachment(name or "values", text, "application/json", "json")]
+
+
+def readable(history: History, marked: list[Operation]) -> list[Attachment]:
+    """The history for people; of a long one only what is around the marked operations."""
+    if len(history) <= _LONG:
+        return [Attachment("history, readable", history.text(marked))]
+    if not marked:
+        return []
+    return [Attachment("history, around the evidence", history.text(marked, _AROUND))]
+
+
+def attach_diagnosis(api: client.ApiClient, since: datetime) -> None:
+    """Keep what the platform's pods say since then: events, states, logs."""
+    for name, text in diagnosis.collect(api, since).items():
+        Attachment(name, text).attach()
+
+
+def known_controls(reports: Path = REPORTS) -> Mapping[str, Mapping[str, str]]:
+    """The crosswalk, id → framework and title."""
+    found: dict[str, dict[str, str]] = tomllib.loads((reports / "controls.toml").read_text())
+    return found
+
+
+def control_label(*ids: str) -> Any:
+    """The mark that writes a test's controls into its result. Raises UsageError for an unknown."""
+    for name in ids:
+        if name not in known_controls():
+            raise UsageError(f"no control {name!r} in reports/controls.toml")
+    return allure.label("control", *ids)  # type: ignore[no-untyped-call]
+
+
+def describe_run(results: Path, environment: Mapping[str, object]) -> None:
+    """Put beside Allure's results what the run ran on, and how failures are sorted."""
+    results.mkdir(parents=True, exist_ok=True)
+    lines = [f"{_escaped(name)} = {_escaped(str(value))}\n" for name, value in environment.items()]
+    _write(results / "environment.properties", "".join(lines))
+    shutil.copyfile(REPORTS / "categories.json", results / "categories.json")
+
+
+@contextlib.contextmanager
+def stage(name: str, reports: Path = REPORTS) -> Iterator[None]:
+    """Time a stage of the run, one that fails too."""
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        note_timings({name: time.monotonic() - began}, reports)
+
+
+def note_timings(seconds: Mapping[str, float], reports: Path = REPORTS) -> None:
+    """Add seconds by stage to `timings.json`; processes side by side lose nothing."""
+    path = reports / TIMINGS
+    folder = os.open(reports, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+        found |= {name: round(value, 2) for name, value in seconds.items()}
+        _write(path, json.dumps(found, indent=1) + "\n")
+    finally:
+        os.close(folder)
+
+
+def _rests_on(verdict: Verdict) -> list[Operation]:
+    inner = [operation for part in verdict.parts for operation in _rests_on(part)]
+    return [*verdict.evidence, *inner]
+
+
+def _escaped(text: str) -> str:
+    """As a Java properties file has it."""
+    text = "".join(f"\\{char}" if char in "\\ =:#!" else char for char in text)
+    return text.replace("\n", "\\n")
+
+
+def _write(path: Path, text: str) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(text)
+    aside.replace(path)

@@ -1,0 +1,108 @@
+"""The pinned Allure, from npm: installed once into the cache, then works offline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from infraforge.errors import InfraForgeError, UsageError
+from infraforge.evidence import REPORTS
+from infraforge.images.cache import cache_dir
+
+_FILES = ("package.json", "package-lock.json")
+_INSTALL_SECONDS = 600
+_GENERATE_SECONDS = 600
+_TRACKING = re.compile(
+    r"<script async src=\"[^\"]*gtag[^\"]*\"></script>\s*<script>.*?</script>", re.DOTALL
+)
+
+
+class ReportFailed(InfraForgeError):
+    """Allure could not be had, or made no report; says which command, and its last lines."""
+
+
+def installed(reports: Path = REPORTS) -> Path:
+    """The folder in which Allure is installed as `reports/package-lock.json` says.
+
+    npm checks every file against the lock; nothing of a package is run to install it.
+    """
+    pinned = hashlib.sha256(b"".join((reports / name).read_bytes() for name in _FILES))
+    folder = cache_dir() / "allure" / pinned.hexdigest()[:16]
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as aside:
+        for name in _FILES:
+            shutil.copyfile(reports / name, Path(aside) / name)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        _run(command, Path(aside), _INSTALL_SECONDS)
+        done = Path(aside) / "done"
+        done.mkdir()
+        shutil.move(Path(aside) / "node_modules", done)
+        if not folder.exists():
+            done.rename(folder)
+    return folder
+
+
+def render(results: Path, out: Path, title: str, history: Path | None = None) -> Path:
+    """Allure's report of `results` as one HTML file in `out`, which is made anew; the file.
+
+    history: a file in which Allure keeps past runs, for trends.
+    """
+    program = installed() / "node_modules" / "allure" / "cli.js"
+    options = {"reportName": title, "singleFile": True, "reportLanguage": "en"}
+    settings: dict[str, object] = {"name": title, "plugins": {"awesome": {"options": options}}}
+    if history:
+        settings |= {"historyPath": str(history.resolve()), "appendHistory": True}
+    with tempfile.TemporaryDirectory(prefix="infraforge-report-") as work:
+        config = Path(work) / "allurerc.json"
+        config.write_text(json.dumps(settings))
+        made = Path(work) / "out"
+        command = ["node", str(program), "generate", "--config", str(config), "--output", str(made)]
+        said = _run([*command, str(results.resolve())], Path(work), _GENERATE_SECONDS)
+        pages = sorted(made.rglob("index.html"), key=lambda page: len(page.parts))
+        if not pages:
+            raise ReportFailed(f"Allure made no page:\n{said[-2000:]}")
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        page = out / "index.html"
+        page.write_text(without_tracking(pages[0].read_text()))
+    return page
+
+
+def without_tracking(page: str) -> str:
+    """The page without the visitor counting Allure puts in: evidence tells nobody who reads it.
+
+    Raises ReportFailed where some is left.
+    """
+    page = _TRACKING.sub("", page)
+    head = page[: page.find("</head>")]
+    if "googletagmanager" in head or "gtag(" in head:
+        raise ReportFailed("Allure's page still counts its visitors; see report/allure.py")
+    return page
+
+
+def _run(command: list[str], folder: Path, seconds: float) -> str:
+    told = " ".join(command[:3])
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise UsageError(f"{command[0]} is missing; run: infraforge doctor") from error
+    except subprocess.TimeoutExpired as error:
+        raise ReportFailed(f"{told} did not end within {seconds:g} s") from error
+    if done.returncode:
+        raise ReportFailed(f"{told} ended with {done.returncode}:\n{done.stdout[-2000:]}")
+    return done.stdout
