@@ -1,0 +1,129 @@
+"""MinIO: its keys, the backend's bucket and user, and a way in for the harness."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import secrets
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import minio
+import urllib3
+from minio.credentials.providers import StaticProvider
+from minio.error import MinioAdminException, MinioException
+
+from infraforge.components.base import Component
+from infraforge.components.site import Site
+from infraforge.errors import ClusterError
+
+NAMESPACE = "infraforge-data"
+BUCKET = "files"
+_BACKEND_SECRET = "minio-backend"  # noqa: S105  a Secret's name
+_POLICY = "backend"
+_REGION = "us-east-1"
+_FAILURES = (MinioException, MinioAdminException, urllib3.exceptions.HTTPError)
+
+
+class Minio(Component):
+    """One server, one drive; everything in it is encrypted."""
+
+    name = "minio"
+    namespace = NAMESPACE
+    needs = ("namespaces",)
+
+    def prepare(self, site: Site) -> None:
+        """Its certificate, and Secrets `minio` (root, encryption key) and `minio-backend`."""
+        site.certificate(
+            self.name,
+            NAMESPACE,
+            [self.name],
+            extra_names=[f"*.minio-internal.{NAMESPACE}.svc"],
+        )
+        self._root(site)
+        self.backend_keys(site)
+
+    def configure(self, site: Site) -> None:
+        """The backend's bucket, and its user, who may do nothing outside of it."""
+        user, secret = self.backend_keys(site)
+        folder = site.tree / "components" / "minio"
+        policy = json.loads((folder / "backend-policy.json").read_text())
+        root = self._root(site)
+        try:
+            with self._way(site) as (endpoint, http):
+                store = _client(endpoint, http, root)
+                if not store.bucket_exists(bucket_name=BUCKET):
+                    store.make_bucket(bucket_name=BUCKET)
+                admin = minio.MinioAdmin(
+                    endpoint=endpoint,
+                    credentials=StaticProvider(*root),
+                    region=_REGION,
+                    http_client=http,
+                )
+                admin.policy_add(_POLICY, policy=policy)
+                admin.user_add(user, secret)
+                admin.policy_set(_POLICY, user=user)
+        except _FAILURES as error:
+            raise ClusterError(f"MinIO does not take the backend's set-up: {error}") from error
+
+    def backend_keys(self, site: Site) -> tuple[str, str]:
+        """The backend's user and its secret, as it gets them through Vault."""
+        found = site.secret(
+            _BACKEND_SECRET,
+            NAMESPACE,
+            lambda: {"user": "backend", "secret": secrets.token_urlsafe(30)},
+        )
+        return found["user"], found["secret"]
+
+    # what suites and probes use
+
+    @contextlib.contextmanager
+    def connect(self, site: Site) -> Iterator[minio.Minio]:
+        """A client that may do everything (root)."""
+        with self._way(site) as (endpoint, http):
+            yield _client(endpoint, http, self._root(site))
+
+    def _root(self, site: Site) -> tuple[str, str]:
+        found = site.secret(self.name, NAMESPACE, new_keys)
+        return found["root-user"], found["root-password"]
+
+    @contextlib.contextmanager
+    def _way(self, site: Site) -> Iterator[tuple[str, urllib3.PoolManager]]:
+        """Its address through a port-forward, and connections that trust the platform CA only."""
+        with (
+            site.forward(NAMESPACE, f"svc/{self.name}", 9000) as port,
+            _pool(site.ca_file) as http,
+        ):
+            yield f"localhost:{port}", http
+
+
+def new_keys() -> Mapping[str, str]:
+    """Root's name and password, and the key under which MinIO seals every object's own key."""
+    key = base64.b64encode(secrets.token_bytes(32)).decode()
+    return {
+        "root-user": f"root-{secrets.token_hex(4)}",
+        "root-password": secrets.token_urlsafe(30),
+        "kms-key": f"infraforge:{key}",
+    }
+
+
+def _pool(ca_file: Path) -> urllib3.PoolManager:
+    return urllib3.PoolManager(
+        ssl_context=ssl.create_default_context(cafile=str(ca_file)),
+        timeout=urllib3.Timeout(connect=5, read=30),
+        retries=False,
+    )
+
+
+def _client(endpoint: str, http: urllib3.PoolManager, keys: tuple[str, str]) -> minio.Minio:
+    user, secret = keys
+    return minio.Minio(
+        endpoint=endpoint,
+        access_key=user,
+        secret_key=secret,
+        secure=True,
+        region=_REGION,  # spares the look-up of the bucket's region
+        http_client=http,
+    )

@@ -1,0 +1,91 @@
+"""What both Redis have in common: users with hashed passwords in an ACL file, TLS, an observer."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import tomllib
+from collections.abc import Iterator, Mapping
+
+import redis
+
+from infraforge.components.base import Component
+from infraforge.components.site import Site
+from infraforge.errors import ClusterError
+
+_NOBODY = "user default reset"
+_OBSERVER = "observer"
+
+
+class RedisComponent(Component):
+    """A Redis; `platform/components/NAME/users.toml` says who may do what in it.
+
+    Secret NAME: each user's password. Secret NAME-acl: the file Redis reads, with hashes only.
+    """
+
+    def prepare(self, site: Site) -> None:
+        """Its certificate, also for the members' own names; passwords and the ACL file."""
+        site.certificate(
+            self.name,
+            self.namespace,
+            [self.name],
+            extra_names=[f"*.{self.name}-internal.{self.namespace}.svc"],
+        )
+        wanted = {"users.acl": acl(self._rules(site), self._passwords(site))}
+        if site.read_secret(f"{self.name}-acl", self.namespace) != wanted:
+            site.write_secret(f"{self.name}-acl", self.namespace, wanted)
+
+    def credentials(self, site: Site, user: str) -> tuple[str, str]:
+        """Name and password of one of its users. Raises ClusterError where it has no such user."""
+        passwords = self._passwords(site)
+        if user not in passwords:
+            raise ClusterError(f"{self.name} knows no user {user!r}")
+        return user, passwords[user]
+
+    # what suites and probes use
+
+    @contextlib.contextmanager
+    def connect(self, site: Site) -> Iterator[redis.Redis]:
+        """A client that may look at everything and change nothing."""
+        user, password = self.credentials(site, _OBSERVER)
+        with site.forward(self.namespace, f"svc/{self.name}", 6379) as port:
+            client = redis.Redis(
+                host="localhost",  # the name in its certificate
+                port=port,
+                username=user,
+                password=password,
+                ssl=True,
+                ssl_ca_certs=str(site.ca_file),
+                ssl_check_hostname=True,
+                socket_timeout=10,
+                socket_connect_timeout=10,
+            )
+            with contextlib.closing(client):
+                yield client
+
+    def _rules(self, site: Site) -> Mapping[str, str]:
+        path = site.tree / "components" / self.name / "users.toml"
+        return tomllib.loads(path.read_text())
+
+    def _passwords(self, site: Site) -> Mapping[str, str]:
+        users = self._rules(site)
+
+        def make() -> Mapping[str, str]:
+            return {user: secrets.token_urlsafe(32) for user in users}
+
+        found = dict(site.secret(self.name, self.namespace, make))
+        missing = set(users) - set(found)
+        if missing:
+            found |= {user: secrets.token_urlsafe(32) for user in missing}
+            site.write_secret(self.name, self.namespace, found)
+        return found
+
+
+def acl(rules: Mapping[str, str], passwords: Mapping[str, str]) -> str:
+    """Redis' ACL file: every user from nothing, with the hash of its password; nobody else."""
+    lines = [_NOBODY]
+    for user, rule in sorted(rules.items()):
+        digest = hashlib.sha256(passwords[user].encode()).hexdigest()
+        lines.append(f"user {user} reset on #{digest} {rule}")
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,29 @@
+-- Roles; run in database postgres, any number of times.
+DO $$
+BEGIN
+  -- owns all tables and cannot log in: logins come and go, what they made stays
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app_owner') THEN
+    CREATE ROLE app_owner NOLOGIN;
+  END IF;
+  -- Vault's login. It has no password, and so no way in, until Vault is told one.
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'vault') THEN
+    CREATE ROLE vault LOGIN;
+  END IF;
+END $$;
+
+ALTER ROLE app_owner NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
+ALTER ROLE vault LOGIN CREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 20;
+
+-- Vault may make others members of app_owner, and neither act as it nor read what it owns.
+GRANT app_owner TO vault WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;
+-- A login that is revoked loses its sessions too.
+GRANT pg_signal_backend TO vault;
+
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
+DO $$
+BEGIN
+  -- Patroni's, made when the cluster was
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rewinder') THEN
+    GRANT CONNECT ON DATABASE postgres TO rewinder;
+  END IF;
+END $$;
