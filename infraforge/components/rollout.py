@@ -158,7 +158,7 @@ class Rollout:
         pods = self._watching.pods(namespace, component.name)
         reason = "; ".join(filter(None, (pod_trouble(pod) for pod in pods)))
         reason = reason or f"{item['kind']} {item['metadata']['name']} has no ready pod"
-        events = _events(self._site.core, namespace, [pod.metadata.name for pod in pods])
+        events = _events(self._site.core, namespace, component.name)
         logs = [line for pod in pods for line in _last_lines(self._site.core, pod)]
         return NotReady(component.name, f"{reason} (after {deadline.within:.0f} s)", events, logs)
 
@@ -194,6 +194,8 @@ def pod_trouble(pod: Any) -> str:
             return f"{name}/{box.name}: {state.waiting.reason}"
         if state.running and not box.ready:
             return f"{name}/{box.name} runs, but its readiness probe fails"
+    if status.phase == "Pending" and not status.container_statuses:
+        return f"{name} is pending: no container was begun"
     return ""
 
 
@@ -234,13 +236,15 @@ def _folder_hash(site: Site, component: Component) -> str:
     return sha.hexdigest()
 
 
-def _events(core: client.CoreV1Api, namespace: str, pods: Sequence[str]) -> list[str]:
+def _events(core: client.CoreV1Api, namespace: str, component: str) -> list[str]:
+    """Latest warnings about the component's pods, volumes and workloads, each once."""
     found: Any = core.list_namespaced_event(namespace, field_selector="type=Warning")
-    return [
+    told = [
         f"{event.involved_object.name}: {event.reason}: {event.message}"
         for event in found.items
-        if event.involved_object.name in pods
-    ][-5:]
+        if component in event.involved_object.name
+    ]
+    return list(dict.fromkeys(told))[-5:]
 
 
 def _last_lines(core: client.CoreV1Api, pod: Any) -> list[str]:
