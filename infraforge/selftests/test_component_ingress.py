@@ -1,0 +1,206 @@
+"""The front door's configuration, read as text: what no edit may lose."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infraforge import components
+from infraforge.components.ingress import site_conf
+from infraforge.errors import ClusterError, UsageError
+
+TREE = Path(__file__).parents[2] / "platform"
+INGRESS = TREE / "components" / "ingress"
+FRONTEND = TREE / "components" / "frontend"
+DASHBOARD = TREE / "apps" / "frontend"
+
+BEHIND_SIGN_IN = ("$backend", "$frontend")
+
+
+def bare(text: str) -> str:
+    """A configuration without comments, and with nothing in its quotes."""
+
+    def drop(found: re.Match[str]) -> str:
+        return "" if found[0].startswith("#") else '""'
+
+    return re.sub(r"#[^\n]*|'[^']*'|\"[^\"]*\"", drop, text)
+
+
+def locations(text: str) -> dict[str, str]:
+    """Location → its body, of a configuration without nested locations."""
+    found = {}
+    for start in re.finditer(r"^ *location (.+) \{\n", text, re.MULTILINE):
+        depth, at = 1, start.end()
+        while depth:
+            depth += {"{": 1, "}": -1}.get(text[at], 0)
+            at += 1
+        found[start[1]] = text[start.end() : at - 1]
+    return found
+
+
+def upstream(body: str) -> str | None:
+    found = re.search(r"proxy_pass https://(\$\w+):\d+", body)
+    return found[1] if found else None
+
+
+CONF = bare((INGRESS / "nginx.conf").read_text())
+LOCATIONS = locations(CONF)
+PASSING = {name: body for name, body in LOCATIONS.items() if "proxy_pass " in body}
+PARTS = {path.name: bare(path.read_text()) for path in INGRESS.glob("*.conf")}
+
+
+def test_the_locations_are_found() -> None:
+    assert {"= /_auth", "/login/", "/api/", "/", "@read_again", "@sign_in"} <= set(LOCATIONS)
+    assert {upstream(body) for body in PASSING.values()} == {
+        "$backend", "$frontend", "$login", "$oauth2_proxy",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_only_listed_headers_are_passed_on_over_verified_tls(name: str) -> None:
+    body = PASSING[name]
+    assert "include /etc/ingress/proxy.conf;" in body
+    assert f"proxy_ssl_name {upstream(body)};" in body
+    assert not re.search(r"proxy_pass_request_headers|proxy_ssl_verify", body)
+
+
+def test_the_common_part_lists_no_header_that_says_who_asks() -> None:
+    part = PARTS["proxy.conf"]
+    assert "proxy_pass_request_headers off;" in part
+    assert "proxy_ssl_verify on;" in part
+    set_here = {header.lower() for header in re.findall(r"proxy_set_header (\S+)", part)}
+    forbidden = {"authorization", "cookie", "proxy", "forwarded", "x-forwarded-user"}
+    assert not forbidden & set_here
+    assert not re.search(r"\$http_(x_|authorization|proxy|forwarded|host)", part)
+
+
+def test_who_asks_comes_from_the_session_alone() -> None:
+    identity, auth = PARTS["identity.conf"], PARTS["auth.conf"]
+    assert dict(re.findall(r"proxy_set_header (\S+) (\S+);", identity)) == {
+        "X-Forwarded-User": "$auth_user",
+        "X-Forwarded-Email": "$auth_email",
+        "X-Forwarded-Groups": "$auth_groups",
+    }
+    assert dict(re.findall(r"auth_request_set (\S+) (\S+);", auth)) == {
+        "$auth_user": "$upstream_http_x_auth_request_preferred_username",
+        "$auth_email": "$upstream_http_x_auth_request_email",
+        "$auth_groups": "$upstream_http_x_auth_request_groups",
+    }
+    for name, part in PARTS.items():
+        found = re.search(r"(?i)proxy_set_header x-(forwarded-(user|email|groups)|auth)", part)
+        assert name == "identity.conf" or found is None, name
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, body in PASSING.items() if upstream(body) in BEHIND_SIGN_IN]
+)
+def test_nothing_behind_the_sign_in_is_reached_without_it_or_gets_its_cookie(name: str) -> None:
+    body = PASSING[name]
+    assert "Cookie" not in body
+    if name.startswith("@"):
+        assert "error_page 502 = @read_again;" in PARTS["api.conf"]  # the only way there
+        assert "auth" not in body
+    else:
+        assert "include /etc/ingress/auth.conf;" in body
+
+
+def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
+    body = LOCATIONS["= /_auth"]
+    assert "internal;" in body
+    assert "error_page" not in body
+    around = CONF
+    for inside in LOCATIONS.values():
+        around = around.replace(inside, "")
+    assert "error_page" not in around, "the server's would be inherited by /_auth"
+    assert [name for name, body in PASSING.items() if "/oauth2/auth" in body] == ["= /_auth"]
+
+
+def test_no_location_loses_the_servers_headers() -> None:
+    for name, body in {**LOCATIONS, **PARTS}.items():
+        if name != "nginx.conf":
+            assert "add_header" not in body, name
+    assert "Strict-Transport-Security $hsts always;" in CONF
+
+
+@pytest.mark.parametrize("name", [name for name in PASSING if name[0] not in "@="])
+def test_every_way_in_is_limited(name: str) -> None:
+    body = PASSING[name]
+    assert "limit_req zone=" in body or "include /etc/ingress/api.conf;" in body
+
+
+@pytest.mark.parametrize("folder", [INGRESS, FRONTEND])
+def test_all_of_the_configuration_is_in_the_config_map(folder: Path) -> None:
+    told = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    listed = told["configMapGenerator"][0]["files"]
+    assert sorted(listed) == sorted(path.name for path in folder.glob("*.conf"))
+
+
+def test_logs_have_no_query_strings_cookies_or_codes() -> None:
+    for folder in (INGRESS, FRONTEND):
+        text = (folder / "nginx.conf").read_text()
+        form = re.search(r"log_format json.*?;\n", text, re.DOTALL)
+        assert form is not None
+        logged = set(re.findall(r"\$\w+", form[0]))
+        assert not logged & {"$request", "$request_uri", "$args", "$query_string", "$http_referer"}
+        assert not [name for name in logged if "cookie" in name]
+
+
+def test_the_snippet_names_origin_and_resolver() -> None:
+    text = site_conf("https://127.0.0.1:8443", "10.96.0.10")
+    assert "resolver 10.96.0.10 ipv6=off valid=10s;" in text
+    assert '$origin { default "https://127.0.0.1:8443"; }' in text
+    assert '$origin_authority { default "127.0.0.1:8443"; }' in text
+    assert "resolver [fd00:10:96::a] ipv4=off" in site_conf("https://a.example", "fd00:10:96::a")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "", "http://127.0.0.1:8080", "https://", "https://a.example/", "https://a.example/path",
+        "https://a.example:", "https://a.example:port", "https://a.example:123456",
+        "https://user@a.example", "https://a.example?x", 'https://a.example"; return 200 "',
+        "https://a.example;", "https://a.example\n", "https://$host", "https://a b",
+    ],
+)  # fmt: skip
+def test_an_odd_origin_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match="origin"):
+        site_conf(origin, "10.96.0.10")
+
+
+@pytest.mark.parametrize("dns", ["", "None", "kube-dns", "10.96.0.10;", "10.96.0.10 10.0.0.1"])
+def test_a_dns_service_without_address_is_told(dns: str) -> None:
+    with pytest.raises(ClusterError, match="DNS"):
+        site_conf("https://127.0.0.1:8443", dns)
+
+
+@pytest.mark.parametrize("name", ["ingress", "frontend"])
+def test_both_start_as_soon_as_the_namespaces_are_there(name: str) -> None:
+    assert components.load(name).needs == ("namespaces",)
+
+
+def test_the_dashboard_runs_under_a_policy_of_self_alone() -> None:
+    text = (FRONTEND / "nginx.conf").read_text()
+    policy = re.search(r'Content-Security-Policy "([^"]+)"', text)
+    assert policy is not None
+    assert "default-src 'self'" in policy[1]
+    assert "unsafe" not in policy[1]
+    assert "http" not in policy[1]
+    sources = [*DASHBOARD.glob("src/**/*.*"), DASHBOARD / "index.html"]
+    for path in sources:
+        assert not re.search(r"https?://|v-html|\sstyle=|<style", path.read_text()), path.name
+
+
+def test_the_dashboards_packages_are_pinned_and_bound_to_no_registry() -> None:
+    package = json.loads((DASHBOARD / "package.json").read_text())
+    wanted = {**package["dependencies"], **package["devDependencies"]}
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values()), wanted
+    lock = json.loads((DASHBOARD / "package-lock.json").read_text())
+    installed = {name: value for name, value in lock["packages"].items() if name}
+    assert installed
+    for name, value in installed.items():
+        assert "resolved" not in value, name
+        assert value.get("integrity", "").startswith("sha512-"), name
