@@ -28,7 +28,7 @@ class Outcome(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """What a checker says of one property, or, merged, what several say.
 
@@ -49,6 +49,10 @@ class Verdict:
         if self.outcome is Outcome.UNKNOWN:
             raise Inconclusive(self.explain())
         return self.outcome is Outcome.HOLDS
+
+    def __repr__(self) -> str:
+        """Short: pytest puts it under the explanation."""
+        return f"<{self.name}: {self.outcome}>"
 
     def __bool__(self) -> bool:
         """As `holds`: tell "no verdict" from a broken one with `is None`."""

@@ -56,7 +56,11 @@ def render(results: Path, out: Path, title: str, history: Path | None = None) ->
     """
     program = installed() / "node_modules" / "allure" / "cli.js"
     options = {"reportName": title, "singleFile": True, "reportLanguage": "en"}
-    settings: dict[str, object] = {"name": title, "plugins": {"awesome": {"options": options}}}
+    settings: dict[str, object] = {
+        "name": title,
+        "plugins": {"awesome": {"options": options}},
+        "categories": json.loads((REPORTS / "categories.json").read_text()),
+    }
     if history:
         settings |= {"historyPath": str(history.resolve()), "appendHistory": True}
     with tempfile.TemporaryDirectory(prefix="infraforge-report-") as work:

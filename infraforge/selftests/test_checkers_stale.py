@@ -250,6 +250,15 @@ BROKEN = {
         """,
         "version 2 of x stands for two writes",
     ),
+    "a lost update of the same content": (
+        """
+        a invoke write x "two"
+        b invoke write x "two"
+        a ok     write x [2,"two"]
+        b ok     write x [2,"two"]
+        """,
+        "version 2 of x stands for two writes",
+    ),
     "versions run back": (
         """
         a invoke write x "three"
