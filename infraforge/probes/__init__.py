@@ -1,0 +1,1 @@
+"""Read-only observations of the platform: who reaches what, what lies where, what pods say."""

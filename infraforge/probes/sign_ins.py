@@ -1,0 +1,28 @@
+"""Sign-ins as Vault's audit log tells of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_LOGIN = "auth/userpass/login/"
+LET_IN, DENIED = "let in", "denied"
+
+
+def sign_ins(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Name → what became of each attempt, from audit entries of any kind.
+
+    Only responses count: a request alone does not say how it ended.
+    """
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        path = str((entry.get("request") or {}).get("path", ""))
+        if entry.get("type") == "response" and path.startswith(_LOGIN):
+            found.setdefault(path.removeprefix(_LOGIN), []).append(_became(entry))
+    return found
+
+
+def _became(entry: Mapping[str, Any]) -> str:
+    response = entry.get("response") or {}
+    auth = response.get("auth") or entry.get("auth") or {}
+    return LET_IN if auth.get("client_token") and not entry.get("error") else DENIED

@@ -1,0 +1,70 @@
+"""People who sign in: the platform's own, and some made for one test and removed after it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+import hvac
+import requests
+
+from infraforge.components.site import Site
+from infraforge.components.vault import Vault
+from infraforge.components.vault_identity import Identities, User
+from infraforge.errors import ClusterError
+
+_FAILURES = (hvac.exceptions.VaultError, requests.RequestException, ClusterError)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody, and the password the platform gave them."""
+
+    name: str
+    email: str
+    groups: tuple[str, ...]
+    password: str = field(repr=False)
+
+    @property
+    def role(self) -> str:
+        """What they are expected to be; empty for nobody in particular."""
+        return self.groups[0] if self.groups else ""
+
+
+class People:
+    """Makes people at Vault, and removes those it has made."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._made: list[str] = []
+
+    def make(self, *groups: str, disabled: bool = False) -> Person:
+        """Somebody new, in these groups; nobody else has the name."""
+        name = f"guest-{uuid.uuid4().hex[:12]}"
+        user = User(name, f"{name}@infraforge.example", groups, disabled)
+        self._made.append(name)  # before: what is made halfway is removed, too
+        try:
+            password = Vault().create_user(self._site, user)
+        except _FAILURES as error:
+            raise ClusterError(f"Vault does not take {name!r}: {error}") from error
+        return Person(name, user.email, groups, password)
+
+    def known(self, name: str) -> Person:
+        """One of those who are always there, as `identity.toml` says."""
+        users = {user.name: user for user in Identities.load(self._site.tree).users}
+        if name not in users:
+            raise ClusterError(f"{name!r} is not one of {', '.join(users)}")
+        user = users[name]
+        return Person(name, user.email, user.groups, Vault().password(self._site, name))
+
+    def remove_all(self) -> None:
+        """Remove everybody who was made; one who resists does not keep the others."""
+        failures = []
+        while self._made:
+            name = self._made.pop()
+            try:
+                Vault().delete_user(self._site, name)
+            except _FAILURES as error:
+                failures.append(f"{name}: {error}")
+        if failures:
+            raise ClusterError(f"people who are still there: {'; '.join(failures)}")

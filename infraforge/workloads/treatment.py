@@ -1,0 +1,84 @@
+"""How the front door treats a request, in words that fit into a table's cells."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import requests
+
+from infraforge.table import Cell
+from infraforge.workloads.front_door import SESSION_COOKIE
+from infraforge.workloads.visitor import Answer, NoAnswer
+
+T = TypeVar("T")
+
+CONTENT = "content"
+NO_CONTENT = "no content"
+TO_LOGIN = "sent to login"
+API_401 = "401 problem"
+REFUSED = "refused"
+SIGNED_IN = "signed in"
+_START = "/oauth2/start"
+# 500 is how OAuth2 Proxy says that it could not make a session of what it was given
+_REFUSALS = (400, 401, 403, 404, 500)
+
+
+def observe(
+    row: str, questions: Mapping[str, Callable[[], T]], treatment: Callable[[T], str]
+) -> dict[tuple[str, str], Cell]:
+    """Cells of a Table: (row, question) → treatment; None where the question got no answer."""
+    cells: dict[tuple[str, str], Cell] = {}
+    for question, ask in questions.items():
+        try:
+            cells[row, question] = treatment(ask())
+        except NoAnswer:
+            cells[row, question] = None
+    return cells
+
+
+def of_page(answer: requests.Response) -> str:
+    """content, sent to login (and back to the page asked for), or what else it was."""
+    target = urllib.parse.urlsplit(answer.headers.get("Location", ""))
+    if answer.status_code != 302 or target.path != _START:
+        return _other(answer)
+    asked = urllib.parse.urlsplit(answer.request.url or "")
+    back = urllib.parse.parse_qs(target.query).get("rd", [""])[0]
+    there = urllib.parse.urlsplit(back)
+    same = (there.path, there.query) == (asked.path, asked.query)
+    return TO_LOGIN if same else f"{TO_LOGIN}, then to {back!r}"
+
+
+def of_api(answer: requests.Response) -> str:
+    """content, 401 with a problem document, or what else it was."""
+    kind = answer.headers.get("Content-Type", "").split(";")[0]
+    if answer.status_code == 401 and kind == "application/problem+json":
+        return API_401
+    return _other(answer)
+
+
+def of_hidden(answer: requests.Response | Answer) -> str:
+    """Whether anything at all was given."""
+    status = answer.status if isinstance(answer, Answer) else answer.status_code
+    return CONTENT if 200 <= status < 300 else NO_CONTENT
+
+
+def of_callback(answer: requests.Response) -> str:
+    """signed in, refused, or what else it was."""
+    if answer.cookies.get(SESSION_COOKIE):
+        return SIGNED_IN
+    return REFUSED if answer.status_code in _REFUSALS else _other(answer)
+
+
+def of_session(answer: requests.Response) -> str:
+    """signed in or refused, by what an API call is answered."""
+    if answer.status_code == 200:
+        return SIGNED_IN
+    return REFUSED if answer.status_code == 401 else _other(answer)
+
+
+def _other(answer: requests.Response) -> str:
+    if 200 <= answer.status_code < 300:
+        return CONTENT
+    return f"{answer.status_code} {answer.headers.get('Location', '')}".rstrip()

@@ -1,0 +1,51 @@
+"""Many requests at one moment, each on a connection of its own that was open before.
+
+A rate limit is met by what arrives, not by what is answered: one after the other, a slow upstream
+would keep a client below any limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ssl
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infraforge.workloads.visitor import TIMEOUT, NoAnswer
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One request. headers: as sent; body: where there is one, it makes the request a POST."""
+
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: str = ""
+
+
+def volley(origin: str, ca_file: Path, shots: Sequence[Shot]) -> list[int]:
+    """The status that each shot got, all sent before the first answer is read.
+
+    Raises NoAnswer when a connection fails: then not even "too many" was said.
+    """
+    where = urllib.parse.urlsplit(origin)
+    trust = ssl.create_default_context(cafile=str(ca_file))
+    with contextlib.ExitStack() as opened:
+        connections = []
+        try:
+            for _ in shots:
+                connection = http.client.HTTPSConnection(
+                    where.hostname or "", where.port, timeout=TIMEOUT, context=trust
+                )
+                opened.callback(connection.close)
+                connection.connect()
+                connections.append(connection)
+            for connection, shot in zip(connections, shots, strict=True):
+                method = "POST" if shot.body else "GET"
+                connection.request(method, shot.path, shot.body or None, dict(shot.headers))
+            return [connection.getresponse().status for connection in connections]
+        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(f"a volley of {len(shots)}: {type(error).__name__}: {error}") from error

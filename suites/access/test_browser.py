@@ -1,0 +1,42 @@
+"""The whole way in, as somebody with a real browser has it."""
+
+import allure
+import pytest
+
+from infraforge.workloads.browser import chromium
+from infraforge.workloads.front_door import SESSION_COOKIE
+
+pytestmark = [
+    allure.severity(allure.severity_level.CRITICAL),
+    pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.5", "NIST-IA-2"),
+]
+
+
+def test_a_person_signs_in_with_a_browser(platform, people, evidence):
+    """Chromium, trusting the platform's CA, is led to the login and from there to the dashboard."""
+    person = people.known("devon")
+    with chromium(platform.ca_file) as browser:
+        browser.open(platform.origin + "/")
+        evidence.attach(login=browser.screenshot())
+        browser.fill("#username", person.name)
+        browser.fill("#password", person.password)
+        browser.click("button[type=submit]")
+        shown = browser.text("#me-user"), browser.text("#me-role")
+        evidence.attach(dashboard=browser.screenshot())
+        seen_by_scripts = SESSION_COOKIE in str(browser.script("return document.cookie"))
+        assert shown == (person.name, "developer")
+        assert browser.url.startswith(platform.origin + "/")
+        assert not seen_by_scripts
+        assert browser.cookies()[SESSION_COOKIE]["httpOnly"] is True
+
+
+def test_a_denial_is_said_in_words(platform, people):
+    """Whoever mistypes the password is told so, and stays on the login page."""
+    person = people.make("viewer")
+    with chromium(platform.ca_file) as browser:
+        browser.open(platform.origin + "/")
+        browser.fill("#username", person.name)
+        browser.fill("#password", "not this one")
+        browser.click("button[type=submit]")
+        assert "do not match" in browser.text("#message")
+        assert browser.url.startswith(platform.origin + "/login/")

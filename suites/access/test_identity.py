@@ -1,0 +1,133 @@
+"""Who one is, and so what one may do, is what the session says and nothing else."""
+
+import json
+import uuid
+
+import allure
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.table import Table
+from infraforge.workloads import treatment
+
+pytestmark = [
+    allure.severity(allure.severity_level.CRITICAL),
+    pytest.mark.control("SOC2-CC6.1", "ISO27001-A.5.15", "NIST-AC-3"),
+]
+
+NAMES = (
+    "X-Forwarded-User",
+    "X-Forwarded-Email",
+    "X-Forwarded-Groups",
+    "X-Forwarded-Preferred-Username",
+    "X-Auth-Request-User",
+    "X-Auth-Request-Email",
+    "X-Auth-Request-Groups",
+    "X-Auth-Request-Preferred-Username",
+    "X-Forwarded-Access-Token",
+    "X-Remote-User",
+    "Remote-User",
+    "X-User",
+    "X-Groups",
+)
+AS_ADA = {"User": "ada", "Username": "ada", "Email": "ada@infraforge.example", "Groups": "admin"}
+SPELLINGS = {
+    "as documented": lambda name: name,
+    "lower case": str.lower,
+    "upper case": str.upper,
+    "underscores": lambda name: name.replace("-", "_"),
+    "one underscore": lambda name: "_".join(name.rsplit("-", 1)),
+    "blank before the colon": lambda name: f"{name} ",
+}
+OTHER_WAYS = {
+    "basic authorization": (("Authorization", "Basic YWRhOmFkYQ=="),),
+    "bearer token": (("Authorization", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ."),),
+    "another path": (("X-Original-URL", "/healthz"), ("X-Rewrite-URL", "/healthz")),
+    "another host": (("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Proto", "http")),
+    "from inside": (("X-Forwarded-For", "127.0.0.1"), ("X-Real-IP", "10.244.0.1")),
+    "hop by hop": (("Connection", "close, X-Forwarded-User, X-Forwarded-Groups"),),
+    "another method": (("X-HTTP-Method-Override", "OPTIONS"),),
+    "already answered": (("X-Auth-Request-Redirect", "/"), ("Gap-Auth", "ada")),
+}
+ACTIONS = {
+    "see projects": ("GET", "/api/projects"),
+    "make a project": ("POST", "/api/projects"),
+    "change a project": ("PUT", "/api/projects/{nobodys}"),
+    "delete a project": ("DELETE", "/api/projects/{nobodys}"),
+    "read the audit log": ("GET", "/api/audit"),
+}
+REFUSED = "refused"
+MAY = {
+    "admin": set(ACTIONS),
+    "developer": set(ACTIONS) - {"read the audit log"},
+    "viewer": {"see projects"},
+    "in no group": set(),
+}
+
+
+def test_each_role_may_do_exactly_what_it_should(front_door, people, evidence):
+    """Admin, developer, viewer and nobody in particular: the table of roles holds cell by cell."""
+    cells = {}
+    for role in MAY:
+        person = people.make(*([] if role == "in no group" else [role]))
+        visitor = front_door.sign_in(person.name, person.password)
+        for action, (method, path) in ACTIONS.items():
+            # an empty request for nobody's project: those who may are told what is wrong with it
+            answer = visitor.ask(method, path.format(nobodys=uuid.uuid4()))
+            cells[role, action] = answer.status_code != 403
+    observed = Table(cells)
+    declared = Table({(role, action): action in MAY[role] for role, action in cells})
+    judge(observed, declared, evidence)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_identity_headers_from_outside_make_nobody_somebody(front_door, evidence, spelling):
+    """Without a session, headers that name a user and groups are worth nothing."""
+    every = forged(SPELLINGS[spelling])
+    ways = {"all at once": every} | {header[0]: (header,) for header in every}
+    if spelling == "as documented":
+        ways |= OTHER_WAYS
+    answers = {way: front_door.send_as_is("/api/me", *headers) for way, headers in ways.items()}
+    observed = Table({("nobody", way): treatment.of_hidden(a) for way, a in answers.items()})
+    judge(observed, Table(dict.fromkeys(observed, treatment.NO_CONTENT)), evidence)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_identity_headers_from_outside_change_nobody(front_door, people, evidence, spelling):
+    """With a viewer's session, the same headers neither change the name nor open more."""
+    person = people.known("vera")
+    visitor = front_door.sign_in(person.name, person.password)
+    cookie = ("Cookie", visitor.cookie_header())
+    assert who(front_door.send_as_is("/api/me", cookie)) == "vera, viewer"
+    ways = {"all at once": forged(SPELLINGS[spelling]), **OTHER_WAYS}
+    cells = {}
+    for way, headers in ways.items():
+        cells[way, "is"] = who(front_door.send_as_is("/api/me", cookie, *headers))
+        audit = front_door.send_as_is("/api/audit", cookie, *headers)
+        cells[way, "audit log"] = treatment.of_hidden(audit)
+    observed = Table(cells)
+    declared = {(way, "audit log"): treatment.NO_CONTENT for way in ways}
+    # such a request may be refused as a whole; what it may not be is somebody else's
+    declared |= {
+        (way, "is"): REFUSED if cells[way, "is"] == REFUSED else "vera, viewer" for way in ways
+    }
+    judge(observed, Table(declared), evidence)
+
+
+def who(answer):
+    """Name and role that the backend sees."""
+    if answer.status == 400:
+        return REFUSED
+    me = json.loads(answer.body) if answer.status == 200 else {}
+    return f"{me.get('user')}, {me.get('role')}" if me else str(answer.status)
+
+
+def forged(spell):
+    """Headers that say one is ada, the admin, under every name that anybody may listen to."""
+    return tuple((spell(name), AS_ADA.get(name.rsplit("-", 1)[-1], "ada")) for name in NAMES)
+
+
+def judge(observed, declared, evidence):
+    verdict = cells_match(observed, declared)
+    evidence.attach(observed, verdict)
+    assert verdict.holds, verdict.explain()

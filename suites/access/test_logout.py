@@ -1,0 +1,51 @@
+"""Signing out ends the session itself, not only the browser's memory of it."""
+
+import allure
+import pytest
+
+from infraforge.components.redis_sessions import RedisSessions
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads.front_door import SESSION_COOKIE
+from infraforge.workloads.session_cookie import store_key
+
+pytestmark = [
+    allure.severity(allure.severity_level.CRITICAL),
+    pytest.mark.control("SOC2-CC6.1", "NIST-AC-12"),
+]
+
+LIFE = 8 * 3600
+
+
+def test_logout_ends_the_session_in_redis(platform, front_door, people):
+    """After signing out, the session store no longer has the session; others' it still has."""
+    person = people.make("viewer")
+    leaving = front_door.sign_in(person.name, person.password)
+    staying = front_door.sign_in(person.name, person.password)
+    ended, kept = (store_key(who.cookies[SESSION_COOKIE]) for who in (leaving, staying))
+    with RedisSessions().connect(platform.site) as store:
+        wait_until(lambda: store.exists(ended) and store.exists(kept), seconds(5))
+        front_door.sign_out(leaving)
+        assert not store.exists(ended)
+        assert store.exists(kept)
+
+
+def test_the_cookie_of_an_ended_session_is_refused(front_door, people):
+    """A copy of the cookie, taken before, is worth nothing after signing out."""
+    person = people.make("viewer")
+    leaving = front_door.sign_in(person.name, person.password)
+    staying = front_door.sign_in(person.name, person.password)
+    copied = leaving.twin()
+    assert copied.ask("GET", "/api/me").status_code == 200
+    front_door.sign_out(leaving)
+    assert SESSION_COOKIE not in leaving.cookies
+    assert copied.ask("GET", "/api/me").status_code == 401
+    assert staying.ask("GET", "/api/me").status_code == 200
+
+
+def test_a_session_does_not_outlive_a_working_day(platform, front_door, people):
+    """The store itself forgets a session that nobody ends."""
+    person = people.make("viewer")
+    visitor = front_door.sign_in(person.name, person.password)
+    with RedisSessions().connect(platform.site) as store:
+        left = store.ttl(store_key(visitor.cookies[SESSION_COOKIE]))
+    assert LIFE - 60 < left <= LIFE

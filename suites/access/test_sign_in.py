@@ -1,0 +1,129 @@
+"""Who signs in, who does not, and what either tells."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import allure
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.components.vault import Vault
+from infraforge.probes.sign_ins import DENIED, LET_IN, sign_ins
+from infraforge.table import Table
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads.backend_client import BackendClient, Me
+from infraforge.workloads.front_door import denies, local, seen_from_outside
+
+pytestmark = [
+    allure.severity(allure.severity_level.CRITICAL),
+    pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.5", "NIST-IA-2"),
+]
+
+ELSEWHERE = (
+    "https://evil.example/",
+    "http://127.0.0.1:8443/",
+    "//evil.example/",
+    "/\\evil.example/",
+    "/\t/evil.example/",
+    "https:evil.example",
+    "javascript:alert(1)",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "role"), [("ada", "admin"), ("devon", "developer"), ("vera", "viewer")]
+)
+def test_right_password_ends_at_the_dashboard(front_door, people, evidence, name, role):
+    """The right password leads to the dashboard, as exactly that person in that role."""
+    person = people.known(name)
+    visitor = front_door.sign_in(person.name, person.password)
+    page = visitor.ask("GET", "/")
+    me = BackendClient(visitor, front_door.origin).me()
+    evidence.attach(str(me), dashboard=page.text)
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert me == Me(person.name, person.email, person.groups, role)
+
+
+def test_denials_look_alike(front_door, people, evidence):
+    """Wrong password, unknown user and disabled user: nobody outside can tell which it was."""
+    person, disabled = people.make("developer"), people.make("developer", disabled=True)
+    former = people.known("former")
+    cases = {
+        "wrong password": (person.name, f"{person.password}x"),
+        "password in other case": (person.name, person.password.swapcase()),
+        "another's password": (person.name, disabled.password),
+        "unknown user": (f"nobody-{uuid.uuid4().hex[:8]}", person.password),
+        "disabled user": (disabled.name, disabled.password),
+        "disabled user, wrong password": (disabled.name, person.password),
+        "somebody who left": (former.name, former.password),
+        "a name that is a path": (f"../userpass/login/{person.name}", person.password),
+    }
+    answers = {case: front_door.begin().post(*given) for case, given in cases.items()}
+    views = {case: seen_from_outside(answer) for case, answer in answers.items()}
+    evidence.attach(views)
+    let_in = [case for case, answer in answers.items() if not denies(answer)]
+    assert not let_in, f"not denied: {', '.join(let_in)}"
+    assert len(set(views.values())) == 1, "denials differ; see the attached views"
+    front_door.sign_in(person.name, person.password)  # who is denied above may well come in
+
+
+def test_denials_are_in_vaults_audit_log(platform, front_door, people, evidence):
+    """Each denial, of whatever kind, is in Vault's audit log under the name that was given."""
+    since = datetime.now(UTC) - timedelta(minutes=1)  # names are new: nothing older has them
+    person, disabled = people.make("viewer"), people.make("viewer", disabled=True)
+    unknown = f"nobody-{uuid.uuid4().hex[:8]}"
+    for name, password in (
+        (person.name, "wrong"),
+        (disabled.name, disabled.password),
+        (unknown, "any"),
+    ):
+        front_door.begin().post(name, password)
+    front_door.sign_in(person.name, person.password)
+
+    def told():
+        found = sign_ins(Vault().audit_lines(platform.site, since))
+        return {name: found.get(name, []) for name in (person.name, disabled.name, unknown)}
+
+    wait_until(
+        lambda: LET_IN in told()[person.name],
+        seconds(20),
+        every=1.0,
+        what="the audit log tells of the last of them",
+    )
+    trail = told()
+    evidence.attach(trail)
+    expected = {person.name: [DENIED, LET_IN], disabled.name: [DENIED], unknown: [DENIED]}
+    assert trail == expected, f"the audit log tells {trail}"
+
+
+def test_sign_in_leads_to_the_page_that_was_asked_for(front_door, people):
+    """After signing in, one is where one wanted to be."""
+    person, path = people.known("vera"), "/projects?tab=files"
+    visitor = front_door.anonymous()
+    start = local(front_door.origin, visitor.ask("GET", path))
+    attempt = front_door.enter(start, visitor)
+    answer = attempt.follow(attempt.submit(person.name, person.password).url)
+    assert local(front_door.origin, answer) == path
+
+
+def test_sign_in_leads_nowhere_else(front_door, people, evidence):
+    """No address of another host that is slipped into a sign-in is where it ends."""
+    person = people.make("viewer")
+    cells = {}
+    for address in ELSEWHERE:
+        cells["asked for", address] = end(front_door, person, asked=address)
+        cells["put into the state", address] = end(front_door, person, in_state=address)
+    observed, declared = Table(cells), Table(dict.fromkeys(cells, "here"))
+    verdict = cells_match(observed, declared)
+    evidence.attach(observed, verdict)
+    assert verdict.holds, verdict.explain()
+
+
+def end(front_door, person, asked="/", in_state=""):
+    """Where a sign-in leads: here, an address elsewhere, or None where it was not let through."""
+    attempt = front_door.begin(asked)
+    callback = attempt.submit(person.name, person.password)
+    nonce = callback.state.split(":", 1)[0]
+    url = callback.forged(state=f"{nonce}:{in_state}") if in_state else callback.url
+    answer = attempt.follow(url)
+    return "here" if local(front_door.origin, answer) else answer.headers.get("Location")
