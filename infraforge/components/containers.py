@@ -1,0 +1,114 @@
+"""A component's running containers, and the nodes below them, for faults and probes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from kubernetes import client
+
+from infraforge.components.site import Site
+from infraforge.errors import ClusterError
+
+_OURS = "infraforge-"
+_LABEL = "app.kubernetes.io/name"
+
+
+@runtime_checkable
+class OnNodes(Protocol):
+    """A cluster on whose nodes commands can be run."""
+
+    def on_node(self, node: str, *argv: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of one pod as it was when it was looked at.
+
+    name: the container's; container_id: containerd's own, without `containerd://`;
+    restarts: the kubelet's count.
+    """
+
+    namespace: str
+    pod: str
+    uid: str
+    node: str
+    name: str
+    container_id: str
+    restarts: int
+
+    @property
+    def place(self) -> str:
+        return f"{self.namespace}/{self.pod}"
+
+
+def find(site: Site, component: str, name: str = "") -> Container:
+    """The component's running container (of its first pod by name).
+
+    name: which one; else the one that is named like the component, or the pod's first.
+    Raises ClusterError where none runs.
+    """
+    for pod in pods(site, component):
+        wanted = name or _main(pod, component)
+        found = _running(pod, wanted)
+        if found is not None:
+            return found
+    raise ClusterError(f"{component}: no pod of it runs a container {name or component!r}")
+
+
+def pods(site: Site, component: str) -> Sequence[Any]:
+    """The component's pods by name, without those on their way out."""
+    try:
+        listed: Any = site.core.list_pod_for_all_namespaces(label_selector=f"{_LABEL}={component}")
+    except client.ApiException as error:
+        raise ClusterError(f"the pods of {component} cannot be listed: {error.reason}") from error
+    ours = [
+        pod
+        for pod in listed.items
+        if pod.metadata.namespace.startswith(_OURS) and pod.metadata.deletion_timestamp is None
+    ]
+    return sorted(ours, key=lambda pod: str(pod.metadata.name))
+
+
+def again(site: Site, container: Container) -> Container | None:
+    """What runs in this one's place now; None while none runs."""
+    try:
+        pod: Any = site.core.read_namespaced_pod(container.pod, container.namespace)
+    except client.ApiException as error:
+        if error.status == 404:
+            return None
+        raise ClusterError(f"pod {container.place} cannot be read: {error.reason}") from error
+    return _running(pod, container.name)
+
+
+def on_node(site: Site, node: str, *argv: str) -> str:
+    """What a command says on a node. Raises ClusterError where nodes cannot be reached."""
+    if not isinstance(site.cluster, OnNodes):
+        raise ClusterError("this cluster lets nobody run commands on its nodes; a KIND one does")
+    return site.cluster.on_node(node, *argv)
+
+
+def ctr(site: Site, node: str, *argv: str) -> str:
+    """What containerd's own command says on a node."""
+    return on_node(site, node, "ctr", "--namespace=k8s.io", *argv)
+
+
+def _main(pod: Any, component: str) -> str:
+    names = [str(item.name) for item in pod.spec.containers]
+    return component if component in names else names[0]
+
+
+def _running(pod: Any, name: str) -> Container | None:
+    for status in pod.status.container_statuses or ():
+        if status.name == name and status.state.running is not None:
+            return Container(
+                namespace=pod.metadata.namespace,
+                pod=pod.metadata.name,
+                uid=pod.metadata.uid,
+                node=pod.spec.node_name,
+                name=name,
+                container_id=str(status.container_id).rpartition("//")[2],
+                restarts=int(status.restart_count),
+            )
+    return None

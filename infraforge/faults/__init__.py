@@ -1,0 +1,17 @@
+"""Faults: what can go wrong with the platform on purpose, and the nemesis that does it.
+
+nemesis.inject(faults.Pause("redis-cache"))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from infraforge.faults.base import Undo
+from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
+from infraforge.faults.pause import Pause, Resume
+
+__all__ = ["UNDOS", "BackToStrength", "KillContainer", "KillPod", "Pause", "Resume"]
+
+UNDOS: Mapping[str, type[Undo]] = {undo.kind: undo for undo in (BackToStrength, Resume)}
+"""Every kind of undo that a journal may hold; `infraforge heal` knows these."""

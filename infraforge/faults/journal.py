@@ -1,0 +1,134 @@
+"""The undo journal: what must be undone, on disk before it is done.
+
+One JSON object a line, in the order of the faults, under a lock for processes that share it. An
+entry is on the disk (fsync) when `add` returns, and gone from it only when `remove` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infraforge.cluster import state
+
+FILE = "undo.jsonl"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One fault and how it is undone. fault: in words; kind, parameters: the undo as data."""
+
+    kind: str
+    parameters: Mapping[str, str]
+    fault: str
+    entry_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the journal says. unreadable: lines that are no entries (a torn last one, say)."""
+
+    entries: tuple[Entry, ...]
+    unreadable: tuple[str, ...]
+
+
+class Journal:
+    """The journal in one file; the file is there only while it has something to say."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, cluster: str) -> Journal:
+        """The journal of the cluster of that name."""
+        return cls(state.cluster_dir(cluster) / FILE)
+
+    def add(self, entry: Entry) -> None:
+        """Put the entry on the disk, after all others."""
+        with self._locked():
+            fresh = not self.path.exists()
+            with self.path.open("ab+") as file:
+                file.seek(0, os.SEEK_END)
+                torn = file.tell() > 0 and not _ends_a_line(self.path)
+                file.write((b"\n" if torn else b"") + _line(entry))
+                file.flush()
+                os.fsync(file.fileno())
+            if fresh:
+                _sync_folder(self.path.parent)
+
+    def read(self) -> Contents:
+        """All entries in the order of their faults; a line that is none is told, not obeyed."""
+        if not self.path.exists():
+            return Contents((), ())
+        entries, unreadable = [], []
+        for raw in self.path.read_bytes().split(b"\n"):
+            if not raw.strip():
+                continue
+            entry = _entry(raw)
+            if entry is None:
+                unreadable.append(raw.decode("utf-8", "replace"))
+            else:
+                entries.append(entry)
+        return Contents(tuple(entries), tuple(unreadable))
+
+    def remove(self, entry_id: str) -> None:
+        """Take the entry out; unreadable lines go with the last entry. No entry, no error."""
+        with self._locked():
+            found = self.read()
+            kept = [entry for entry in found.entries if entry.entry_id != entry_id]
+            if not kept:
+                self.path.unlink(missing_ok=True)
+            else:
+                lost = [f"{line}\n".encode() for line in found.unreadable]
+                _replace(self.path, b"".join([*map(_line, kept), *lost]))
+            _sync_folder(self.path.parent)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(asdict(entry), sort_keys=True).encode() + b"\n"
+
+
+def _entry(raw: bytes) -> Entry | None:
+    try:
+        data: Any = json.loads(raw)
+        parameters = {str(key): str(value) for key, value in data["parameters"].items()}
+        return Entry(
+            str(data["kind"]), parameters, str(data.get("fault", "")), str(data["entry_id"])
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _ends_a_line(path: Path) -> bool:
+    return path.read_bytes().endswith(b"\n")
+
+
+def _replace(path: Path, text: bytes) -> None:
+    fresh = path.with_suffix(".new")
+    with fresh.open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
