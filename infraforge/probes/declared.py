@@ -1,0 +1,41 @@
+"""What the platform's own files promise in numbers: the tree in force says it, not the suites."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+from infraforge.components.site import Site
+from infraforge.errors import Inconclusive
+
+_DURATION = re.compile(r"(\d+)([smh])")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def cache_ttl(site: Site) -> float:
+    """Seconds a cached value may live."""
+    return _backend_setting(site, "CACHE_TTL_SECONDS")
+
+
+def object_keeping(site: Site) -> float:
+    """Seconds the object of a replaced or deleted file stays, for downloads under way."""
+    return _backend_setting(site, "GARBAGE_SECONDS")
+
+
+def lease_ttl(site: Site) -> int:
+    """Seconds a lease of a database login lives unless it is renewed."""
+    path = site.tree / "components" / "backend" / "database-role.toml"
+    text = str(tomllib.loads(path.read_text())["default_ttl"])
+    found = _DURATION.fullmatch(text)
+    if found is None:
+        raise Inconclusive(f"{path}: default_ttl {text!r} is no number of s, m or h")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _backend_setting(site: Site, name: str) -> float:
+    path = site.tree / "components" / "backend" / "settings.env"
+    for line in path.read_text().splitlines():
+        key, separator, value = line.partition("=")
+        if separator and key.strip() == name:
+            return float(value)
+    raise Inconclusive(f"{path} does not say {name}")

@@ -1,0 +1,117 @@
+"""The data probes' pure parts: counts compared, cached values read, promises looked up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import redis
+
+from infraforge.errors import ClusterError, Inconclusive
+from infraforge.probes import cached, declared, injected, queries
+from infraforge.workloads.streams import Stream
+
+TREE = Path(__file__).parents[2] / "platform"
+READ = "SELECT id FROM projects WHERE id = $1"
+PULSE = "SELECT epoch FROM cache_epoch"
+
+
+def look(calls: Mapping[tuple[int, str], int], health: tuple[int, str] = (0, "t0")) -> queries.Look:
+    return queries.Look(calls, health)
+
+
+def test_statements_between_two_looks_are_counted_and_those_before_are_not() -> None:
+    before = look({(1, READ): 5, (2, PULSE): 100})
+    after = look({(1, READ): 7, (2, PULSE): 100, (3, "SELECT 3"): 1})
+    assert queries.between(before, after) == {READ: 2, "SELECT 3": 1}
+
+
+@pytest.mark.parametrize("health", [(1, "t0"), (0, "t1")], ids=["thrown away", "reset"])
+def test_lost_counts_say_nothing(health: tuple[int, str]) -> None:
+    with pytest.raises(Inconclusive, match="counts were lost"):
+        queries.between(look({}), look({}, health))
+
+
+def test_a_table_is_found_by_its_whole_name() -> None:
+    counted = queries.Counted({READ: 1, PULSE: 2, "SELECT * FROM old_projects": 3, "projectsx": 4})
+    assert counted.touching("projects") == {READ: 1}
+
+
+class FakeRedis:
+    def __init__(self, values: Mapping[str, bytes], ttl: int = 42_000) -> None:
+        self.values, self.ttl = values, ttl
+
+    def get(self, key: str) -> bytes | None:
+        return self.values.get(key)
+
+    def pttl(self, key: str) -> int:
+        return self.ttl if key in self.values else -2
+
+
+def test_a_cached_value_is_read_with_its_epoch_and_its_end() -> None:
+    client: Any = FakeRedis({"project:7": b'3\n{"version": 9}', "project:7:lease": b"w:1"})
+    found = cached.project(client, "7")
+    assert found == cached.Cached(3, {"version": 9}, 42.0)
+    assert found.version == 9
+    assert cached.lease(client, "7") == "w:1"
+
+
+def test_a_value_without_an_end_lives_for_ever() -> None:
+    client: Any = FakeRedis({"project:7": b"3\n{}"}, ttl=-1)
+    found = cached.project(client, "7")
+    assert found is not None
+    assert found.ttl == float("inf")
+
+
+def test_what_is_not_cached_is_none() -> None:
+    client: Any = FakeRedis({})
+    assert cached.project(client, "7") is None
+    assert cached.lease(client, "7") is None
+
+
+def test_a_silent_cache_is_no_empty_cache() -> None:
+    def silent(key: str) -> None:
+        raise redis.TimeoutError("timed out")
+
+    client: Any = SimpleNamespace(get=silent, pttl=silent)
+    with pytest.raises(ClusterError, match="does not answer"):
+        cached.project(client, "7")
+
+
+def test_promises_are_read_from_the_tree() -> None:
+    site: Any = SimpleNamespace(tree=TREE)
+    assert declared.cache_ttl(site) == 60
+    assert declared.object_keeping(site) == 60
+    assert declared.lease_ttl(site) == 3600
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("POSTGRES_PASSWORD", True),
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("DATABASE_URL", True),
+        ("API_KEY", True),
+        ("VAULT_TOKEN", True),
+        ("VAULT_TOKEN_FILE", False),
+        ("CACHE_TTL_SECONDS", False),
+        ("POSTGRES_HOST", False),
+    ],
+)
+def test_variables_that_hold_secrets_are_told_by_their_names(name: str, secret: bool) -> None:
+    assert injected.looks_secret(name) is secret
+
+
+def test_a_stream_is_the_same_however_it_is_read() -> None:
+    size = 3 * 1024 * 1024 + 5
+    whole, pieces, small = Stream(size, 1), Stream(size, 1), Stream(size, 1)
+    data = whole.read()
+    assert len(data) == size == len(whole)
+    assert b"".join(pieces) == data
+    assert b"".join(iter(lambda: small.read(65_537), b"")) == data
+    assert {whole.sha256, pieces.sha256, small.sha256} == {hashlib.sha256(data).hexdigest()}
+    assert Stream(size, 2).read() != data

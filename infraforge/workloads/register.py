@@ -1,0 +1,180 @@
+"""Projects as versioned registers: readers and writers side by side, all recorded.
+
+    with register.Load(developer, [project.id], readers=4, writers=2) as load:
+        load.until(writes=20, reads=200)
+    verdict = check(load.history, no_stale_read)
+
+A write's content is unlike any other's; its version is what the backend answers. A project that is
+not there reads as null. The history is that of `checkers.stale`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+import requests
+
+from infraforge.errors import Inconclusive
+from infraforge.history import History, Pending, Recorder
+from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
+
+_STOPS_WITHIN = seconds(60)
+_ABSENT = 404
+
+
+class Load:
+    """Readers and writers, each a thread with a session's copy of its own.
+
+    client: whose copies they are; keys: the projects' ids; pace: mean seconds between two
+    operations of a thread (an ingress counts requests); seed: of what each thread does next.
+    """
+
+    def __init__(
+        self,
+        client: BackendClient,
+        keys: Sequence[str],
+        *,
+        readers: int = 3,
+        writers: int = 1,
+        pace: float = 0.1,
+        seed: int | None = None,
+    ) -> None:
+        self.seed = secrets.randbits(32) if seed is None else seed
+        self._keys = tuple(keys)
+        self._pace = pace
+        self._recorder = Recorder()
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._ways: Counter[str] = Counter()
+        self._done: Counter[str] = Counter()
+        self._failures: list[BaseException] = []
+        self._stop = threading.Event()
+        roles = [("reader", self._read, readers), ("writer", self._write, writers)]
+        self._threads = [
+            threading.Thread(
+                target=self._run, name=f"{role}-{n}", args=(twin(client), do), daemon=True
+            )
+            for role, do, count in roles
+            for n in range(count)
+        ]
+
+    def __enter__(self) -> Load:
+        print(f"register load: seed {self.seed}")
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        end = Deadline(_STOPS_WITHIN)
+        for thread in self._threads:
+            thread.join(end.left)
+        if error is None:
+            self._complain()
+
+    @property
+    def history(self) -> History:
+        """What was done and seen so far."""
+        return self._recorder.history
+
+    @property
+    def ways(self) -> Counter[str]:
+        """How many reads were a hit, a miss, a bypass, as the backend told."""
+        with self._lock:
+            return Counter(self._ways)
+
+    def until(
+        self, *, reads: int = 0, writes: int = 0, hits: int = 0, within: float = 60.0
+    ) -> None:
+        """Go on until so many more reads and writes are acknowledged, and cache hits seen.
+
+        An operation under way counts as well: ask for more of a kind than there are threads of it,
+        to have at least one that began after this call. Raises TimedOut; Inconclusive when the load
+        itself fails.
+        """
+        wanted = Counter({"read": reads, "write": writes, "hit": hits})
+        goal = self._so_far() + wanted
+
+        def enough() -> bool:
+            self._complain()
+            seen = self._so_far()
+            return all(seen[what] >= goal[what] for what, number in wanted.items() if number)
+
+        wait_until(enough, within, every=0.05, what=f"{dict(wanted)} more (seed {self.seed})")
+
+    def _so_far(self) -> Counter[str]:
+        with self._lock:
+            return self._done + Counter({"hit": self._ways["hit"]})
+
+    def _complain(self) -> None:
+        if self._failures:
+            error = self._failures[0]
+            raise Inconclusive(f"the load failed: {type(error).__name__}: {error}") from error
+
+    def _run(self, client: BackendClient, do: Callable[[BackendClient, str], None]) -> None:
+        chance = random.Random(f"{self.seed}/{threading.current_thread().name}")  # noqa: S311
+        try:
+            while not self._stop.is_set():
+                do(client, chance.choice(self._keys))
+                self._stop.wait(chance.uniform(0, 2 * self._pace))
+        except BaseException as error:  # noqa: BLE001 - told by `until` and at the block's end
+            self._failures.append(error)
+
+    def _read(self, client: BackendClient, key: str) -> None:
+        process = threading.current_thread().name
+        with self._recorder.call(process, "read", key, fail=(Refused,), info=(Unknown,)) as call:
+            try:
+                project, way = client.read_project(key)
+            except Refused as error:
+                if error.status != _ABSENT:
+                    raise
+                self._acknowledge(call, "read", None)
+                return
+            self._acknowledge(call, "read", (project.version, project.description))
+            with self._lock:
+                self._ways[way] += 1
+
+    def _write(self, client: BackendClient, key: str) -> None:
+        process = threading.current_thread().name
+        content = f"{self.seed:08x}-{next(self._numbers)}"
+        with self._recorder.call(
+            process, "write", key, content, fail=(Refused,), info=(Unknown,)
+        ) as call:
+            made = client.update_project(key, name=f"register {content}", description=content)
+            self._acknowledge(call, "write", (made.version, made.description))
+
+    def _acknowledge(self, call: Pending, function: str, value: tuple[int, str] | None) -> None:
+        call.ok(value)
+        with self._lock:
+            self._done[function] += 1
+
+
+def delete(client: BackendClient, key: str) -> History:
+    """Delete the project, as one operation of a history of its own."""
+    recorder = Recorder()
+    with recorder.call("deleter", "delete", key, fail=(Refused,), info=(Unknown,)) as call:
+        client.delete_project(key)
+        call.ok()
+    return recorder.history
+
+
+def twin(client: BackendClient) -> BackendClient:
+    """The same user on another connection: a session is not for two threads."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = client.session.verify
+    session.headers.update(client.session.headers)
+    session.cookies.update(client.session.cookies)
+    return BackendClient(session, client.origin, client.timeout)
