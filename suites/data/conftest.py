@@ -1,0 +1,35 @@
+"""What the data suite looks at from behind: database, cache, object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import minio
+import pytest
+import redis
+
+from infraforge.components.minio import Minio
+from infraforge.components.postgres import Connection, Postgres
+from infraforge.components.redis_cache import RedisCache
+from infraforge.stack import Platform
+
+
+@pytest.fixture
+def database(platform: Platform) -> Iterator[Connection]:
+    """The application's database, as its superuser."""
+    with Postgres().connect(platform.site) as connection:
+        yield connection
+
+
+@pytest.fixture
+def cache(platform: Platform) -> Iterator[redis.Redis]:
+    """The cache, as somebody who may only look."""
+    with RedisCache().connect(platform.site) as client:
+        yield client
+
+
+@pytest.fixture
+def store(platform: Platform) -> Iterator[minio.Minio]:
+    """The object store, as its root."""
+    with Minio().connect(platform.site) as client:
+        yield client

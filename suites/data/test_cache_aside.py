@@ -1,0 +1,110 @@
+"""Cache-aside: Redis, else PostgreSQL and then into Redis; and what ends a cached value."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from infraforge.errors import Inconclusive
+from infraforge.probes import cached, declared, queries
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads import reading
+from infraforge.workloads.backend_client import Refused
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-PI1.4")
+def test_first_read_comes_from_postgresql_and_is_kept_in_redis(
+    developer, project, database, cache, evidence
+):
+    """What no cache holds is read from PostgreSQL, by one query, and lies in Redis from then on."""
+    assert cached.project(cache, project.id) is None, "a project that nobody read is cached"
+    with queries.counted(database) as run:
+        read, way = reading.through_cache(developer, project.id)
+    evidence.attach(statements=run.calls)
+    assert (read, way) == (project, "miss")
+    assert sum(run.touching("projects").values()) == 1, run.calls
+    kept = cached.project(cache, project.id)
+    assert kept is not None, "the value that was read is not in Redis"
+    assert kept.body == dataclasses.asdict(project)
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-PI1.4")
+def test_second_read_is_answered_by_redis_without_a_query(developer, project, database, evidence):
+    """The read after a first one is a hit, and PostgreSQL does not hear of it."""
+    with queries.counted(database) as first:
+        reading.through_cache(developer, project.id)
+    if not first.touching("projects"):
+        raise Inconclusive(f"the first read's own query was not counted: {first.calls}")
+    with queries.counted(database) as second:
+        read, way = reading.through_cache(developer, project.id)
+    evidence.attach(first=first.calls, second=second.calls)
+    assert (read, way) == (project, "hit")
+    assert second.touching("projects") == {}, second.calls
+
+
+@pytest.mark.control("SOC2-PI1.4")
+def test_update_takes_the_cached_value_away(developer, project, cache):
+    """Once an update is acknowledged nothing old is cached, and the next read has the new value."""
+    assert reading.until_hit(developer, project.id) == project
+    changed = developer.update_project(project.id, name="changed", description="and read back")
+    assert cached.project(cache, project.id) is None
+    assert developer.read_project(project.id)[0] == changed
+    assert reading.until_hit(developer, project.id) == changed
+
+
+@pytest.mark.control("SOC2-PI1.4", "ISO27001-A.8.10")
+def test_deletion_takes_the_cached_value_away(developer, project, cache):
+    """Once a deletion is acknowledged the project is neither in the cache nor to be read."""
+    reading.until_hit(developer, project.id)  # before: it can be read, and from the cache
+    developer.delete_project(project.id)
+    assert cached.project(cache, project.id) is None
+    with pytest.raises(Refused) as refused:
+        developer.read_project(project.id)
+    assert refused.value.status == 404
+
+
+@pytest.mark.control("SOC2-PI1.4")
+def test_list_of_files_follows_every_change_of_a_file(developer, project):
+    """A list of files that was cached before an upload or a deletion is not read after it."""
+    seen = []
+    for change in (
+        lambda: None,
+        lambda: developer.put_file(project.id, "one.txt", b"1"),
+        lambda: developer.put_file(project.id, "two.txt", b"2"),
+        lambda: developer.delete_file(project.id, "one.txt"),
+    ):
+        change()
+        names = {file.name for file in developer.files(project.id)[0]}
+        wait_until(
+            lambda: developer.files(project.id)[1] == "hit",
+            within=seconds(20),
+            what="the list of files is a hit",
+            broken=True,
+        )
+        seen.append(names)
+    assert seen == [set(), {"one.txt"}, {"one.txt", "two.txt"}, {"two.txt"}]
+
+
+@pytest.mark.control("SOC2-PI1.4")
+def test_cached_value_expires_after_the_declared_time(platform, developer, project, cache):
+    """A cached value lives for the declared time, which reads do not prolong; then it is a miss."""
+    ttl = declared.cache_ttl(platform.site)
+    reading.until_hit(developer, project.id)
+    young = cached.project(cache, project.id)
+    assert young is not None, "the value that was just a hit is not in Redis"
+    assert ttl - 30 <= young.ttl <= ttl  # it was filled while `until_hit` ran
+    assert reading.through_cache(developer, project.id)[1] == "hit"
+    older = cached.project(cache, project.id)
+    assert older is not None, "the value that was just a hit is not in Redis"
+    assert older.ttl <= young.ttl, "a read has prolonged the value's life"
+    wait_until(
+        lambda: cached.project(cache, project.id) is None,
+        within=older.ttl + seconds(5),
+        every=1.0,
+        what="the cached value has expired",
+        broken=True,
+    )
+    assert reading.through_cache(developer, project.id) == (project, "miss")

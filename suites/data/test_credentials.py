@@ -1,0 +1,115 @@
+"""Credentials: every login to the database is leased from Vault and ends with its lease."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from infraforge.components.backend import Backend
+from infraforge.errors import Inconclusive
+from infraforge.probes import declared, injected, logins
+from infraforge.wait import wait_until, wait_until_stable
+from infraforge.workloads.backend_client import Unknown
+
+# Vault lets the role live these seconds longer than the lease, so that the lease ends first;
+# the rest is for clocks and for the time between two looks
+_ROLE_OUTLIVES_LEASE = timedelta(seconds=5)
+_NEAR = timedelta(seconds=15)
+
+
+@pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.24", "NIST-IA-5")
+def test_backend_works_only_with_logins_leased_from_vault(platform, database, evidence):
+    """Each login that the backend holds sessions of ends when one of its leases at Vault does."""
+    sessions = wait_until(
+        lambda: logins.of_backend(database), within=20, what="the backend has database sessions"
+    )
+    leases = Backend().active_leases(platform.site)
+    now = datetime.now(UTC)
+    ends = [now + timedelta(seconds=lease.ttl) + _ROLE_OUTLIVES_LEASE for lease in leases]
+    evidence.attach(sessions="\n".join(map(str, sessions)), leases="\n".join(map(str, leases)))
+    for session in sessions:
+        assert session.user.startswith("v-"), f"{session.user} is no login that Vault made"
+        assert not session.superuser, f"{session.user} is a superuser"
+        assert session.valid_until is not None, f"{session.user} is valid for ever"
+        near = [end for end in ends if abs(end - session.valid_until) < _NEAR]
+        assert near, f"{session.user} is valid until {session.valid_until}, leases end {ends}"
+
+
+@pytest.mark.control("SOC2-CC6.1", "NIST-IA-5")
+def test_leases_are_no_longer_than_declared(platform):
+    """Every lease of a database login ends within the declared time unless it is renewed."""
+    site, ttl = platform.site, declared.lease_ttl(platform.site)
+    made = Backend().new_login(site)
+    try:
+        leases = Backend().active_leases(site)
+        if made.lease_id not in {lease.lease_id for lease in leases}:
+            raise Inconclusive(f"the lease that was just made is not among {leases}")
+        assert [lease for lease in leases if not 0 < lease.ttl <= ttl] == []
+    finally:
+        Backend().revoke(site, made.lease_id)
+
+
+@pytest.mark.control("SOC2-CC6.1", "SOC2-CC6.3", "NIST-IA-5")
+def test_login_ends_with_its_lease(platform):
+    """A login works until its lease is revoked; then its sessions end and it gets in no more."""
+    site = platform.site
+    revoked, other = Backend().new_login(site), Backend().new_login(site)
+    try:
+        with logins.signed_in(site, revoked) as before:
+            assert logins.alive(before)
+            assert logins.refusal(site, revoked) == ""
+            Backend().revoke(site, revoked.lease_id)
+            assert not logins.alive(before), "the session goes on without its lease"
+        assert logins.refusal(site, revoked), f"{revoked.user} gets in without its lease"
+        assert logins.refusal(site, other) == ""  # the way in is open to a login with a lease
+    finally:
+        Backend().revoke(site, other.lease_id)
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-CC6.1", "SOC2-A1.2", "NIST-IA-5")
+def test_backend_gets_another_login_when_all_are_revoked(platform, developer, project, database):
+    """With every lease of the backend revoked, it works on by itself under logins it never had."""
+    site, budget = platform.site, platform.profile.budgets.rejoin
+    held = wait_until(
+        lambda: logins.of_backend(database), within=20, what="the backend has database sessions"
+    )
+    before = {session.user for session in held}
+    assert {user for user in before if not user.startswith("v-")} == set()
+    Backend().revoke_all(site)
+    wait_until(
+        lambda: before.isdisjoint(logins.roles(database)), within=30, what="the logins are gone"
+    )
+    for what, work in {
+        # the list of projects comes from the database every time
+        "reads": lambda: project.id in {item.id for item in developer.projects()},
+        "writes": lambda: developer.update_project(project.id, name="written after"),
+    }.items():
+        wait_until(
+            work,
+            within=budget,
+            what=f"the backend {what} again",
+            ignoring=(Unknown,),
+            broken=True,
+        )
+    after = wait_until_stable(
+        lambda: {session.user for session in logins.of_backend(database)}, within=budget
+    )
+    assert after, "the backend reads, but through no session of its own"
+    assert after.isdisjoint(before)
+
+
+@pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.24", "NIST-IA-5")
+def test_only_declared_roles_and_leased_ones_may_log_in(database):
+    """PostgreSQL knows no login but its own members', Vault's, and those Vault has leased out."""
+    static = {role for role in logins.roles(database) if not role.startswith("v-")}
+    assert static == {"postgres", "replicator", "rewinder", "vault"}
+
+
+@pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.24", "NIST-IA-5")
+def test_backend_is_given_no_password(platform):
+    """No Secret but its certificate, and no value that looks like one, is handed to the backend."""
+    found = injected.into(platform.site, "backend")
+    assert found.secrets == {"backend-tls"}
+    assert {name for name in found.variables if injected.looks_secret(name)} == set()

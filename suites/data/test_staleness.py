@@ -1,0 +1,34 @@
+"""No read finds what an acknowledged write or deletion has replaced, judged from histories."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraforge.checkers import no_stale_read
+from infraforge.verdict import check
+from infraforge.workloads import register
+
+
+@pytest.mark.control("SOC2-PI1.4", "NIST-SI-7")
+def test_no_read_is_stale_beside_concurrent_writes(developer, project, evidence):
+    """While the cache serves many readers, none gets what an acknowledged update has replaced."""
+    with register.Load(developer, [project.id], readers=5, writers=2) as load:
+        load.until(reads=250, writes=40)
+    verdict = check(load.history, no_stale_read)
+    evidence.attach(load.history, verdict, ways=load.ways)
+    assert verdict.holds, verdict.explain()
+    assert load.ways["hit"], f"the cache served nobody: {dict(load.ways)}"
+
+
+@pytest.mark.control("SOC2-PI1.4", "ISO27001-A.8.10")
+def test_no_read_finds_a_project_after_its_deletion(developer, project, evidence):
+    """While the cache serves many readers, none finds a project whose deletion is acknowledged."""
+    with register.Load(developer, [project.id], readers=5, writers=0) as load:
+        load.until(reads=50)
+        deletion = register.delete(developer, project.id)
+        load.until(reads=50)
+    history = load.history + deletion
+    verdict = check(history, no_stale_read)
+    evidence.attach(history, verdict, ways=load.ways)
+    assert verdict.holds, verdict.explain()
+    assert load.ways["hit"], f"the cache served nobody: {dict(load.ways)}"
