@@ -32,7 +32,8 @@ def fault_took_effect(history: History) -> Verdict:
 class UnderFault:
     """`checker`, as a judge of what a fault did.
 
-    Unknown where no fault was proven. Where `checker` finds the property broken, that is unknown
+    Unknown where no fault was proven, and where all would hold but no client's operation that began
+    after the last fault succeeded: what came before it says nothing of it. Where `checker` finds the property broken, that is unknown
     if it was already broken before the first fault, or if a client's operation had failed or got
     no answer by then: the platform was not well to begin with.
     """
@@ -48,8 +49,13 @@ class UnderFault:
         if effect.outcome is not Outcome.HOLDS:
             return unknown(self.name, effect.explanation, *effect.evidence)
         verdict = self.checker(history)
-        if verdict.outcome is not Outcome.BROKEN:
+        if verdict.outcome is Outcome.UNKNOWN:
             return verdict
+        if verdict.outcome is Outcome.HOLDS:
+            last = history.faults[-1]
+            if any(call.ok and last.precedes(call) for call in history.clients):
+                return verdict
+            return unknown(self.name, "no operation after the fault succeeded", *last.operations)
         first = history.faults[0].start
         before = self.checker(history.before(first))
         if before.outcome is Outcome.BROKEN:

@@ -45,6 +45,8 @@ def test_a_fault_counts_once_it_is_proven(text: str, outcome: Outcome) -> None:
         ([KEPT, FAULT, READ], Outcome.HOLDS, "1 acknowledged"),
         ([KEPT, FAULT, LOST], Outcome.BROKEN, "1 lost"),
         ([KEPT, FAULT], Outcome.UNKNOWN, "was not read"),
+        ([KEPT, READ, FAULT], Outcome.UNKNOWN, "no operation after the fault succeeded"),
+        ([KEPT, READ, FAULT, "c invoke look\nc fail look"], Outcome.UNKNOWN, "no operation after"),
         ([KEPT, LOST], Outcome.UNKNOWN, "no fault was injected"),
         (
             ["b invoke add - 2\nb info add - 2", KEPT, FAULT, LOST],

@@ -131,6 +131,14 @@ def test_a_bundle_without_verdicts_proves_nothing(tmp_path: Path) -> None:
     assert _verify(tmp_path / "b.zip") == 2
 
 
+def test_tests_name_only_controls_of_the_crosswalk() -> None:
+    root = evidence.REPORTS.parent
+    files = [path for folder in ("suites", "chaos") for path in (root / folder).rglob("*.py")]
+    marks = [mark for path in files for mark in re.findall(r"\bcontrol\((.*?)\)", path.read_text())]
+    named = {name for mark in marks for name in re.findall(r'"([^"]+)"', mark)}
+    assert named - set(evidence.known_controls()) == set()
+
+
 def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no bundle"):
         bundle.unpack(tmp_path / "missing.zip")
