@@ -30,12 +30,13 @@ def fault_took_effect(history: History) -> Verdict:
 
 @dataclass(frozen=True)
 class UnderFault:
-    """`checker`, as a judge of what a fault did.
+    """`checker`, as a judge of what a fault did. Its verdict becomes unknown where
 
-    Unknown where no fault was proven, and where all would hold but no client's operation that began
-    after the last fault succeeded: what came before it says nothing of it. Where `checker` finds the property broken, that is unknown
-    if it was already broken before the first fault, or if a client's operation had failed or got
-    no answer by then: the platform was not well to begin with.
+    - no fault was proven;
+    - it holds, but no client's operation that began after the last fault succeeded;
+    - it is broken, but was so before the first fault already;
+    - it is broken, but a client's operation had failed or got no answer before the first fault:
+      the platform was not well to begin with.
     """
 
     checker: Checker
@@ -49,24 +50,31 @@ class UnderFault:
         if effect.outcome is not Outcome.HOLDS:
             return unknown(self.name, effect.explanation, *effect.evidence)
         verdict = self.checker(history)
-        if verdict.outcome is Outcome.UNKNOWN:
-            return verdict
-        if verdict.outcome is Outcome.HOLDS:
-            last = history.faults[-1]
-            if any(call.ok and last.precedes(call) for call in history.clients):
-                return verdict
-            return unknown(self.name, "no operation after the fault succeeded", *last.operations)
-        first = history.faults[0].start
-        before = self.checker(history.before(first))
-        if before.outcome is Outcome.BROKEN:
-            told = f"broken before the fault already: {before.explanation}"
-            return unknown(self.name, told, *before.evidence)
-        unwell = [call for call in history.before(first).clients if _went_wrong(call)]
+        doubt = {
+            Outcome.HOLDS: self._nothing_after,
+            Outcome.BROKEN: self._unwell_before,
+            Outcome.UNKNOWN: lambda _history: None,
+        }[verdict.outcome](history)
+        return verdict if doubt is None else doubt
+
+    def _nothing_after(self, history: History) -> Verdict | None:
+        last = history.faults[-1]
+        if any(call.ok and last.precedes(call) for call in history.clients):
+            return None
+        return unknown(self.name, "no operation after the fault succeeded", *last.operations)
+
+    def _unwell_before(self, history: History) -> Verdict | None:
+        before = history.before(history.faults[0].start)
+        verdict = self.checker(before)
+        if verdict.outcome is Outcome.BROKEN:
+            told = f"broken before the fault already: {verdict.explanation}"
+            return unknown(self.name, told, *verdict.evidence)
+        unwell = [call for call in before.clients if _went_wrong(call)]
         if unwell:
             evidence = [operation for call in unwell for operation in call.operations]
-            told = f"{len(unwell)} operations went wrong before the fault; then"
-            return unknown(self.name, f"{told} {verdict.explanation}", *evidence)
-        return verdict
+            told = f"{len(unwell)} operations went wrong before the fault"
+            return unknown(self.name, told, *evidence)
+        return None
 
 
 def under_fault(checker: Checker) -> UnderFault:
