@@ -50,11 +50,11 @@ class UnderFault:
         if effect.outcome is not Outcome.HOLDS:
             return unknown(self.name, effect.explanation, *effect.evidence)
         verdict = self.checker(history)
-        doubt = {
-            Outcome.HOLDS: self._nothing_after,
-            Outcome.BROKEN: self._unwell_before,
-            Outcome.UNKNOWN: lambda _history: None,
-        }[verdict.outcome](history)
+        doubt = None
+        if verdict.outcome is Outcome.HOLDS:
+            doubt = self._nothing_after(history)
+        elif verdict.outcome is Outcome.BROKEN:
+            doubt = self._unwell_before(history)
         return verdict if doubt is None else doubt
 
     def _nothing_after(self, history: History) -> Verdict | None:
