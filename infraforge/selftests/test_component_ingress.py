@@ -54,7 +54,7 @@ PARTS = {path.name: bare(path.read_text()) for path in INGRESS.glob("*.conf")}
 
 
 def test_the_locations_are_found() -> None:
-    assert {"= /_auth", "/login/", "/api/", "/", "@read_again", "@sign_in"} <= set(LOCATIONS)
+    assert {"= /_auth", "~ ^/login/", "/api/", "/", "@read_again", "@sign_in"} <= set(LOCATIONS)
     assert {upstream(body) for body in PASSING.values()} == {
         "$backend", "$frontend", "$login", "$oauth2_proxy",
     }  # fmt: skip
