@@ -1,0 +1,136 @@
+"""`infraforge sabotage`: break the running platform in one way; want exactly the named tests red.
+
+For each sabotage: its undo goes to disk, a patched copy of platform/ is rolled out, all tests of
+the profile run, unaware, and the true tree is rolled out again. Then the tests that were red must
+hold: that proves the undo, and that the sabotage was what they were red for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from infraforge import sabotage_experiment, sabotage_verdict, stack
+from infraforge.errors import UsageError
+from infraforge.images import progress
+from infraforge.profile import Profile
+from infraforge.sabotage_case import Sabotage, names, pick
+from infraforge.sabotage_experiment import REPORTS, ROOT, Experiment
+from infraforge.sabotage_verdict import Judgement
+from infraforge.stack import TREE
+from infraforge.table import Table
+
+CASES = ROOT / "chaos" / "sabotages"
+REPORT = REPORTS / "sabotage.md"
+
+heal = sabotage_experiment.heal
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to break; see --list")
+    parser.add_argument("--list", action="store_true", help="the sabotages there are")
+    parser.add_argument("--all", action="store_true", help="one after another")
+    parser.add_argument(
+        "--rotate", type=int, metavar="N", help="N of them, others with each commit"
+    )
+    parser.add_argument("--name", default=stack.DEFAULT_NAME, help="of the cluster (%(default)s)")
+    parser.add_argument("--profile", help="where none is up: what to stand up (minimal)")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave a platform that was stood up for this running"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Break and look; 0 all caught, 1 one was not, 2 unknown."""
+    known = names(CASES)
+    if options.list:
+        print(_listing([Sabotage.load(name, CASES) for name in known]).text())
+        return 0
+    chosen = _chosen(options, known)
+    profile = _profile(options.name, options.profile)
+    with tempfile.TemporaryDirectory(prefix="infraforge-sabotage-") as work:
+        experiments = []
+        for one in chosen:  # whatever is wrong with them is told before anything is touched
+            one.check(ROOT, profile.components)
+            tree = one.patched(TREE, Path(work))
+            experiments.append(Experiment(one, tree, options.name, profile))
+        made = not stack.is_up(options.name)
+        try:
+            if not made:
+                heal(options.name)
+            with progress.shown() as say:
+                stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
+            judgements = _try_all(experiments)
+        finally:
+            if made and not options.keep:
+                stack.tear_down(options.name)
+    print(f"\n{sabotage_verdict.table(judgements).text()}\n\nwritten to {REPORT}")
+    return sabotage_verdict.exit_code(list(judgements.values()))
+
+
+def _try_all(experiments: Sequence[Experiment]) -> Mapping[str, Judgement]:
+    judgements: dict[str, Judgement] = {}
+    for one in experiments:
+        began = time.monotonic()
+        print(f"\n{one.sabotage.name}: {one.sabotage.claim}", flush=True)
+        found = one.judgement()
+        took = time.monotonic() - began
+        judgements[one.sabotage.name] = dataclasses.replace(found, seconds=took)
+        _write(judgements)
+    return judgements
+
+
+def _chosen(options: argparse.Namespace, known: Sequence[str]) -> list[Sabotage]:
+    if sum([bool(options.names), options.all, options.rotate is not None]) != 1:
+        raise UsageError(
+            "say what to break: names of sabotages, or --all, or --rotate N; they are: "
+            f"{', '.join(known)} (infraforge sabotage --list says what each does)"
+        )
+    wanted = options.names or known
+    if options.rotate is not None:
+        commit = _commit()[:8]
+        wanted = pick(known, options.rotate, commit)
+        at = f"0x{commit} modulo {len(known)} is {int(commit, 16) % len(known)}"
+        print(f"chosen by commit {commit} ({at}): {', '.join(wanted)}", flush=True)
+    return [Sabotage.load(name, CASES) for name in dict.fromkeys(wanted)]
+
+
+def _commit() -> str:
+    argv = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UsageError(f"--rotate goes by the commit, and git knows none in {ROOT}") from error
+    return done.stdout.strip()
+
+
+def _profile(name: str, wanted: str | None) -> Profile:
+    """The profile that is up under this name, else the wanted one."""
+    if stack.is_up(name):
+        running = stack.attach(name).profile
+        if wanted not in (None, running.name):
+            raise UsageError(f"{name!r} runs profile {running.name!r}; use another --name")
+        return running
+    return Profile.load(wanted or "minimal", TREE)
+
+
+def _listing(sabotages: Sequence[Sabotage]) -> Table:
+    cells = {}
+    for one in sabotages:
+        cells[one.name, "what is broken"] = one.claim
+        cells[one.name, "in"] = ", ".join(one.components)
+        cells[one.name, "tests to turn red"] = str(len(one.red))
+    return Table(cells)
+
+
+def _write(judgements: Mapping[str, Judgement]) -> None:
+    """The table as it is so far: a later one that cannot be undone must not hide it."""
+    REPORT.parent.mkdir(exist_ok=True)
+    text = sabotage_verdict.table(judgements).markdown()
+    REPORT.write_text(f"# Sabotages\n\nCaught: exactly the named tests were red.\n\n{text}\n")

@@ -1,0 +1,150 @@
+"""What a sabotage is: a folder of patches against platform/, and the tests that must notice them.
+
+    chaos/sabotages/NAME/sabotage.toml    claim       one sentence: what is broken
+                                          components  what is rolled out again because of it
+                                          red         node ids of the tests that must turn red
+                                          undo_sql    statements that remove what outlives the
+                                                      roll-out of the true tree (optional)
+    chaos/sabotages/NAME/*.patch          unified diffs, as of the repository's root
+
+Nothing here touches a cluster; whatever is wrong with a sabotage is told before anything does.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infraforge.errors import UsageError
+
+FILE = "sabotage.toml"
+_LEFT_OUT = shutil.ignore_patterns("node_modules", "dist", "__pycache__", ".pytest_cache")
+_NEEDED, _OPTIONAL = ("claim", "components", "red"), ("undo_sql",)
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """One way to break the platform.
+
+    components: those that are rolled out again; red: node ids, without parameters;
+    undo_sql: run as superuser in the application's database once the true tree is out again.
+    """
+
+    name: str
+    claim: str
+    components: tuple[str, ...]
+    red: tuple[str, ...]
+    patches: tuple[Path, ...]
+    undo_sql: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, name: str, folder: Path) -> Sabotage:
+        """Read `FOLDER/NAME/`. Raises UsageError for an unknown one and for what is odd in it."""
+        place = folder / name
+        path = place / FILE
+        if name not in names(folder):
+            near = difflib.get_close_matches(name, names(folder), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"there is no sabotage {name!r}{hint} See: infraforge sabotage --list")
+        try:
+            data = tomllib.loads(path.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{path}: {error}") from error
+        for key in data:
+            if key not in (*_NEEDED, *_OPTIONAL):
+                known = ", ".join((*_NEEDED, *_OPTIONAL))
+                raise UsageError(f"{path}: unknown key {key!r}; known: {known}")
+        claim = data.get("claim")
+        if not isinstance(claim, str) or not claim.strip():
+            raise UsageError(f"{path}: claim must say in one sentence what is broken")
+        odd = [p.name for p in place.iterdir() if p.name != FILE and p.suffix != ".patch"]
+        if odd:
+            raise UsageError(f"{place}: neither {FILE} nor a patch: {', '.join(sorted(odd))}")
+        patches = tuple(sorted(place.glob("*.patch")))
+        if not patches:
+            raise UsageError(f"{place}: there is no patch: nothing would be broken")
+        components, red = (_texts(path, data, key) for key in ("components", "red"))
+        if not components or not red:
+            raise UsageError(f"{path}: components and red must each name at least one")
+        return cls(name, claim, components, red, patches, _texts(path, data, "undo_sql"))
+
+    def patched(self, tree: Path, into: Path) -> Path:
+        """A copy of `tree` (the platform/ folder) under `into`, broken in this way.
+
+        Raises UsageError with patch's own words where a patch does not apply.
+        """
+        copy = into / self.name / tree.name
+        shutil.copytree(tree, copy, ignore=_LEFT_OUT)
+        for patch in self.patches:
+            # no fuzz: a patch that no longer fits what it was made for might break something else
+            argv = ["patch", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-p1"]
+            done = subprocess.run(
+                [*argv, "-i", str(patch)],
+                cwd=copy.parent,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise UsageError(f"{patch} does not apply to {tree}:\n{done.stdout.strip()}")
+        return copy
+
+    def check(self, root: Path, components: Iterable[str]) -> None:
+        """Raise UsageError unless its tests are in ROOT and its components among `components`."""
+        for name in self.components:
+            if name not in components:
+                raise UsageError(f"sabotage {self.name}: the profile has no component {name!r}")
+        for node in self.red:
+            if not has_test(root, node):
+                raise UsageError(f"sabotage {self.name}: there is no test {node}")
+
+
+def names(folder: Path) -> list[str]:
+    """The sabotages there are."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{FILE}"))
+
+
+def pick(known: Sequence[str], count: int, commit: str) -> list[str]:
+    """`count` of the known ones, as far apart as they can be; where to begin, the commit says.
+
+    commit: hexadecimal. Raises UsageError for a count below 1.
+    """
+    if count < 1:
+        raise UsageError(f"--rotate {count}: how many sabotages? At least 1 of {len(known)}")
+    if count >= len(known):
+        return list(known)
+    begin = int(commit, 16) % len(known)
+    return [known[(begin + at * len(known) // count) % len(known)] for at in range(count)]
+
+
+def has_test(root: Path, node: str) -> bool:
+    """Whether the file of the node id defines that test; nothing is imported."""
+    file, *parts = node.split("::")
+    path = root / file
+    if not parts or not parts[-1].startswith("test") or not path.is_file():
+        return False
+    body: Sequence[ast.stmt] = ast.parse(path.read_text()).body
+    for part in parts:
+        found = [
+            item
+            for item in body
+            if isinstance(item, ast.ClassDef | ast.FunctionDef) and item.name == part
+        ]
+        if not found:
+            return False
+        body = found[-1].body
+    return True
+
+
+def _texts(path: Path, data: dict[str, Any], key: str) -> tuple[str, ...]:
+    values = data.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UsageError(f"{path}: {key} must be a list of strings")
+    return tuple(values)

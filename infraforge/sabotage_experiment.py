@@ -1,0 +1,221 @@
+"""One sabotage of one running platform: undo to disk, break, test, mend, test again."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg
+
+from infraforge import outcome, sabotage_verdict, stack
+from infraforge.cluster import kind, registry, state
+from infraforge.cluster.pki import write_private
+from infraforge.components.postgres import Postgres
+from infraforge.components.site import Site
+from infraforge.errors import ClusterError, Inconclusive, InfraForgeError, UsageError
+from infraforge.faults import nemesis
+from infraforge.images import build, progress, push
+from infraforge.images.catalogue import Catalogue
+from infraforge.images.progress import Progress
+from infraforge.outcome import Outcome
+from infraforge.profile import Profile
+from infraforge.sabotage_case import Sabotage
+from infraforge.sabotage_verdict import Judgement
+from infraforge.stack import TREE
+from infraforge.wait import minutes, seconds, wait_until
+
+ROOT = TREE.parent
+REPORTS = ROOT / "reports"
+JOURNAL = "sabotage.json"
+_WORKERS = "3"
+_RUN = minutes(30)
+_LEAVE = seconds(60)
+"""For pods that were replaced (they may take 35 s), and for tests that are told to stop."""
+
+
+def heal(cluster: str) -> list[str]:
+    """Undo the sabotage that is in the journal of this platform; what was undone, in words.
+
+    Raises UsageError when another process is at it, Inconclusive when it cannot be undone: it
+    stays in the journal then.
+    """
+    path = state.cluster_dir(cluster) / JOURNAL
+    if not path.exists():
+        return []
+    left = json.loads(path.read_text())
+    # a fault of tests that were stopped; what fails now may succeed on the mended platform
+    with contextlib.closing(stack.attach(cluster).site) as site, contextlib.suppress(Inconclusive):
+        nemesis.heal(site)
+    with progress.shown() as say:
+        platform = stack.stand_up(cluster, left["profile"], progress=say, keep=False)
+    with contextlib.closing(platform.site) as site:
+        undone = [*nemesis.heal(site), f"sabotage {left['sabotage']}: {left['claim']}"]
+        _wait_for_replaced(site)
+        _run_sql(site, left["undo_sql"])
+        _wait_for_health(platform)
+    path.unlink()
+    return undone
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A sabotage about to be tried. tree: the patched copy; cluster: the platform's name."""
+
+    sabotage: Sabotage
+    tree: Path
+    cluster: str
+    profile: Profile
+
+    def judgement(self) -> Judgement:
+        """Whether the tests catch it; the platform is as before when this returns or raises.
+
+        Raises InfraForgeError when it is not: then nothing more must be tried on it.
+        """
+        named = self.sabotage.red
+        try:
+            with state.locked(self.cluster):
+                self._journal()
+                try:
+                    self._break()
+                    found = sabotage_verdict.judge(named, self._test(), self.profile.required)
+                except InfraForgeError as error:
+                    found = sabotage_verdict.failed(named, str(error))
+        finally:
+            for undone in heal(self.cluster):
+                print(f"undone: {undone}", flush=True)
+            self._forget_images()
+        return self._confirmed(found) if found.outcome is Outcome.HOLDS else found
+
+    def _confirmed(self, found: Judgement) -> Judgement:
+        """The same, if the red tests hold now: it was the sabotage, and it is undone."""
+        try:
+            after = self._test(*self.sabotage.red)
+        except InfraForgeError as error:
+            return sabotage_verdict.failed(self.sabotage.red, f"after the undo: {error}")
+        odd = sorted(outcome.red(after) | outcome.unknown(after))
+        if not odd:
+            return found
+        why = f"not only then: {', '.join(node.split('::')[-1] for node in odd)}"
+        return dataclasses.replace(found, outcome=Outcome.UNKNOWN, why=why)
+
+    def _journal(self) -> None:
+        note = {
+            "sabotage": self.sabotage.name,
+            "claim": self.sabotage.claim,
+            "profile": self.profile.name,
+            "undo_sql": self.sabotage.undo_sql,
+        }
+        write_private(state.cluster_dir(self.cluster) / JOURNAL, json.dumps(note, indent=1))
+
+    def _break(self) -> None:
+        """Roll out the patched tree. Raises ClusterError when it is not what runs then."""
+        with progress.shown() as say:
+            changed, site = self._roll_out(say)
+        missed = [name for name in self.sabotage.components if name not in changed]
+        if missed:
+            raise ClusterError(f"nothing of it reached {', '.join(missed)}: not broken")
+        _wait_for_replaced(site)
+        print(f"broken by rolling out {', '.join(sorted(changed))}", flush=True)
+
+    def _roll_out(self, say: Progress) -> tuple[list[str], Site]:
+        patched = Profile.load(self.profile.name, self.tree)
+        catalogue, images = stack.images_for(patched, self.tree, say)
+        issuer = stack.start_registry(catalogue)
+        digests = push.push(images, catalogue, issuer.ca_file, say)
+        site = Site(patched, self.tree, kind.Kind(self.cluster, self.tree), issuer)
+        with contextlib.closing(site):
+            return stack.Platform(site, digests).deploy(say), site
+
+    def _forget_images(self) -> None:
+        """Remove what was built of the patched tree: a broken image must not lie about."""
+        broken, true = Catalogue.load(self.tree), Catalogue.load(TREE)
+        for name in broken.images:
+            if broken.content_hash(name) != true.content_hash(name):
+                with contextlib.suppress(UsageError):  # it did not come to building it
+                    registry.docker("image", "rm", build.record(name, broken).tag, check=False)
+
+    def _test(self, *nodes: str) -> Mapping[str, Outcome]:
+        """The outcomes of these tests, by default of all; their output goes to a log."""
+        log = REPORTS / f"sabotage-{self.sabotage.name}.log"
+        log.parent.mkdir(exist_ok=True)
+        print(f"{f'{len(nodes)} tests' if nodes else 'all tests'} run; output: {log}", flush=True)
+        with tempfile.TemporaryDirectory() as folder, log.open("ab" if nodes else "wb") as out:
+            tally = Path(folder) / "tally.json"
+            code = self._pytest(nodes or ("suites",), tally, out)
+            text = tally.read_text() if tally.exists() else "{}"
+        found = {node: Outcome(said) for node, said in json.loads(text).items()}
+        if not found:
+            raise Inconclusive(f"the tests did not run (pytest ended with {code}); see {log}")
+        return found
+
+    def _pytest(self, nodes: Sequence[str], tally: Path, out: IO[bytes]) -> int:
+        argv = [sys.executable, "-m", "pytest", *nodes, f"--tally={tally}"]
+        argv += [f"--profile={self.profile.name}", f"--cluster-name={self.cluster}"]
+        argv += ["--keep-cluster", "-n", _WORKERS, "-q", "-rfE", "-p", "no:cacheprovider"]
+        process = subprocess.Popen(
+            argv,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a terminal's Ctrl-C comes to us alone
+        )
+        try:
+            return process.wait(_RUN)
+        except subprocess.TimeoutExpired as error:
+            raise Inconclusive(f"the tests did not end within {_RUN / 60:.0f} minutes") from error
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Have the tests clean up and end, if they have not."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(_LEAVE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _run_sql(site: Site, statements: Sequence[str]) -> None:
+    if not statements:
+        return
+    with Postgres().connect(site) as connection:
+        for statement in statements:
+            try:
+                connection.execute(statement.encode())
+            except psycopg.Error as error:
+                raise ClusterError(f"{statement}: {error}") from error
+
+
+def _wait_for_replaced(site: Site) -> None:
+    """Return once no pod of the platform is on its way out: until then it may still answer."""
+
+    def none_leaves() -> bool:
+        pods: Any = site.core.list_pod_for_all_namespaces(
+            label_selector="app.kubernetes.io/part-of=infraforge"
+        )
+        return not any(pod.metadata.deletion_timestamp for pod in pods.items)
+
+    wait_until(none_leaves, _LEAVE, what="the pods that were replaced are gone")
+
+
+def _wait_for_health(platform: stack.Platform) -> None:
+    wait_until(
+        lambda: all(row.fine for row in platform.status()),
+        platform.profile.budgets.component,
+        what="every component is fine again",
+    )

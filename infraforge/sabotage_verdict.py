@@ -1,0 +1,95 @@
+"""What the tests' outcomes under a sabotage say of the tests. Pure.
+
+Caught means: exactly the named tests are red. A named one that stays green, or another one that
+turns red, and it is not; an unknown counts as neither, so nothing can be said then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from infraforge import outcome
+from infraforge.outcome import Outcome, Tally
+from infraforge.table import Cell, Table
+
+_CAUGHT = {Outcome.HOLDS: "yes", Outcome.BROKEN: "NO", Outcome.UNKNOWN: "unknown"}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether a sabotage was caught: HOLDS yes, BROKEN no, or UNKNOWN; why: "" for a plain yes.
+
+    named: how many tests were to turn red; as_named: those of them that did; not_named: others
+    that did; unknown: those that said nothing.
+    """
+
+    outcome: Outcome
+    why: str
+    named: int
+    as_named: tuple[str, ...] = ()
+    not_named: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def judge(
+    named: Sequence[str], outcomes: Mapping[str, Outcome], required: Sequence[str] = ()
+) -> Judgement:
+    """The judgement on a run of all tests.
+
+    named: tests that must be red, without parameters; required: tests that must have run.
+    """
+    red, unknown = outcome.red(outcomes), outcome.unknown(outcomes)
+    silent = set(Tally(dict(outcomes)).missing([*named, *required]))
+    unknown |= silent
+    green = [name for name in named if name not in red | unknown]
+    others = red - set(named)
+    if green:
+        verdict, why = Outcome.BROKEN, f"not noticed by {_short(green)}"
+    elif others:
+        verdict, why = Outcome.BROKEN, "more is red than named"
+    elif unknown:
+        verdict = Outcome.UNKNOWN
+        why = f"did not run: {_short(silent)}" if silent else "some tests say nothing"
+    else:
+        verdict, why = Outcome.HOLDS, ""
+    return Judgement(
+        verdict,
+        why,
+        len(named),
+        tuple(name for name in named if name in red),
+        tuple(sorted(others)),
+        tuple(sorted(unknown)),
+    )
+
+
+def failed(named: Sequence[str], why: str) -> Judgement:
+    """Nothing can be said: it could not be injected, or the run did not come to an end."""
+    return Judgement(Outcome.UNKNOWN, why, len(named))
+
+
+def exit_code(judgements: Sequence[Judgement]) -> int:
+    """Of several: not caught beats unknown beats caught; of none, unknown."""
+    found = {judgement.outcome for judgement in judgements}
+    if Outcome.BROKEN in found:
+        return 1
+    return 0 if found == {Outcome.HOLDS} else 2
+
+
+def table(judgements: Mapping[str, Judgement]) -> Table:
+    """A row for each sabotage."""
+    cells: dict[tuple[str, str], Cell] = {}
+    for name, one in judgements.items():
+        caught = _CAUGHT[one.outcome]
+        cells[name, "caught?"] = f"{caught}: {one.why}" if one.why else caught
+        cells[name, "red as named"] = f"{len(one.as_named)} of {one.named}"
+        cells[name, "red but not named"] = _short(one.not_named) or "-"
+        cells[name, "unknown"] = _short(one.unknown) or "-"
+        cells[name, "seconds"] = round(one.seconds)
+    return Table(cells)
+
+
+def _short(nodes: Sequence[str] | set[str]) -> str:
+    """The tests' names alone."""
+    return ", ".join(sorted(node.split("::")[-1] for node in nodes))

@@ -1,0 +1,221 @@
+"""Sabotages: each one fits the platform and names tests there are; what counts as caught."""
+
+from __future__ import annotations
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from infraforge import sabotage_case, sabotage_verdict
+from infraforge.cli import main
+from infraforge.errors import UsageError
+from infraforge.outcome import Outcome
+from infraforge.profile import Profile
+from infraforge.sabotage import CASES, ROOT
+from infraforge.sabotage_case import Sabotage, has_test, pick
+from infraforge.sabotage_verdict import Judgement, exit_code, failed, judge
+from infraforge.stack import TREE
+
+NAMES = sabotage_case.names(CASES)
+A, B, C = (f"suites/x.py::test_{letter}" for letter in "abc")
+HOLDS, BROKEN, UNKNOWN, SKIPPED = Outcome
+PATCH = """\
+--- a/platform/door.conf
++++ b/platform/door.conf
+@@ -1,3 +1,2 @@
+ listen 8443;
+-ask who it is;
+ let in;
+"""
+TOML = (
+    'claim = "Nobody is asked."\ncomponents = ["door"]\nred = ["suites/test_door.py::test_asks"]\n'
+)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A platform of one file."""
+    made = tmp_path / "platform"
+    made.mkdir()
+    (made / "door.conf").write_text("listen 8443;\nask who it is;\nlet in;\n")
+    return made
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> Path:
+    """A folder with one good sabotage, `open-door`."""
+    made = tmp_path / "sabotages"
+    (made / "open-door").mkdir(parents=True)
+    (made / "open-door" / "sabotage.toml").write_text(TOML)
+    (made / "open-door" / "door.patch").write_text(PATCH)
+    return made
+
+
+def test_there_are_sabotages() -> None:
+    assert len(NAMES) >= 8
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_fits_the_platform_and_the_suites(name: str, tmp_path: Path) -> None:
+    """Its patches apply, its tests and components exist, and what it changes can still be read."""
+    one = Sabotage.load(name, CASES)
+    one.check(ROOT, Profile.load("minimal", TREE).components)
+    patched = one.patched(TREE, tmp_path)
+    changed = [path for path in sorted(patched.rglob("*")) if path.is_file() and differs(path)]
+    assert changed
+    for path in map(Path.relative_to, changed, [patched] * len(changed)):
+        if path.parts[0] == "components":
+            assert path.parts[1] in one.components
+        if path.suffix == ".py":
+            ast.parse((patched / path).read_text())
+        if path.suffix == ".toml":
+            tomllib.loads((patched / path).read_text())
+
+
+def differs(path: Path) -> bool:
+    true = TREE / path.relative_to(next(p for p in path.parents if p.name == TREE.name))
+    return not true.exists() or true.read_bytes() != path.read_bytes()
+
+
+def test_the_true_tree_stays_as_it_is(tree: Path, cases: Path, tmp_path: Path) -> None:
+    copy = Sabotage.load("open-door", cases).patched(tree, tmp_path / "work")
+    assert (copy / "door.conf").read_text() == "listen 8443;\nlet in;\n"
+    assert "ask" in (tree / "door.conf").read_text()
+    assert [path.name for path in copy.iterdir()] == ["door.conf"]
+
+
+def test_a_patch_that_does_not_fit_is_told_in_patchs_words(
+    tree: Path, cases: Path, tmp_path: Path
+) -> None:
+    (tree / "door.conf").write_text("listen 8443;\nlet in;\n")
+    with pytest.raises(UsageError, match=r"door\.patch does not apply.*\n.*door\.conf"):
+        Sabotage.load("open-door", cases).patched(tree, tmp_path / "work")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("claim =", "sabotage.toml"),
+        (TOML + 'reds = ["x"]\n', "unknown key 'reds'; known: claim"),
+        (TOML.replace("Nobody is asked.", " "), "claim must say"),
+        (TOML.replace('["door"]', '"door"'), "components must be a list of strings"),
+        (TOML.replace('["door"]', "[]"), "must each name at least one"),
+        (TOML.replace("red = ", "undo_sql = "), "must each name at least one"),
+    ],
+)
+def test_a_file_that_is_wrong_is_told(cases: Path, text: str, told: str) -> None:
+    (cases / "open-door" / "sabotage.toml").write_text(text)
+    with pytest.raises(UsageError, match=told):
+        Sabotage.load("open-door", cases)
+
+
+def test_a_folder_that_is_wrong_is_told(cases: Path) -> None:
+    (cases / "open-door" / "door.patch").rename(cases / "open-door" / "door.diff")
+    with pytest.raises(UsageError, match=r"neither .* nor a patch: door\.diff"):
+        Sabotage.load("open-door", cases)
+    (cases / "open-door" / "door.diff").unlink()
+    with pytest.raises(UsageError, match="there is no patch"):
+        Sabotage.load("open-door", cases)
+    with pytest.raises(UsageError, match="there is no sabotage 'open-dor'; did you mean"):
+        Sabotage.load("open-dor", cases)
+
+
+def test_unknown_tests_and_components_are_told(cases: Path, tmp_path: Path) -> None:
+    one = Sabotage.load("open-door", cases)
+    with pytest.raises(UsageError, match="no component 'door'"):
+        one.check(tmp_path, ["window"])
+    with pytest.raises(UsageError, match=r"there is no test suites/test_door\.py::test_asks"):
+        one.check(tmp_path, ["door"])
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "test_door.py").write_text("def test_asks(door):\n    assert door\n")
+    one.check(tmp_path, ["door"])
+
+
+def test_a_test_is_found_without_importing_it(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text(
+        "import nowhere\ndef test_a(): pass\ndef helper(): pass\n"
+        "class TestMore:\n    def test_b(self): pass\n"
+    )
+    assert has_test(tmp_path, "x.py::test_a")
+    assert has_test(tmp_path, "x.py::TestMore::test_b")
+    for missing in ("x.py::test_b", "x.py", "x.py::helper", "x.py::TestMore", "y.py::test_a"):
+        assert not has_test(tmp_path, missing)
+
+
+def test_the_commit_chooses_and_in_time_chooses_all() -> None:
+    known = [f"s{number}" for number in range(8)]
+    assert pick(known, 2, "3") == ["s3", "s7"] == pick(known, 2, "b")
+    assert pick(known, 3, "0") == ["s0", "s2", "s5"]
+    assert pick(known, 8, "5") == pick(known, 99, "5") == known
+    seen = {name for commit in range(8) for name in pick(known, 1, f"{commit:x}")}
+    assert seen == set(known)
+    with pytest.raises(UsageError, match="At least 1 of 8"):
+        pick(known, 0, "3")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "outcome", "why"),
+    [
+        ({A: BROKEN, B: HOLDS, C: SKIPPED}, HOLDS, ""),
+        ({f"{A}[1]": HOLDS, f"{A}[2]": BROKEN, B: HOLDS}, HOLDS, ""),
+        ({A: HOLDS, B: HOLDS}, BROKEN, "not noticed by test_a"),
+        ({A: HOLDS, B: BROKEN}, BROKEN, "not noticed by test_a"),
+        ({A: BROKEN, B: BROKEN}, BROKEN, "more is red than named"),
+        ({A: BROKEN, B: BROKEN, C: UNKNOWN}, BROKEN, "more is red than named"),
+        ({A: UNKNOWN, B: HOLDS}, UNKNOWN, "some tests say nothing"),
+        ({A: BROKEN, B: UNKNOWN}, UNKNOWN, "some tests say nothing"),
+        ({A: SKIPPED, B: HOLDS}, UNKNOWN, "did not run: test_a"),
+        ({B: HOLDS}, UNKNOWN, "did not run: test_a"),
+        ({A: BROKEN}, UNKNOWN, "did not run: test_b"),
+    ],
+)
+def test_caught_is_exactly_the_named_tests_red(
+    outcomes: dict[str, Outcome], outcome: Outcome, why: str
+) -> None:
+    found = judge([A], outcomes, required=[B])
+    assert (found.outcome, found.why) == (outcome, why)
+
+
+def test_one_of_several_named_tests_that_stays_green_is_a_failure() -> None:
+    found = judge([A, B], {A: BROKEN, B: HOLDS})
+    assert (found.outcome, found.as_named, found.why) == (BROKEN, (A,), "not noticed by test_b")
+
+
+def test_not_caught_beats_unknown_beats_caught() -> None:
+    yes, no, unknown = Judgement(HOLDS, "", 1), Judgement(BROKEN, "", 1), failed([A], "no cluster")
+    assert exit_code([yes, yes]) == 0
+    assert exit_code([yes, unknown]) == exit_code([]) == 2
+    assert exit_code([yes, unknown, no]) == 1
+
+
+def test_the_table_tells_it_in_a_row() -> None:
+    found = judge([A], {A: BROKEN, f"{B}[x]": BROKEN, C: UNKNOWN})
+    table = sabotage_verdict.table({"open-door": found})
+    assert table["open-door", "caught?"] == "NO: more is red than named"
+    assert table["open-door", "red as named"] == "1 of 1"
+    assert table["open-door", "red but not named"] == "test_b"
+    assert table["open-door", "unknown"] == "test_c"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "say what to break"),
+        (["--all", "any-password"], "say what to break"),
+        (["--rotate", "0"], "At least 1"),
+        (["any-pasword"], "did you mean 'any-password'"),
+    ],
+)
+def test_bad_usage_is_taught(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sabotage", *arguments]) == 64
+    assert told in capsys.readouterr().err
+
+
+def test_the_list_says_what_each_breaks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sabotage", "--list"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in NAMES)

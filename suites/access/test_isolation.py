@@ -1,0 +1,41 @@
+"""What no policy speaks of is cut off: isolation does not wait for somebody to ask for it."""
+
+import allure
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.components.namespaces import ALL
+from infraforge.probes import listening, reach
+from infraforge.probes.reach import Source, Target
+from infraforge.table import Table
+
+pytestmark = [
+    allure.severity(allure.severity_level.CRITICAL),
+    pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.22", "NIST-SC-7"),
+]
+
+OUTSIDE = "default"
+DNS = Target("kube-dns.kube-system.svc", 53)
+
+
+def test_a_pod_without_a_policy_neither_reaches_anybody_nor_is_reached(platform, evidence):
+    """In each of the platform's namespaces a new pod has the cluster's DNS, and nothing else."""
+    sources = [Source(f"from {namespace}", namespace) for namespace in (OUTSIDE, *ALL)]
+    with listening.nobodies(platform.site, (OUTSIDE, *ALL)) as listeners:
+        found = reach.reach(platform.site, sources, [*listeners.values(), DNS])
+        declared = Table(
+            {
+                (source.name, str(target)): may_reach(source.namespace, namespace)
+                for source in sources
+                for namespace, target in {**listeners, "kube-system": DNS}.items()
+            }
+        )
+    verdict = cells_match(found.table, declared)
+    notes = [f"{namespace}: {target}" for namespace, target in listeners.items()]
+    evidence.attach(found.table, verdict, notes="\n".join([*notes, *found.notes]))
+    assert verdict.holds, verdict.explain()
+
+
+def may_reach(source, target):
+    """Outside the platform pods reach each other, which shows that these listen and are tried."""
+    return reach.OPEN if target == "kube-system" or source == target == OUTSIDE else reach.BLOCKED
