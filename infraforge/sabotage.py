@@ -29,6 +29,7 @@ CASES = ROOT / "chaos" / "sabotages"
 REPORT = REPORTS / "sabotage.md"
 
 heal = sabotage_experiment.heal
+left_behind = sabotage_experiment.left_behind
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

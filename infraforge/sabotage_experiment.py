@@ -67,6 +67,18 @@ def heal(cluster: str) -> list[str]:
     return undone
 
 
+def left_behind(cluster: str) -> str:
+    """The sabotage that a killed run left on this platform; empty for none, or one under way."""
+    path = state.cluster_dir(cluster) / JOURNAL
+    if not path.exists():
+        return ""
+    try:
+        with state.locked(cluster):
+            return str(json.loads(path.read_text())["sabotage"])
+    except UsageError:
+        return ""  # whoever broke it is at it
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A sabotage about to be tried. tree: the patched copy; cluster: the platform's name."""

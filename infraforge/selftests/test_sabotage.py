@@ -10,11 +10,13 @@ import pytest
 
 from infraforge import sabotage_case, sabotage_verdict
 from infraforge.cli import main
+from infraforge.cluster import state
 from infraforge.errors import UsageError
 from infraforge.outcome import Outcome
 from infraforge.profile import Profile
-from infraforge.sabotage import CASES, ROOT
+from infraforge.sabotage import CASES, ROOT, heal, left_behind
 from infraforge.sabotage_case import Sabotage, has_test, pick
+from infraforge.sabotage_experiment import JOURNAL
 from infraforge.sabotage_verdict import Judgement, exit_code, failed, judge
 from infraforge.stack import TREE
 
@@ -213,6 +215,20 @@ def test_bad_usage_is_taught(
 ) -> None:
     assert main(["sabotage", *arguments]) == 64
     assert told in capsys.readouterr().err
+
+
+def test_what_a_killed_run_left_is_known_and_what_is_under_way_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFRAFORGE_STATE", str(tmp_path))
+    assert left_behind("mine") == ""
+    assert heal("mine") == []
+    folder = state.cluster_dir("mine")
+    folder.mkdir(parents=True)
+    (folder / JOURNAL).write_text('{"sabotage": "any-password"}')
+    assert left_behind("mine") == "any-password"
+    with state.locked("mine"):
+        assert left_behind("mine") == ""
 
 
 def test_the_list_says_what_each_breaks(capsys: pytest.CaptureFixture[str]) -> None:
