@@ -64,6 +64,16 @@ class Machine:
     registries: Mapping[str, bool]
     missing: Mapping[str, str]
 
+    def facts(self) -> dict[str, str]:
+        """What a report says of the machine it was made on."""
+        return {
+            "host": f"{self.system}, kernel {self.kernel}",
+            "cores": str(self.cores),
+            "memory GiB": f"{self.memory_gib:.1f}",
+            "docker": self.docker,
+            "cgroup": self.cgroup,
+        }
+
     def fit(self, profile: Profile) -> Fit:
         """What is against standing the profile up here."""
         wanted, lacks = profile.machine, []

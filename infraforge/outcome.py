@@ -12,6 +12,8 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from infraforge.errors import Broken, Inconclusive
 
 
@@ -35,7 +37,8 @@ def of_failure(error: BaseException | None, phase: str) -> Outcome:
     """
     if isinstance(error, Inconclusive):
         return Outcome.UNKNOWN
-    if isinstance(error, Broken) or (isinstance(error, AssertionError) and phase == "call"):
+    asserted = isinstance(error, AssertionError | pytest.fail.Exception)
+    if isinstance(error, Broken) or (asserted and phase == "call"):
         return Outcome.BROKEN
     return Outcome.UNKNOWN
 

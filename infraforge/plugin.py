@@ -50,6 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that want the stack alone come last: they do not hold up the others."""
+    for item in items:
+        for marker in item.iter_markers("control"):
+            item.add_marker(evidences.control_label(*marker.args))
     items.sort(key=lambda item: item.get_closest_marker("exclusive") is not None)
 
 
@@ -63,14 +66,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     made = yield
     if made.failed:
         error = call.excinfo.value if call.excinfo else None
-        made.infraforge = of_failure(error, call.when).value  # type: ignore[attr-defined]
+        outcome = of_failure(error, call.when)
+        made.infraforge = outcome.value  # type: ignore[attr-defined]
+        if outcome is Outcome.UNKNOWN:
+            evidences.call_it_unknown(item.config)
         platform = item.funcargs.get("platform") if hasattr(item, "funcargs") else None
         if isinstance(platform, Platform):
             evidences.attach_diagnosis(platform.cluster.api, item.stash[_BEGAN])
@@ -179,7 +185,7 @@ def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
 @pytest.fixture(scope="session")
 def front_door(platform: Platform) -> FrontDoor:
     """The one way in, as a user has it."""
-    return FrontDoor(platform.origin, platform.ca_file)
+    return FrontDoor(platform.origin, platform.ca_file, platform.profile.ports.http)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from infraforge import report, sabotage, stack
+from infraforge import environment, evidence, report, sabotage, stack
 from infraforge.errors import InfraForgeError
 from infraforge.images import progress
 
@@ -49,8 +49,11 @@ def run(options: argparse.Namespace) -> int:
     A platform that was up before, by `up` or `--keep`, stays.
     """
     shutil.rmtree(RESULTS, ignore_errors=True)
+    (evidence.REPORTS / evidence.TIMINGS).unlink(missing_ok=True)
     with progress.shown() as say:
-        stack.stand_up(options.name, options.profile, progress=say, keep=options.keep)
+        platform = stack.stand_up(options.name, options.profile, progress=say, keep=options.keep)
+    evidence.note_timings(platform.timings)
+    evidence.describe_run(RESULTS, {**platform.versions(), **environment.look().facts()})
     try:
         code = _judge(options)
     finally:
@@ -62,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _judge(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    code = _exit_code(_pytest(options))
+    with evidence.stage("suites"):
+        code = _exit_code(_pytest(options))
     print(f"infraforge: suites ended after {time.monotonic() - started:.0f} s", flush=True)
     if not options.no_report:
         code = _report(code)

@@ -8,7 +8,6 @@ from infraforge.errors import UsageError
 from infraforge.images import golang
 from infraforge.images.cache import cache_dir
 
-
 MODULES = ("kind", "kubernetes")
 """The modules they come from."""
 

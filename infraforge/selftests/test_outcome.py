@@ -14,6 +14,7 @@ A, B = "suites/x.py::test_a", "suites/x.py::test_b"
     ("error", "phase", "outcome"),
     [
         (AssertionError("no"), "call", Outcome.BROKEN),
+        (pytest.fail.Exception("nothing was raised"), "call", Outcome.BROKEN),
         (AssertionError("no"), "setup", Outcome.UNKNOWN),
         (Broken("no"), "setup", Outcome.BROKEN),
         (TimedOut("late"), "call", Outcome.UNKNOWN),

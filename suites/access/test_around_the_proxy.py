@@ -54,7 +54,7 @@ def test_the_ingress_is_the_only_service_published(platform, evidence):
         f"{namespace}/{item.metadata.name}": item.spec.type
         for namespace in ALL
         for item in core.list_namespaced_service(namespace).items
-        if item.spec.type != "ClusterIP" or item.spec.external_i_ps
+        if item.spec.type != "ClusterIP" or item.spec.external_ips
     }
     pods = [
         f"{namespace}/{item.metadata.name}"
