@@ -1,13 +1,13 @@
 """The one tree of errors.
 
-    InfraForgeError                what went wrong in words, with what to do
-    ├── UsageError                 exit 64: the call, a file or the machine is not as it must be
-    └── Inconclusive               exit 2: nothing can be said of the platform
-        ├── TimedOut               a fact did not come within its budget; carries the last thing seen
-        ├── NotReady               a component did not get ready; carries the cluster's reasons
-        └── ClusterError           the cluster or its tools did not do what was asked
+InfraForgeError                what went wrong in words, with what to do
+├── UsageError                 exit 64: the call, a file or the machine is not as it must be
+└── Inconclusive               exit 2: nothing can be said of the platform
+    ├── TimedOut               a fact did not come within its budget; carries the last thing seen
+    ├── NotReady               a component did not get ready; carries the cluster's reasons
+    └── ClusterError           the cluster or its tools did not do what was asked
 
-    Broken(AssertionError)         exit 1: the platform broke a promise
+Broken(AssertionError)         exit 1: the platform broke a promise
 """
 
 from __future__ import annotations

@@ -77,8 +77,21 @@ class Profile:
             data = tomllib.loads(path.read_text())
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path}: {error}") from error
-        _only(path, "", data, {"description", "deployable", "machine", "cluster", "ports",
-                               "budgets", "components", "tests"})
+        _only(
+            path,
+            "",
+            data,
+            {
+                "description",
+                "deployable",
+                "machine",
+                "cluster",
+                "ports",
+                "budgets",
+                "components",
+                "tests",
+            },
+        )
         _only(path, "tests", data.get("tests", {}), {"required"})
         for component, settings in data.get("components", {}).items():
             _only(path, f"components.{component}", settings, {"replicas"})
@@ -125,6 +138,8 @@ def _table(path: Path, where: str, data: Mapping[str, Any], kind: type[Any]) -> 
         wanted = (int, float) if isinstance(default, float) else type(default)
         given = tuple(value) if isinstance(value, list) else value
         if not isinstance(given, wanted) or isinstance(given, bool):
-            raise UsageError(f"{path}: {where}.{key} is {value!r}; a {type(default).__name__} is wanted")
+            raise UsageError(
+                f"{path}: {where}.{key} is {value!r}; a {type(default).__name__} is wanted"
+            )
         values[key] = given
     return kind(**values)

@@ -48,9 +48,7 @@ class Postgres(Component):
                 return not _value(connection, "SELECT pg_is_in_recovery()")
 
         # ready is a little before Patroni has taken the lead and labelled the pod
-        wait_until(
-            leads, seconds(60), ignoring=(ClusterError,), what="a leader answers", every=0.5
-        )
+        wait_until(leads, seconds(60), ignoring=(ClusterError,), what="a leader answers", every=0.5)
         folder = site.tree / "components" / "postgres"
         try:
             with self.connect(site, "postgres") as connection:

@@ -136,9 +136,7 @@ class Site:
         self, namespace: str, target: str, port: int
     ) -> contextlib.AbstractContextManager[int]:
         """A local port that leads to `target` (`svc/NAME` or `pod/NAME`), while the block runs."""
-        return portforward.forward(
-            tools.kubectl(self.tree), self.cluster, namespace, target, port
-        )
+        return portforward.forward(tools.kubectl(self.tree), self.cluster, namespace, target, port)
 
     def vault(self) -> hvac.Client:
         """Vault, signed in as the operator role with a ServiceAccount token that lives 10 minutes.

@@ -42,17 +42,38 @@ def test_role_is_the_highest_group_and_only_exact_names_count(groups: str, role:
     ("group", "allowed"),
     [
         ("viewer", {("GET", "/api/projects"), ("HEAD", "/api/projects"), ("GET", "/api/me")}),
-        ("developer", {("GET", "/api/projects"), ("HEAD", "/api/projects"), ("GET", "/api/me"),
-                       ("POST", "/api/projects")}),
-        ("admin", {("GET", "/api/projects"), ("HEAD", "/api/projects"), ("GET", "/api/me"),
-                   ("POST", "/api/projects"), ("GET", "/api/audit")}),
+        (
+            "developer",
+            {
+                ("GET", "/api/projects"),
+                ("HEAD", "/api/projects"),
+                ("GET", "/api/me"),
+                ("POST", "/api/projects"),
+            },
+        ),
+        (
+            "admin",
+            {
+                ("GET", "/api/projects"),
+                ("HEAD", "/api/projects"),
+                ("GET", "/api/me"),
+                ("POST", "/api/projects"),
+                ("GET", "/api/audit"),
+            },
+        ),
         ("guest", set()),
     ],
 )
 def test_table_is_what_is_enforced(group: str, allowed: set[tuple[str, str]]) -> None:
-    asked = [("GET", "/api/projects"), ("HEAD", "/api/projects"), ("GET", "/api/me"),
-             ("POST", "/api/projects"), ("GET", "/api/audit"), ("PATCH", "/api/projects"),
-             ("GET", "/api/secret")]
+    asked = [
+        ("GET", "/api/projects"),
+        ("HEAD", "/api/projects"),
+        ("GET", "/api/me"),
+        ("POST", "/api/projects"),
+        ("GET", "/api/audit"),
+        ("PATCH", "/api/projects"),
+        ("GET", "/api/secret"),
+    ]
     who = identity(User="x", Groups=group)
     assert {item for item in asked if who.may(*item)} == allowed
 

@@ -54,7 +54,10 @@ def test_me_says_who_asks(app: Any) -> None:
     headers = {**VIEWER, "X-Forwarded-Email": "vera@example.org"}
     answer = app.test_client().get("/api/me", headers=headers)
     assert answer.json == {
-        "user": "vera", "email": "vera@example.org", "groups": ["viewer"], "role": "viewer",
+        "user": "vera",
+        "email": "vera@example.org",
+        "groups": ["viewer"],
+        "role": "viewer",
     }
 
 
@@ -93,9 +96,7 @@ def test_a_role_that_is_too_low_is_403(app: Any) -> None:
         (b'{"name": "' + b"a" * 70_000 + b'"}', 413),
     ],
 )
-def test_bad_bodies_are_refused_before_anything_is_done(
-    app: Any, body: bytes, status: int
-) -> None:
+def test_bad_bodies_are_refused_before_anything_is_done(app: Any, body: bytes, status: int) -> None:
     headers = {**VIEWER, "X-Forwarded-Groups": "developer", "Content-Type": "application/json"}
     answer = app.test_client().post("/api/projects", headers=headers, data=body)
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")

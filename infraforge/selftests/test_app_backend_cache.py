@@ -40,8 +40,10 @@ class ModelRedis:
     def eval(self, script: str, count: int, *rest: Any) -> object:
         keys, values = rest[:count], rest[count:]
         does = {
-            cache._LOOKUP: self._lookup, cache._FILL: self._fill,
-            cache._FENCE: self._fence, cache._RELEASE: self._release,
+            cache._LOOKUP: self._lookup,
+            cache._FILL: self._fill,
+            cache._FENCE: self._fence,
+            cache._RELEASE: self._release,
         }[script]
         return self._answer(lambda: does(keys, values))
 
@@ -64,7 +66,7 @@ class ModelRedis:
         found = self.data.get(keys[0], b"")
         prefix = values[0].encode()
         if found.startswith(prefix):
-            return [2, found[len(prefix):]]
+            return [2, found[len(prefix) :]]
         if keys[1] in self.data:
             return [0]
         self.data[keys[1]] = values[1]

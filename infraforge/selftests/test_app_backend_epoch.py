@@ -73,20 +73,39 @@ def test_but_not_when_the_cache_failed_since(knowledge: object, clock: Clock) ->
 @pytest.mark.parametrize(
     ("text", "everybody", "login"),
     [
-        ('connection failed: connection to server at "10.0.0.1", port 5432 failed: '
-         "Connection refused\n\tIs the server running on that host?", True, False),
-        ('connection failed: connection to server at "10.0.0.1", port 5432 failed: '
-         "FATAL:  the database system is starting up", True, False),
+        (
+            'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+            "Connection refused\n\tIs the server running on that host?",
+            True,
+            False,
+        ),
+        (
+            'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+            "FATAL:  the database system is starting up",
+            True,
+            False,
+        ),
         ("connection timeout expired", False, False),
         ("failed to resolve host 'postgres': Name or service not known", False, False),
         ("consuming input failed: SSL error: unexpected eof while reading", False, False),
-        ('connection failed: connection to server at "10.0.0.1", port 5432 failed: '
-         'FATAL:  password authentication failed for user "v-1"', False, True),
-        ('connection failed: connection to server at "10.0.0.1", port 5432 failed: '
-         'FATAL:  role "v-1" does not exist', False, True),
-        ('connection failed: connection to server at "10.0.0.1", port 5432 failed: Connection '
-         'refused\nconnection to server at "10.0.0.2", port 5432 failed: timeout expired',
-         False, False),
+        (
+            'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+            'FATAL:  password authentication failed for user "v-1"',
+            False,
+            True,
+        ),
+        (
+            'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+            'FATAL:  role "v-1" does not exist',
+            False,
+            True,
+        ),
+        (
+            'connection failed: connection to server at "10.0.0.1", port 5432 failed: Connection '
+            'refused\nconnection to server at "10.0.0.2", port 5432 failed: timeout expired',
+            False,
+            False,
+        ),
     ],
 )
 def test_only_a_database_that_lets_nobody_in_counts_as_gone(

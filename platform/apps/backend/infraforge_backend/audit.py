@@ -35,8 +35,13 @@ def tell(who: Identity, action: str, target: str, outcome: str = "done") -> None
         "%s %s",
         action,
         outcome,
-        extra={"actor": who.user, "role": who.role_name, "action": action, "target": target,
-               "outcome": outcome},
+        extra={
+            "actor": who.user,
+            "role": who.role_name,
+            "action": action,
+            "target": target,
+            "outcome": outcome,
+        },
     )
 
 

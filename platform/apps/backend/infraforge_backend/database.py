@@ -214,4 +214,3 @@ class Database:
         if pool is not None:
             with contextlib.suppress(psycopg_pool.PoolClosed):
                 pool.drain()
-

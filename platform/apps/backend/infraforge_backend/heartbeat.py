@@ -115,8 +115,9 @@ class EpochPulse:
         metrics.UP.labels("postgres").set(up)
         if up != self._up:
             told = str(error).splitlines()[0] if error and str(error) else ""
-            log.warning("postgres answers" if up else "postgres does not answer",
-                        extra={"error": told})
+            log.warning(
+                "postgres answers" if up else "postgres does not answer", extra={"error": told}
+            )
         self._up = up
 
     def _drop(self) -> None:

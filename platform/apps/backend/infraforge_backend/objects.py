@@ -101,7 +101,11 @@ class Objects:
         known = {"length": -1, "part_size": _PART} if length is None else {"length": length}
         try:
             self._ready().put_object(
-                BUCKET, key, reader, num_parallel_uploads=1, **known  # type: ignore[arg-type]
+                BUCKET,
+                key,
+                reader,
+                num_parallel_uploads=1,
+                **known,  # type: ignore[arg-type]
             )
         except (MinioException, HTTPError) as error:
             raise _unavailable(error) from error

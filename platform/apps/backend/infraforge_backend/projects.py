@@ -71,9 +71,7 @@ def read(project_id: uuid.UUID) -> flask.Response:
     """The project, from the cache or else from the database. X-Cache says which."""
 
     def load() -> bytes | None:
-        row = web.services().database.read(
-            lambda c: c.execute(_SELECT, (project_id,)).fetchone()
-        )
+        row = web.services().database.read(lambda c: c.execute(_SELECT, (project_id,)).fetchone())
         return web.encode(_shape(row)) if row else None
 
     found = web.services().cache.read(cache.project_key(project_id), load)

@@ -45,9 +45,7 @@ def project(body: object) -> ProjectInput:
     version = body.get("version")
     if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
         raise Invalid("version must be an integer")
-    return ProjectInput(
-        name=_name(body["name"]), description=_description(body), version=version
-    )
+    return ProjectInput(name=_name(body["name"]), description=_description(body), version=version)
 
 
 def file_name(text: str) -> str:

@@ -48,9 +48,7 @@ def encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def answer(
-    value: object, status: int = 200, more: dict[str, str] | None = None
-) -> flask.Response:
+def answer(value: object, status: int = 200, more: dict[str, str] | None = None) -> flask.Response:
     """A JSON response; `value` may be a body encoded before."""
     raw = value if isinstance(value, bytes) else encode(value)
     return flask.Response(raw, status, {"Content-Type": "application/json", **(more or {})})
