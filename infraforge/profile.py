@@ -98,7 +98,7 @@ class Profile:
             replicas = settings.get("replicas", 1)
             if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
                 raise UsageError(f"{path}: components.{component}.replicas must be 1 or more")
-        if not data.get("components"):
+        if data.get("deployable", True) and not data.get("components"):
             raise UsageError(f"{path}: components is empty: there is nothing to stand up")
         return cls(
             name=name,
@@ -108,7 +108,7 @@ class Profile:
             cluster=_table(path, "cluster", data, Topology),
             ports=_table(path, "ports", data, Ports),
             budgets=_table(path, "budgets", data, Budgets),
-            components=data["components"],
+            components=data.get("components", {}),
             required=tuple(data.get("tests", {}).get("required", ())),
         )
 

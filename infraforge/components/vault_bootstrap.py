@@ -182,7 +182,11 @@ def root_accessors(vault: hvac.Client) -> list[str]:
     for accessor in vault.auth.token.list_accessors()["data"]["keys"]:
         try:
             data: dict[str, Any] = vault.auth.token.lookup_accessor(accessor)["data"]
-        except (hvac.exceptions.InvalidPath, hvac.exceptions.Forbidden):
+        except (
+            hvac.exceptions.InvalidPath,
+            hvac.exceptions.InvalidRequest,
+            hvac.exceptions.Forbidden,
+        ):
             continue  # ended between the list and the look
         if "root" in data["policies"]:
             found.append(accessor)

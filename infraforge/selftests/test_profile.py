@@ -1,0 +1,87 @@
+"""Profiles: what they may say, and that minimal requires every test there is."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from pathlib import Path
+
+import pytest
+
+from infraforge import components, stack
+from infraforge.errors import UsageError
+from infraforge.profile import Profile, names
+
+ROOT = Path(__file__).parents[2]
+TREE = ROOT / "platform"
+
+
+def existing_tests() -> set[str]:
+    found = set()
+    for path in sorted((ROOT / "suites").rglob("test_*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                found.add(f"{path.relative_to(ROOT)}::{node.name}")
+    return found
+
+
+def test_minimal_requires_every_test_of_the_suites() -> None:
+    assert set(Profile.load("minimal", TREE).required) == existing_tests()
+
+
+@pytest.mark.parametrize("name", names(TREE))
+def test_every_profile_can_be_read_and_its_needs_are_met(name: str) -> None:
+    profile = Profile.load(name, TREE)
+    assert profile.description
+    if profile.deployable:
+        stack.in_order([components.load(component) for component in profile.components])
+
+
+def test_all_four_topologies_exist() -> None:
+    assert names(TREE) == ["minimal", "standard", "professional", "enterprise"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    shutil.copytree(TREE / "profiles", tmp_path / "profiles")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[machine]", "[machin]", "unknown key 'machin'"),
+        ("memory_gib = 4.0", "memory_gb = 4.0", "unknown key 'machine.memory_gb'"),
+        ("memory_gib = 4.0", 'memory_gib = "much"', "machine.memory_gib is 'much'"),
+        ("https = 8443", "https = true", "ports.https is True"),
+        ("[components.backend]\nreplicas = 1", "[components.backend]\nreplicas = 0", "1 or more"),
+        ("[components.backend]\nreplicas = 1", "[components.backend]\nreplica = 1", "'components"),
+        ("[ports]", "[ports", "minimal.toml"),
+    ],
+)
+def test_a_mistake_in_a_profile_is_told_in_one_line(
+    tree: Path, old: str, new: str, said: str
+) -> None:
+    path = tree / "profiles" / "minimal.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UsageError) as caught:
+        Profile.load("minimal", tree)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_profile_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"'maximal'.*minimal, standard"):
+        Profile.load("maximal", TREE)
+
+
+def test_needs_that_are_not_there_or_go_in_a_circle_are_errors() -> None:
+    one, two = components.Component.plain("one"), components.Component.plain("two")
+    type(one).needs = ("two",)
+    with pytest.raises(UsageError, match="one needs two; add it to the profile"):
+        stack.in_order([one])
+    type(two).needs = ("one",)
+    with pytest.raises(UsageError, match="need each other: one -> two -> one"):
+        stack.in_order([one, two])
