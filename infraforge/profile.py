@@ -27,6 +27,17 @@ class Ports:
     https: int = 8443
     http: int = 8080
 
+    @classmethod
+    def chosen(cls, default: Ports, environ: Mapping[str, str]) -> Ports:
+        """The profile's, unless INFRAFORGE_HTTPS_PORT or INFRAFORGE_HTTP_PORT say otherwise."""
+        values = {}
+        for name in ("https", "http"):
+            text = environ.get(f"INFRAFORGE_{name.upper()}_PORT")
+            if text is not None and not (text.isdecimal() and 0 < int(text) < 65536):
+                raise UsageError(f"INFRAFORGE_{name.upper()}_PORT={text!r} is no port")
+            values[name] = int(text) if text else getattr(default, name)
+        return cls(**values)
+
 
 @dataclass(frozen=True)
 class Budgets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +30,7 @@ from infraforge.images import build, push
 from infraforge.images.catalogue import Catalogue
 from infraforge.images.command import needed_by
 from infraforge.images.progress import Done, Progress, silent
-from infraforge.profile import Profile
+from infraforge.profile import Ports, Profile
 
 TREE = Path(__file__).parents[1] / "platform"
 DEFAULT_NAME = "infraforge"
@@ -123,6 +124,9 @@ def stand_up(
     this call made and could not bring up is removed again when the call is interrupted.
     """
     profile = Profile.load(profile_name, tree)
+    found = _read_note(name)
+    ports = Ports(**found["ports"]) if found else Ports.chosen(profile.ports, os.environ)
+    profile = dataclasses.replace(profile, ports=ports)
     if not profile.deployable:
         raise UsageError(
             f"profile {profile_name!r} is planned, not built yet: this version lacks parts it "
@@ -131,7 +135,6 @@ def stand_up(
     cluster = kind.Kind(name, tree)
     with state.locked(name):
         cluster.check(profile)
-        found = _read_note(name)
         if found and found["profile"] != profile_name:
             raise UsageError(
                 f"{name!r} runs profile {found['profile']!r}; remove it first "
@@ -154,6 +157,7 @@ def attach(name: str, tree: Path = TREE) -> Platform:
     if found is None or not cluster.exists():
         raise UsageError(f"no platform {name!r} is up; run: infraforge up --profile minimal")
     profile = Profile.load(found["profile"], tree)
+    profile = dataclasses.replace(profile, ports=Ports(**found["ports"]))
     site = Site(profile, tree, cluster, authority())
     return Platform(site, found["digests"], found["timings"])
 
@@ -387,6 +391,7 @@ def _read_note(name: str) -> dict[str, Any] | None:
 def _write_note(name: str, platform: Platform, *, keep: bool) -> None:
     note = {
         "profile": platform.profile.name,
+        "ports": dataclasses.asdict(platform.profile.ports),
         "digests": dict(platform.digests),
         "timings": dict(platform.timings),
         "keep": keep,

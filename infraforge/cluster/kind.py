@@ -93,8 +93,8 @@ class Kind:
                     probe.bind(("127.0.0.1", port))
                 except OSError as error:
                     raise UsageError(
-                        f"127.0.0.1:{port} is taken ({error.strerror}); free it, or change [ports] "
-                        f"in platform/profiles/{profile.name}.toml. "
+                        f"127.0.0.1:{port} is taken ({error.strerror}); free it, or choose others "
+                        f"by INFRAFORGE_HTTPS_PORT and INFRAFORGE_HTTP_PORT. "
                         f"Who it is: ss -ltnp 'sport = :{port}'"
                     ) from error
 
