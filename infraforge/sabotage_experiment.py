@@ -18,7 +18,7 @@ from typing import IO, Any
 import psycopg
 
 from infraforge import outcome, sabotage_verdict, stack
-from infraforge.cluster import kind, registry, state
+from infraforge.cluster import registry, state
 from infraforge.cluster.pki import write_private
 from infraforge.components.postgres import Postgres
 from infraforge.components.site import Site
@@ -140,13 +140,12 @@ class Experiment:
         print(f"broken by rolling out {', '.join(sorted(changed))}", flush=True)
 
     def _roll_out(self, say: Progress) -> tuple[list[str], Site]:
-        patched = Profile.load(self.profile.name, self.tree)
-        catalogue, images = stack.images_for(patched, self.tree, say)
+        platform = stack.attach(self.cluster, self.tree)
+        catalogue, images = stack.images_for(platform.profile, self.tree, say)
         issuer = stack.start_registry(catalogue)
         digests = push.push(images, catalogue, issuer.ca_file, say)
-        site = Site(patched, self.tree, kind.Kind(self.cluster, self.tree), issuer)
-        with contextlib.closing(site):
-            return stack.Platform(site, digests).deploy(say), site
+        with contextlib.closing(platform.site) as site:
+            return dataclasses.replace(platform, digests=digests).deploy(say), site
 
     def _forget_images(self) -> None:
         """Remove what was built of the patched tree: a broken image must not lie about."""
