@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -48,8 +50,16 @@ def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with a call, and ends with the project's own exit code for it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(64, f"{self.prog}: {message}; see: {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="infraforge",
         description="A Kubernetes platform, and the suites that prove what it promises.",
         epilog=_EPILOG,
@@ -160,10 +170,12 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _heal(options: argparse.Namespace) -> int:
+    undone = sabotage.heal(options.name)
     platform = stack.attach(options.name)
-    undone = nemesis.heal(platform.site)
+    with contextlib.closing(platform.site) as site:
+        undone += nemesis.heal(site)
     for item in undone:
         print(f"undone: {item}")
     if not undone:
-        print("no fault is open")
+        print("no fault is open, no sabotage either")
     return 0

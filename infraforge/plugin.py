@@ -61,7 +61,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     if _needs_no_stack(item):
         return (yield)
     alone = item.get_closest_marker("exclusive") is not None
-    with turn(_folder(item.config), alone=alone):
+    with turn(state.locks_dir(), _name(item.config), alone=alone):
         item.stash[_BEGAN] = datetime.now(UTC)
         return (yield)
 
@@ -102,7 +102,9 @@ class _Run:
             return
         try:
             self._required = Profile.load(profile, stack.TREE).required
-            if not self._config.getoption("kubeconfig"):
+            if kubeconfig := self._config.getoption("kubeconfig"):
+                stack.attach_to(Path(kubeconfig), self._config.getoption("context"), profile)
+            else:
                 self._stand_up(profile)
         except InfraForgeError as error:
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
@@ -155,12 +157,6 @@ class _Run:
 def _name(config: pytest.Config) -> str:
     chosen = str(config.getoption("cluster_name"))
     return stack.DEFAULT_NAME if chosen == "pytest-kind" else chosen  # that plugin's own default
-
-
-def _folder(config: pytest.Config) -> Path:
-    folder = state.cluster_dir(_name(config))
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _needs_no_stack(item: pytest.Item) -> bool:

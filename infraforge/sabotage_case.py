@@ -52,7 +52,9 @@ class Sabotage:
         if name not in names(folder):
             near = difflib.get_close_matches(name, names(folder), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"there is no sabotage {name!r}{hint} See: infraforge sabotage --list")
+            raise UsageError(
+                f"there is no sabotage {name!r}{hint}; see: infraforge sabotage --list"
+            )
         try:
             data = tomllib.loads(path.read_text())
         except tomllib.TOMLDecodeError as error:

@@ -8,8 +8,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,8 @@ class Platform:
         Raises what the first component that failed raised; no further one is begun then.
         """
         with Watching(self.cluster.api).running() as watching:
-            return _in_waves(self.site, Rollout(self.site, watching, self.digests), progress)
+            rollout = Rollout(self.site, watching, self.digests)
+            return _in_waves(self.site, rollout, watching, progress)
 
     def status(self) -> list[ComponentStatus]:
         """How each component with pods is now, in the profile's order."""
@@ -133,7 +134,7 @@ def stand_up(
             f"asks for; profiles that can be stood up are listed by: infraforge doctor"
         )
     cluster = kind.Kind(name, tree)
-    with state.locked(name):
+    with _nothing_left(name), state.locked(name):
         cluster.check(profile)
         if found and found["profile"] != profile_name:
             raise UsageError(
@@ -145,9 +146,19 @@ def stand_up(
             return _stand_up(cluster, profile, tree, progress, fresh=fresh, keep=keep)
         except KeyboardInterrupt:
             if fresh:
-                progress("stack", "interrupted: removing what was begun")
+                progress("stack", Done("interrupted: what was begun is removed"))
                 _remove(cluster)
             raise
+
+
+@contextlib.contextmanager
+def _nothing_left(name: str) -> Iterator[None]:
+    """Remove the lock of a cluster that did not come to be."""
+    try:
+        yield
+    finally:
+        if name not in state.names():
+            state.forget(name)
 
 
 def attach(name: str, tree: Path = TREE) -> Platform:
@@ -246,7 +257,7 @@ def _stand_up(
     site = Site(profile, tree, cluster, issuer)
     platform = Platform(site, digests)
     with contextlib.closing(site), clock.stage("components"), ThreadPoolExecutor(1) as aside:
-        if fresh:
+        if _read_note(cluster.name) is None:  # new, or a run was killed before it was whole
             install.install(cluster, tree, issuer, digests)
         # pods wait for the network by themselves; nodes get their certificates meanwhile
         parts = aside.submit(install.wait_ready, cluster, profile.budgets.cluster)
@@ -257,8 +268,8 @@ def _stand_up(
     return done
 
 
-def _in_waves(site: Site, rollout: Rollout, progress: Progress) -> list[str]:
-    """Each component as soon as what it needs is done."""
+def _in_waves(site: Site, rollout: Rollout, watching: Watching, progress: Progress) -> list[str]:
+    """Each component as soon as what it needs is done; the first failure ends all waiting."""
     chosen = [components.load(name) for name in site.profile.components]
     known = rollout.inventory()
     futures: dict[str, Future[bool]] = {}
@@ -282,9 +293,13 @@ def _in_waves(site: Site, rollout: Rollout, progress: Progress) -> list[str]:
         for component in ordered:
             futures[component.name] = pool.submit(one, component)
         try:
-            changed = [name for name, future in futures.items() if future.result()]
+            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
         finally:
+            watching.stop()
             pool.shutdown(wait=False, cancel_futures=True)
+        changed = [name for name, future in futures.items() if future.result()]
     for name in set(known) - set(futures):
         rollout.remove(name, known[name])
         progress(name, Done("removed: the profile does not have it"))

@@ -13,9 +13,13 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def turn(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Hold the stack while the block runs; `alone` keeps every other process out."""
-    with (folder / "gate.lock").open("a") as gate, (folder / "stack.lock").open("a") as stack:
+def turn(folder: Path, name: str, *, alone: bool) -> Iterator[None]:
+    """Hold the stack `name` while the block runs; `alone` keeps every other process out.
+
+    folder: where the lock files are; it exists.
+    """
+    gates, stacks = folder / f"{name}.gate", folder / f"{name}.turn"
+    with gates.open("a") as gate, stacks.open("a") as stack:
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(stack, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)

@@ -27,7 +27,10 @@ _UID = 10001
 
 def docker(*argv: str, check: bool = True) -> str:
     """Run docker and return what it printed; ClusterError with its words when it fails."""
-    done = subprocess.run(["docker", *argv], capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(["docker", *argv], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UsageError("docker is missing; ./bootstrap installs it") from error
     if check and done.returncode != 0:
         raise ClusterError(f"docker {argv[0]} failed: {done.stderr.strip()}")
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -33,9 +33,17 @@ def names() -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
+def locks_dir() -> Path:
+    """Where the lock files of this machine are, `NAME.lock` and the like; it exists."""
+    folder = state_dir() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def forget(name: str) -> None:
-    """Remove the lock of a cluster that is gone, and folders that are empty by now."""
-    (state_dir() / "locks" / f"{name}.lock").unlink(missing_ok=True)
+    """Remove the locks of a cluster that is gone, and folders that are empty by now."""
+    for lock in locks_dir().glob(f"{name}.*"):
+        lock.unlink(missing_ok=True)
     for folder in (state_dir() / "locks", state_dir() / "clusters", state_dir()):
         with contextlib.suppress(OSError):  # not empty: another run's
             folder.rmdir()
@@ -44,9 +52,7 @@ def forget(name: str) -> None:
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold the cluster `name` for changing it; UsageError naming who holds it already."""
-    folder = state_dir() / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("a+") as lock:
+    with (locks_dir() / f"{name}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

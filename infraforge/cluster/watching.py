@@ -51,7 +51,13 @@ class Watching:
         try:
             yield self
         finally:
-            self._stop.set()  # the threads end with their round; as daemons they hold nobody up
+            self.stop()  # the threads end with their round; as daemons they hold nobody up
+
+    def stop(self) -> None:
+        """Nobody waits any longer."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
 
     def workload(self, kind: str, namespace: str, name: str) -> Any | None:
         """The workload as last seen, or None."""
@@ -70,9 +76,12 @@ class Watching:
             ]
 
     def until(self, fact: Callable[[], bool], deadline: Deadline) -> bool:
-        """Wait for `fact`, looked at after every change; False when the deadline passed."""
+        """Wait for `fact`, looked at after every change; False when the deadline passed.
+
+        False, too, once `stop` was called.
+        """
         while not fact():
-            if deadline.passed:
+            if deadline.passed or self._stop.is_set():
                 return False
             with self._changed:
                 self._changed.wait(min(deadline.left, _LOOK_AGAIN))
