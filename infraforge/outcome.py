@@ -26,6 +26,7 @@ class Outcome(enum.StrEnum):
     SKIPPED = "skipped"
 
 
+_NAMED = 5
 _WORSE = (Outcome.SKIPPED, Outcome.HOLDS, Outcome.UNKNOWN, Outcome.BROKEN)
 
 
@@ -76,8 +77,10 @@ class Tally:
     def summary(self, required: Sequence[str]) -> list[str]:
         """Lines for the end of a run."""
         counts = " · ".join(f"{self.count(outcome)} {outcome.value}" for outcome in Outcome)
-        lines = [f"verdicts: {counts}"]
-        lines += [f"required, but did not run: {name}" for name in self.missing(required)]
+        lines, missing = [f"verdicts: {counts}"], self.missing(required)
+        lines += [f"required, but did not run: {name}" for name in missing[:_NAMED]]
+        if len(missing) > _NAMED:
+            lines.append(f"… and {len(missing) - _NAMED} more: a part of the suites is no verdict")
         return lines
 
 

@@ -52,7 +52,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that want the stack alone come last: they do not hold up the others."""
     for item in items:
         for marker in item.iter_markers("control"):
-            item.add_marker(evidences.control_label(*marker.args))
+            try:
+                item.add_marker(evidences.control_label(*marker.args))
+            except UsageError as error:
+                raise pytest.UsageError(f"{item.nodeid}: {error}") from error
     items.sort(key=lambda item: item.get_closest_marker("exclusive") is not None)
 
 
