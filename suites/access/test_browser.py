@@ -17,6 +17,7 @@ def test_a_person_signs_in_with_a_browser(platform, people, evidence):
     person = people.known("devon")
     with chromium(platform.ca_file) as browser:
         browser.open(platform.origin + "/")
+        assert browser.url.startswith(platform.origin + "/login/")
         evidence.attach(login=browser.screenshot())
         browser.fill("#username", person.name)
         browser.fill("#password", person.password)
@@ -35,6 +36,7 @@ def test_a_denial_is_said_in_words(platform, people):
     person = people.make("viewer")
     with chromium(platform.ca_file) as browser:
         browser.open(platform.origin + "/")
+        assert browser.url.startswith(platform.origin + "/login/")
         browser.fill("#username", person.name)
         browser.fill("#password", "not this one")
         browser.click("button[type=submit]")

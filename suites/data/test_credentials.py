@@ -79,7 +79,10 @@ def test_backend_gets_another_login_when_all_are_revoked(platform, developer, pr
     assert {user for user in before if not user.startswith("v-")} == set()
     Backend().revoke_all(site)
     wait_until(
-        lambda: before.isdisjoint(logins.roles(database)), within=30, what="the logins are gone"
+        lambda: before.isdisjoint(logins.roles(database)),
+        within=30,
+        what="the logins are gone",
+        broken=True,
     )
     for what, work in {
         # the list of projects comes from the database every time
