@@ -35,7 +35,10 @@ step by step:       infraforge doctor; infraforge up --profile minimal; infrafor
 def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # also where whoever started this has SIGINT ignored, as shells do for what runs beside them:
+    # children would inherit that, and could not be asked to end
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         return int(options.run(options))
     except InfraForgeError as error:
