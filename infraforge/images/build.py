@@ -26,6 +26,7 @@ from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
 
 _UNFINISHED = "work-"
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,20 @@ def build(
     Raises BuildError of the first image that failed; UsageError when the disk is too small.
     """
     names = list(names)
-    todo = _unbuilt(names, catalogue)
-    if todo:
-        disk.check_room(todo, catalogue)
-        _build_all(todo, catalogue, progress)
-        disk.give_back(catalogue)
-    records = {image.name: record(image.name, catalogue) for image in catalogue.with_bases(names)}
-    _name(records.values())
-    return records
+    for _ in range(_ROUNDS):
+        todo = _unbuilt(names, catalogue)
+        if todo:
+            disk.check_room(todo, catalogue)
+            _build_all(todo, catalogue, progress)
+            disk.give_back(catalogue)
+        wanted = catalogue.with_bases(names)
+        records = {image.name: record(image.name, catalogue) for image in wanted}
+        if _name(records.values()):
+            return records
+    raise UsageError(
+        "images vanish while they are being built: other trees of this project, built on this "
+        "machine at the same time, make room for theirs; try again when those are done"
+    )
 
 
 def compile_tools(modules: Iterable[str], catalogue: Catalogue, progress: Progress) -> None:
@@ -110,12 +117,18 @@ def _local() -> Mapping[str, str]:
     return dict(line.split() for line in printed.splitlines())
 
 
-def _name(records: Iterable[ImageRecord]) -> None:
-    """Give the canonical names to these contents; a patched copy of the tree may have had them."""
+def _name(records: Iterable[ImageRecord]) -> bool:
+    """Give the canonical names to these contents; a patched copy of the tree may have had them.
+
+    False where a content is gone: another tree's build made room meanwhile.
+    """
     there = _local()
     for made in records:
+        if made.tag not in there:
+            return False
         if there.get(made.reference) != there[made.tag]:
             Steps(made.name).docker("tag", "tag", made.tag, made.reference)
+    return True
 
 
 def _build_all(todo: Sequence[Image], catalogue: Catalogue, progress: Progress) -> None:

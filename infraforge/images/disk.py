@@ -18,8 +18,8 @@ _MODULE_GB = 2.5
 _SCARCE_GB = 20
 """Below this, Go's build cache goes once everything is compiled: only a changed module wants it."""
 _BUILDKIT_GB = 3
-_KEPT = 3
-"""Contents of one image that stay: the present one, a patched copy's, the one before."""
+_KEPT = 6
+"""Contents of one image that stay: the present one, patched copies', those before."""
 
 
 def check_room(todo: Iterable[Image], catalogue: Catalogue) -> None:
