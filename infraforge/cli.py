@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
@@ -45,8 +46,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"infraforge: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("infraforge: interrupted", file=sys.stderr)
-        return 130
+        print("infraforge: interrupted", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(130)  # threads that still wait for what is gone hold nobody up
 
 
 def _interrupt(_signal: int, _frame: object) -> None:

@@ -7,30 +7,29 @@ import dataclasses
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kubernetes import client
 
-from infraforge import components
 from infraforge.cluster import install, kind, registry, state, tools
 from infraforge.cluster.base import Cluster
 from infraforge.cluster.existing import Existing
 from infraforge.cluster.pki import Authority, write_private
 from infraforge.cluster.watching import Watching
-from infraforge.components.base import Component
 from infraforge.components.rollout import INVENTORY, Rollout, pod_trouble
 from infraforge.components.site import SYSTEM, Site
+from infraforge.components.waves import in_waves, pool_of
 from infraforge.errors import UsageError
 from infraforge.images import build, push
 from infraforge.images.catalogue import Catalogue
 from infraforge.images.command import needed_by
 from infraforge.images.progress import Done, Progress, silent
 from infraforge.profile import Ports, Profile
+from infraforge.stages import Stages
 
 TREE = Path(__file__).parents[1] / "platform"
 DEFAULT_NAME = "infraforge"
@@ -88,7 +87,7 @@ class Platform:
         """
         with Watching(self.cluster.api).running() as watching:
             rollout = Rollout(self.site, watching, self.digests)
-            return _in_waves(self.site, rollout, watching, progress)
+            return in_waves(self.site, rollout, watching, progress)
 
     def status(self) -> list[ComponentStatus]:
         """How each component with pods is now, in the profile's order."""
@@ -146,9 +145,22 @@ def stand_up(
             return _stand_up(cluster, profile, tree, progress, fresh=fresh, keep=keep)
         except KeyboardInterrupt:
             if fresh:
-                progress("stack", Done("interrupted: what was begun is removed"))
-                _remove(cluster)
+                with _undisturbed():
+                    progress("stack", Done("interrupted: what was begun is removed"))
+                    _remove(cluster)
             raise
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no further Ctrl-C end the block half-way."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -244,7 +256,7 @@ def start_registry(catalogue: Catalogue) -> Authority:
 def _stand_up(
     cluster: kind.Kind, profile: Profile, tree: Path, progress: Progress, *, fresh: bool, keep: bool
 ) -> Platform:
-    clock = _Stages(progress)
+    clock = Stages(progress)
     with clock.stage("images"):
         catalogue, names = images_for(profile, tree, progress)
     with clock.stage("registry"):
@@ -256,7 +268,7 @@ def _stand_up(
             cluster.create(profile, node, issuer.ca_file, lambda line: progress("cluster", line))
     site = Site(profile, tree, cluster, issuer)
     platform = Platform(site, digests)
-    with contextlib.closing(site), clock.stage("components"), ThreadPoolExecutor(1) as aside:
+    with contextlib.closing(site), clock.stage("components"), pool_of(1) as aside:
         if _read_note(cluster.name) is None:  # new, or a run was killed before it was whole
             install.install(cluster, tree, issuer, digests)
         # pods wait for the network by themselves; nodes get their certificates meanwhile
@@ -266,99 +278,6 @@ def _stand_up(
     done = dataclasses.replace(platform, timings=clock.seconds)
     _write_note(cluster.name, done, keep=keep or (not fresh and stays(cluster.name)))
     return done
-
-
-def _in_waves(site: Site, rollout: Rollout, watching: Watching, progress: Progress) -> list[str]:
-    """Each component as soon as what it needs is done; the first failure ends all waiting."""
-    chosen = [components.load(name) for name in site.profile.components]
-    known = rollout.inventory()
-    futures: dict[str, Future[bool]] = {}
-
-    def one(component: Component) -> bool:
-        for need in component.needs:
-            futures[need].result()
-        started = time.monotonic()
-        say: Callable[[str], None] = lambda step: progress(component.name, step)  # noqa: E731
-        try:
-            changed = rollout.roll_out(component, known.get(component.name), say)
-        except BaseException:
-            progress(component.name, Done("failed"))
-            raise
-        if changed:
-            progress(component.name, Done(f"ready after {time.monotonic() - started:.1f} s"))
-        return changed
-
-    ordered = in_order(chosen)
-    with ThreadPoolExecutor(len(ordered)) as pool:
-        for component in ordered:
-            futures[component.name] = pool.submit(one, component)
-        try:
-            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
-        finally:
-            watching.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-        changed = [name for name, future in futures.items() if future.result()]
-    for name in set(known) - set(futures):
-        rollout.remove(name, known[name])
-        progress(name, Done("removed: the profile does not have it"))
-    return changed
-
-
-def in_order(chosen: Sequence[Component]) -> list[Component]:
-    """The components, each after what it needs.
-
-    Raises UsageError for a need that is not among them, and for needs that go in a circle.
-    """
-    by_name = {component.name: component for component in chosen}
-    ordered: dict[str, Component] = {}
-
-    def add(component: Component, chain: tuple[str, ...]) -> None:
-        if component.name in ordered:
-            return
-        if component.name in chain:
-            raise UsageError(f"components need each other: {' -> '.join((*chain, component.name))}")
-        for need in component.needs:
-            if need not in by_name:
-                raise UsageError(f"component {component.name} needs {need}; add it to the profile")
-            add(by_name[need], (*chain, component.name))
-        ordered[component.name] = component
-
-    for component in chosen:
-        add(component, ())
-    return list(ordered.values())
-
-
-class _Stages:
-    """Seconds by stage, announced as they begin."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.seconds: dict[str, float] = {}
-        self._progress = progress
-
-    def stage(self, name: str) -> _Stage:
-        return _Stage(name, self)
-
-    def began(self, name: str) -> None:
-        self._progress(f"[{name}]", "begins")
-
-    def ended(self, name: str, seconds: float) -> None:
-        self.seconds[name] = round(seconds, 2)
-        self._progress(f"[{name}]", Done(f"done in {seconds:.1f} s"))
-
-
-class _Stage:
-    def __init__(self, name: str, stages: _Stages) -> None:
-        self._name, self._stages = name, stages
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-        self._stages.began(self._name)
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            self._stages.ended(self._name, time.monotonic() - self._began)
 
 
 def _row(name: str, wanted: int, pods: Sequence[Any]) -> ComponentStatus:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import components, stack
+from infraforge import components
+from infraforge.components import waves
 from infraforge.errors import UsageError
 from infraforge.profile import Profile, names
 
@@ -34,7 +35,7 @@ def test_every_profile_can_be_read_and_its_needs_are_met(name: str) -> None:
     profile = Profile.load(name, TREE)
     assert profile.description
     if profile.deployable:
-        stack.in_order([components.load(component) for component in profile.components])
+        waves.in_order([components.load(component) for component in profile.components])
 
 
 def test_all_four_topologies_exist() -> None:
@@ -81,7 +82,7 @@ def test_needs_that_are_not_there_or_go_in_a_circle_are_errors() -> None:
     one, two = components.Component.plain("one"), components.Component.plain("two")
     type(one).needs = ("two",)
     with pytest.raises(UsageError, match="one needs two; add it to the profile"):
-        stack.in_order([one])
+        waves.in_order([one])
     type(two).needs = ("one",)
     with pytest.raises(UsageError, match="need each other: one -> two -> one"):
-        stack.in_order([one, two])
+        waves.in_order([one, two])
