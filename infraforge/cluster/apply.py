@@ -42,16 +42,16 @@ class Applier:
         self._lock = threading.Lock()
         self._dynamic: dynamic.DynamicClient | None = None
 
-    def apply(self, objects: Iterable[Object]) -> list[Reference]:
-        """Apply each object in order; the references of what is now there.
+    def apply(self, objects: Iterable[Object]) -> dict[Reference, int]:
+        """Apply each object in order; what is now there → its generation (0: it counts none).
 
         Raises ClusterError naming the object and the API server's own message.
         """
-        applied = []
+        applied = {}
         for item in objects:
             reference = Reference.of(item)
             try:
-                self._resource(reference).server_side_apply(
+                made = self._resource(reference).server_side_apply(
                     body=item,
                     name=reference.name,
                     namespace=reference.namespace or None,
@@ -60,7 +60,7 @@ class Applier:
                 )
             except dynamic.exceptions.DynamicApiError as error:
                 raise ClusterError(f"{reference} cannot be applied: {error.summary()}") from error
-            applied.append(reference)
+            applied[reference] = int(made.metadata.generation or 0)
         return applied
 
     def delete(self, references: Sequence[Reference]) -> None:

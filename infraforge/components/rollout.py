@@ -79,14 +79,17 @@ class Rollout:
         say("preparing")
         component.prepare(self._site)
         say("applying")
+        if known is not None:  # neither the old nor the new until it is ready
+            both = {*known.references, *(Reference.of(item) for item in objects)}
+            self._note(component, Record("", tuple(sorted(both))))
         applied = self._applier.apply(objects)
         if known is not None:
             self._applier.delete([old for old in known.references if old not in applied])
         say("starting")
-        self._wait(component, objects, _runs, deadline)
+        self._wait(component, applied, _runs, deadline)
         component.started(self._site)
         say("getting ready")
-        self._wait(component, objects, _is_ready, deadline)
+        self._wait(component, applied, _is_ready, deadline)
         say("configuring")
         component.configure(self._site)
         self._note(component, Record(wanted, tuple(applied)))
@@ -136,42 +139,53 @@ class Rollout:
                 if error.status == 404:
                     return False
                 raise
-            if not workload_ready(item["kind"], found):
+            if not workload_ready(found):
                 return False
         return True
 
     def _wait(
         self,
         component: Component,
-        objects: Sequence[manifests.Object],
-        fact: Callable[[Watching, manifests.Object], bool],
+        applied: Mapping[Reference, int],
+        fact: Callable[[Any, Sequence[Any]], bool],
         deadline: Deadline,
     ) -> None:
-        for item in _workloads(objects):
-            if not self._watching.until(lambda item=item: fact(self._watching, item), deadline):  # type: ignore[misc]
-                raise self._not_ready(component, item, deadline)
+        """Wait until `fact` is true of each workload, as applied or later, and its pods."""
+        for reference, generation in applied.items():
+            if reference.kind not in manifests.WORKLOADS:
+                continue
 
-    def _not_ready(
-        self, component: Component, item: manifests.Object, deadline: Deadline
-    ) -> NotReady:
-        namespace = item["metadata"]["namespace"]
+            def true_now(reference: Reference = reference, generation: int = generation) -> bool:
+                place = (reference.namespace, reference.name)
+                found = self._watching.workload(reference.kind, *place)
+                # what the watch still shows of before the apply says nothing
+                if found is None or found.metadata.generation < generation:
+                    return False
+                name = found.spec.template.metadata.labels["app.kubernetes.io/name"]
+                return fact(found, self._watching.pods(reference.namespace, name))
+
+            if not self._watching.until(true_now, deadline):
+                raise self._not_ready(component, reference, deadline)
+
+    def _not_ready(self, component: Component, workload: Reference, deadline: Deadline) -> NotReady:
+        namespace = workload.namespace
         pods = self._watching.pods(namespace, component.name)
         reason = "; ".join(filter(None, (pod_trouble(pod) for pod in pods)))
-        reason = reason or f"{item['kind']} {item['metadata']['name']} has no ready pod"
-        events = _events(self._site.core, namespace, component.name)
+        reason = reason or f"{workload} has no ready pod"
+        events = _events(self._site.core, namespace, component.name, pods)
         logs = [line for pod in pods for line in _last_lines(self._site.core, pod)]
         return NotReady(component.name, f"{reason} (after {deadline.within:.0f} s)", events, logs)
 
 
-def workload_ready(kind: str, found: Any) -> bool:
+def workload_ready(found: Any) -> bool:
     """Whether all replicas of the present generation are ready, and no older one is left."""
     status, spec = found.status, found.spec
     if (status.observed_generation or 0) < found.metadata.generation:
         return False
-    if kind == "DaemonSet":
+    if hasattr(status, "number_ready"):  # a DaemonSet
         return (status.number_ready or 0) >= (status.desired_number_scheduled or 0)
     updated = status.updated_replicas or 0
-    if kind == "StatefulSet":
+    if hasattr(status, "update_revision"):  # a StatefulSet
         updated = status.replicas if status.current_revision == status.update_revision else updated
     wanted = spec.replicas
     return bool((status.ready_replicas or 0) == wanted == (updated or 0) == (status.replicas or 0))
@@ -199,28 +213,21 @@ def pod_trouble(pod: Any) -> str:
     return ""
 
 
-def _runs(watching: Watching, item: manifests.Object) -> bool:
+def _runs(found: Any, pods: Sequence[Any]) -> bool:
     """All replicas of the present generation have their containers running."""
-    meta = item["metadata"]
-    found = watching.workload(item["kind"], meta["namespace"], meta["name"])
-    if found is None or (found.status.observed_generation or 0) < found.metadata.generation:
+    if (found.status.observed_generation or 0) < found.metadata.generation:
         return False
-    name = item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
-    pods = watching.pods(meta["namespace"], name)
     running = [
         pod
         for pod in pods
         if pod.status.container_statuses
         and all(box.state.running for box in pod.status.container_statuses)
     ]
-    wanted = found.spec.replicas if item["kind"] != "DaemonSet" else 1
-    return len(running) >= wanted
+    return len(running) >= (getattr(found.spec, "replicas", None) or 1)
 
 
-def _is_ready(watching: Watching, item: manifests.Object) -> bool:
-    meta = item["metadata"]
-    found = watching.workload(item["kind"], meta["namespace"], meta["name"])
-    return found is not None and workload_ready(item["kind"], found)
+def _is_ready(found: Any, _pods: Sequence[Any]) -> bool:
+    return workload_ready(found)
 
 
 def _workloads(objects: Sequence[manifests.Object]) -> list[manifests.Object]:
@@ -236,13 +243,17 @@ def _folder_hash(site: Site, component: Component) -> str:
     return sha.hexdigest()
 
 
-def _events(core: client.CoreV1Api, namespace: str, component: str) -> list[str]:
-    """Latest warnings about the component's pods, volumes and workloads, each once."""
+def _events(
+    core: client.CoreV1Api, namespace: str, component: str, pods: Sequence[Any]
+) -> list[str]:
+    """Latest warnings about these pods, and the component's volumes and workloads, each once."""
+    present = {pod.metadata.name for pod in pods}
     found: Any = core.list_namespaced_event(namespace, field_selector="type=Warning")
     told = [
         f"{event.involved_object.name}: {event.reason}: {event.message}"
         for event in found.items
-        if component in event.involved_object.name
+        if event.involved_object.name in present
+        or (event.involved_object.kind != "Pod" and component in event.involved_object.name)
     ]
     return list(dict.fromkeys(told))[-5:]
 
