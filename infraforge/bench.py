@@ -11,7 +11,7 @@ from pathlib import Path
 from infraforge import stack
 from infraforge.cluster import install, kind, registry, state
 from infraforge.errors import UsageError
-from infraforge.images import build, progress, push
+from infraforge.images import build, progress
 from infraforge.images.progress import Progress
 from infraforge.profile import Profile
 
@@ -44,15 +44,15 @@ def standup(profile_name: str, say: Progress) -> Mapping[str, float]:
     if state.names():
         raise UsageError(f"{', '.join(state.names())} is up; run `infraforge down` first")
     profile = Profile.load(profile_name, stack.TREE)
-    catalogue, names = stack.images_for(profile, stack.TREE, say)
-    issuer = stack.start_registry(catalogue)
-    digests = push.push(names, catalogue, issuer.ca_file, say)
+    plan = stack.images_for(profile, stack.TREE, say)
+    issuer = stack.start_registry(plan.catalogue)
+    digests = plan.fill(issuer.ca_file, say)
     bare = kind.Kind(_BARE, stack.TREE)
     try:
         began = time.monotonic()
         bare.create(
             profile,
-            build.record("node", catalogue).tag,
+            build.record("node", plan.catalogue).tag,
             issuer.ca_file,
             lambda line: say("bare", line),
         )

@@ -9,18 +9,30 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import bench, doctor, environment, report, running, sabotage, stack
+from infraforge import (
+    bench,
+    brought,
+    doctor,
+    environment,
+    render,
+    report,
+    running,
+    sabotage,
+    stack,
+)
+from infraforge.cluster import kind, tools
 from infraforge.errors import InfraForgeError, UsageError
 from infraforge.faults import nemesis
+from infraforge.images import build, progress, sources
 from infraforge.images import command as images
-from infraforge.images import progress
-from infraforge.profile import Profile
+from infraforge.images.catalogue import Catalogue
 
 _EPILOG = """\
 exit codes: 0 everything holds · 1 something is broken
@@ -76,14 +88,36 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("--json", action="store_true", help="for programs")
     found.set_defaults(run=lambda o: doctor.run(stack.TREE, as_json=o.json))
 
-    pictures = commands.add_parser("images", help="the catalogue: list, build, push")
+    pictures = commands.add_parser(
+        "images", help="the catalogue: list, build, push, pull, pin, export, import"
+    )
     images.configure(pictures)
     pictures.set_defaults(run=_images)
 
     up = commands.add_parser("up", help="stand the platform up, or find it running")
     _named(up)
     up.add_argument("--profile", help="by default the largest that fits this machine")
+    up.add_argument(
+        "--images",
+        choices=sources.HOW,
+        default="auto",
+        help="build them, pull what can be, or whatever is quickest (%(default)s)",
+    )
+    yours = up.add_argument_group("with --cluster existing")
+    yours.add_argument("--kubeconfig", type=Path, help="of the cluster you bring")
+    yours.add_argument("--context", help="which of its contexts; by default the current one")
+    yours.add_argument("--yes", action="store_true", help="do not ask before it is touched")
+    yours.add_argument("--origin", default="", help="URL of the front door, as users find it")
+    yours.add_argument("--http-port", type=int, default=kind.HTTP_NODE_PORT, help="(%(default)s)")
+    yours.add_argument("--registry", default="", metavar="PREFIX", help="where nodes pull images")
+    yours.add_argument(
+        "--by-hand", action="store_true", help="you apply what `infraforge render` writes"
+    )
     up.set_defaults(run=_up)
+
+    written = commands.add_parser("render", help="write a profile's manifests out")
+    render.configure(written)
+    written.set_defaults(run=render.run)
 
     status = commands.add_parser("status", help="how each component is now")
     _named(status)
@@ -92,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
 
     down = commands.add_parser("down", help="remove cluster, containers, network and files")
     _named(down)
+    down.add_argument(
+        "--forget", action="store_true", help="a cluster you brought is gone: only files here"
+    )
     down.set_defaults(run=_down)
 
     heal = commands.add_parser("heal", help="undo faults that a killed run left behind")
@@ -117,25 +154,79 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _named(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", default=stack.DEFAULT_NAME, help="of the cluster (%(default)s)")
+    parser.add_argument(
+        "--cluster",
+        choices=("kind", "existing"),
+        default="kind",
+        help="one that is made here, or one that you bring (%(default)s)",
+    )
+    parser.add_argument("--name", type=str, help=f"of it ({stack.DEFAULT_NAME}, or existing)")
+
+
+def _name(options: argparse.Namespace) -> str:
+    default = brought.NAME if options.cluster == "existing" else stack.DEFAULT_NAME
+    return options.name or default
 
 
 def _images(options: argparse.Namespace) -> int:
     def ca_file() -> Path:
-        catalogue, _ = stack.images_for(Profile.load("minimal", stack.TREE), stack.TREE)
+        catalogue = Catalogue.load(stack.TREE)
+        sources.plan(["registry"], catalogue).build()
         return stack.start_registry(catalogue).ca_file
 
-    return images.run(options, stack.TREE, ca_file)
+    def programs() -> Mapping[str, Path]:
+        build.compile_tools(tools.missing(stack.TREE), Catalogue.load(stack.TREE), progress.silent)
+        return tools.built(stack.TREE)
+
+    here = images.Here(ca_file, programs, tools.places(stack.TREE))
+    return images.run(options, stack.TREE, here)
 
 
 def _up(options: argparse.Namespace) -> int:
-    chosen = options.profile or _best_profile()
+    name, chosen = _name(options), options.profile or _best_profile()
     started = time.monotonic()
-    with progress.shown() as say:
-        platform = stack.stand_up(options.name, chosen, progress=say)
-    print(f"{options.name}: profile {chosen} is up after {time.monotonic() - started:.1f} s")
+    if options.cluster == "existing":
+        platform = _up_existing(options, name, chosen)
+    else:
+        with progress.shown() as say:
+            platform = stack.stand_up(name, chosen, progress=say, images=options.images)
+    print(f"{name}: profile {chosen} is up after {time.monotonic() - started:.1f} s")
     print(f"front door: {platform.origin} (its CA: {platform.ca_file})")
     return 0
+
+
+def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.Platform:
+    wish = brought.Wish(
+        profile,
+        options.kubeconfig,
+        options.context,
+        options.origin,
+        options.http_port,
+        options.registry,
+        options.by_hand,
+    )
+    with contextlib.ExitStack() as shown:
+
+        def say(what: str, step: str) -> None:
+            # the board is opened only once the question has been answered
+            if not boards:
+                boards.append(shown.enter_context(progress.shown()))
+            boards[0](what, step)
+
+        boards: list[progress.Progress] = []
+        return brought.stand_up(name, wish, _asker(options.yes), progress=say)
+
+
+def _asker(yes: bool) -> Callable[[str], bool]:
+    def agreed(question: str) -> bool:
+        print(question, flush=True)
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to agree; say --yes if it is so wanted")
+        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+
+    return agreed
 
 
 def _best_profile() -> str:
@@ -147,7 +238,7 @@ def _best_profile() -> str:
 
 
 def _status(options: argparse.Namespace) -> int:
-    platform = stack.attach(options.name)
+    platform = stack.attach(_name(options))
     rows = platform.status()
     fine = all(row.fine for row in rows)
     if options.json:
@@ -166,17 +257,22 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    removed = stack.tear_down(options.name)
+    name = _name(options)
+    if brought.is_brought(name):
+        removed = brought.tear_down(name, forget=options.forget)
+    else:
+        removed = stack.tear_down(name)
     for item in removed:
         print(f"removed {item}")
     if not removed:
-        print(f"nothing of {options.name!r} is here")
+        print(f"nothing of {name!r} is here")
     return 0
 
 
 def _heal(options: argparse.Namespace) -> int:
-    undone = sabotage.heal(options.name)
-    platform = stack.attach(options.name)
+    name = _name(options)
+    undone = sabotage.heal(name)
+    platform = stack.attach(name)
     with contextlib.closing(platform.site) as site:
         undone += nemesis.heal(site)
     for item in undone:

@@ -6,6 +6,7 @@ InfraForgeError                what went wrong in words, with what to do
     ├── TimedOut               a fact did not come within its budget; carries the last thing seen
     ├── NotReady               a component did not get ready; carries the cluster's reasons
     └── ClusterError           the cluster or its tools did not do what was asked
+        └── Unable             this kind of cluster cannot: the test is skipped, and says so
 
 Broken(AssertionError)         exit 1: the platform broke a promise
 """
@@ -37,6 +38,10 @@ class TimedOut(Inconclusive):
 
 class ClusterError(Inconclusive):
     """The cluster, or a tool that works on it, refused or failed."""
+
+
+class Unable(ClusterError):
+    """A cluster of this kind cannot do what is asked, ever: says which ability is missing."""
 
 
 class NotReady(Inconclusive):

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from infraforge import brought, stack
 from infraforge import evidence as evidences
-from infraforge import stack
 from infraforge.cluster import state
-from infraforge.errors import InfraForgeError, UsageError
+from infraforge.errors import InfraForgeError, Unable, UsageError
 from infraforge.faults.nemesis import Nemesis
 from infraforge.images import progress
 from infraforge.outcome import Outcome, Tally, of_failure
@@ -69,6 +69,30 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
         return (yield)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    with _skipping_what_cannot_be():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    with _skipping_what_cannot_be():
+        return (yield)
+
+
+@contextlib.contextmanager
+def _skipping_what_cannot_be() -> Iterator[None]:
+    """A test that needs an ability this kind of cluster lacks is skipped, and says which."""
+    try:
+        yield
+    except Unable as error:
+        pytest.skip(f"{_UNABLE}{error}")
+
+
+_UNABLE = "not on this cluster: "
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -96,7 +120,8 @@ class _Run:
         self._config = config
         self._tally = Tally()
         self._made = False
-        self._required: tuple[str, ...] = ()
+        self._all_required: tuple[str, ...] = ()
+        self._unable: set[str] = set()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -104,9 +129,9 @@ class _Run:
         if not profile or self._config.option.collectonly:
             return
         try:
-            self._required = Profile.load(profile, stack.TREE).required
-            if kubeconfig := self._config.getoption("kubeconfig"):
-                stack.attach_to(Path(kubeconfig), self._config.getoption("context"), profile)
+            self._all_required = Profile.load(profile, stack.TREE).required
+            if self._config.getoption("kubeconfig"):
+                stack.attach(_name(self._config))
             else:
                 self._stand_up(profile)
         except InfraForgeError as error:
@@ -125,6 +150,11 @@ class _Run:
             stack.stand_up(name, profile, progress=say, keep=keep)
 
     @property
+    def _required(self) -> list[str]:
+        """What must have run here: all that is required, but for what this cluster cannot."""
+        return [name for name in self._all_required if name not in self._unable]
+
+    @property
     def _of_platform(self) -> bool:
         """Whether this run is about the platform, and not about the project's own parts."""
         about = ("suites/", "chaos/")
@@ -139,6 +169,8 @@ class _Run:
             self._tally.take(report.nodeid, Outcome.HOLDS)
         elif report.skipped:
             self._tally.take(report.nodeid, Outcome.SKIPPED)
+            if _UNABLE in report.longreprtext:
+                self._unable.add(report.nodeid.split("[")[0])
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -155,9 +187,21 @@ class _Run:
         if self._of_platform:
             for line in self._tally.summary(self._required):
                 terminalreporter.write_line(line)
+            for name in sorted(self._unable):
+                terminalreporter.write_line(f"{_UNABLE}{name}")
+
+
+_CLUSTER = pytest.StashKey[str]()
 
 
 def _name(config: pytest.Config) -> str:
+    """What the platform under test is called here."""
+    if config.getoption("kubeconfig"):
+        if _CLUSTER not in config.stash:
+            asked = (config.getoption(name) for name in ("kubeconfig", "context", "profile"))
+            path, context, profile = asked
+            config.stash[_CLUSTER] = brought.name_of(Path(path), context, profile)
+        return config.stash[_CLUSTER]
     chosen = str(config.getoption("cluster_name"))
     return stack.DEFAULT_NAME if chosen == "pytest-kind" else chosen  # that plugin's own default
 
@@ -170,13 +214,7 @@ def _needs_no_stack(item: pytest.Item) -> bool:
 def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
     """The running platform; stood up before the first test by the controlling process."""
     config = request.config
-    kubeconfig = config.getoption("kubeconfig")
-    if kubeconfig:
-        found = stack.attach_to(
-            Path(kubeconfig), config.getoption("context"), config.getoption("profile")
-        )
-    else:
-        found = stack.attach(_name(config))
+    found = stack.attach(_name(config))
     with contextlib.closing(found.site):
         yield found
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from infraforge import environment, evidence, report, sabotage, stack
 from infraforge.errors import InfraForgeError
-from infraforge.images import progress
+from infraforge.images import progress, sources
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reports" / "allure-results"
@@ -30,6 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", required=True, help="what to stand up and to test")
     parser.add_argument("--name", default=stack.DEFAULT_NAME, help="of the cluster (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the platform running afterwards")
+    parser.add_argument(
+        "--images", choices=sources.HOW, default="auto", help="where they come from (%(default)s)"
+    )
     parser.add_argument("--no-report", action="store_true", help="no HTML, only Allure's results")
     parser.add_argument(
         "--sabotages",
@@ -51,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     shutil.rmtree(RESULTS, ignore_errors=True)
     (evidence.REPORTS / evidence.TIMINGS).unlink(missing_ok=True)
     with progress.shown() as say:
-        platform = stack.stand_up(options.name, options.profile, progress=say, keep=options.keep)
+        platform = stack.stand_up(
+            options.name, options.profile, progress=say, keep=options.keep, images=options.images
+        )
     evidence.note_timings(platform.timings)
     evidence.describe_run(RESULTS, {**platform.versions(), **environment.look().facts()})
     try:

@@ -24,7 +24,7 @@ from infraforge.components.postgres import Postgres
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Inconclusive, InfraForgeError, UsageError
 from infraforge.faults import nemesis
-from infraforge.images import build, progress, push
+from infraforge.images import build, progress
 from infraforge.images.catalogue import Catalogue
 from infraforge.images.progress import Progress
 from infraforge.outcome import Outcome
@@ -141,9 +141,9 @@ class Experiment:
 
     def _roll_out(self, say: Progress) -> tuple[list[str], Site]:
         platform = stack.attach(self.cluster, self.tree)
-        catalogue, images = stack.images_for(platform.profile, self.tree, say)
-        issuer = stack.start_registry(catalogue)
-        digests = push.push(images, catalogue, issuer.ca_file, say)
+        plan = stack.images_for(platform.profile, self.tree, say)
+        issuer = stack.start_registry(plan.catalogue)
+        digests = plan.fill(issuer.ca_file, say)
         with contextlib.closing(platform.site) as site:
             return dataclasses.replace(platform, digests=digests).deploy(say), site
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import signal
@@ -16,18 +15,20 @@ from typing import Any
 from kubernetes import client
 
 from infraforge.cluster import install, kind, registry, state, tools
+from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster
 from infraforge.cluster.existing import Existing
-from infraforge.cluster.pki import Authority, write_private
+from infraforge.cluster.pki import Authority
 from infraforge.cluster.watching import Watching
-from infraforge.components.rollout import INVENTORY, Rollout, pod_trouble
-from infraforge.components.site import SYSTEM, Site
+from infraforge.components.rollout import Images, Rollout, pod_trouble
+from infraforge.components.site import Site
 from infraforge.components.waves import in_waves, pool_of
 from infraforge.errors import UsageError
-from infraforge.images import build, push
+from infraforge.images import build, sources
 from infraforge.images.catalogue import Catalogue
 from infraforge.images.command import needed_by
 from infraforge.images.progress import Done, Progress, silent
+from infraforge.note import Note
 from infraforge.profile import Ports, Profile
 from infraforge.stages import Stages
 
@@ -56,12 +57,15 @@ class ComponentStatus:
 class Platform:
     """A profile's components on a cluster.
 
-    digests: canonical image reference → `sha256:…`; timings: stage → seconds of the stand-up.
+    digests: canonical image reference → `sha256:…`; timings: stage → seconds of the stand-up;
+    moved: see `Images`; by_hand: manifests are applied by somebody else.
     """
 
     site: Site
     digests: Mapping[str, str]
     timings: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    moved: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    by_hand: bool = False
 
     @property
     def profile(self) -> Profile:
@@ -85,8 +89,10 @@ class Platform:
 
         Raises what the first component that failed raised; no further one is begun then.
         """
+        images = Images(self.digests, self.moved)
+        applier = ByHand(self.cluster.api) if self.by_hand else None
         with Watching(self.cluster.api).running() as watching:
-            rollout = Rollout(self.site, watching, self.digests)
+            rollout = Rollout(self.site, watching, images, applier)
             return in_waves(self.site, rollout, watching, progress)
 
     def status(self) -> list[ComponentStatus]:
@@ -116,33 +122,34 @@ def stand_up(
     progress: Progress = silent,
     *,
     keep: bool = True,
+    images: str = "auto",
 ) -> Platform:
     """The platform, stood up or found again; every step is safe to repeat.
 
-    keep: whether it is to stay when a test run that finds it is over.
+    keep: whether it is to stay when a test run that finds it is over; images: where they come
+    from, one of `images.sources.HOW`.
     Raises UsageError before anything starts when it cannot work on this machine; a cluster that
     this call made and could not bring up is removed again when the call is interrupted.
     """
-    profile = Profile.load(profile_name, tree)
-    found = _read_note(name)
-    ports = Ports(**found["ports"]) if found else Ports.chosen(profile.ports, os.environ)
-    profile = dataclasses.replace(profile, ports=ports)
-    if not profile.deployable:
+    profile = deployable(profile_name, tree)
+    found = Note.read(name)
+    if found and found.brought:
         raise UsageError(
-            f"profile {profile_name!r} is planned, not built yet: this version lacks parts it "
-            f"asks for; profiles that can be stood up are listed by: infraforge doctor"
+            f"{name!r} is a cluster you brought; use: infraforge up --cluster existing"
         )
+    ports = found.ports if found else Ports.chosen(profile.ports, os.environ)
+    profile = dataclasses.replace(profile, ports=ports)
     cluster = kind.Kind(name, tree)
-    with _nothing_left(name), state.locked(name):
+    with nothing_left(name), state.locked(name):
         cluster.check(profile)
-        if found and found["profile"] != profile_name:
+        if found and found.profile != profile_name:
             raise UsageError(
-                f"{name!r} runs profile {found['profile']!r}; remove it first "
+                f"{name!r} runs profile {found.profile!r}; remove it first "
                 f"(infraforge down --name {name}), or use another --name"
             )
         fresh = not cluster.exists()
         try:
-            return _stand_up(cluster, profile, tree, progress, fresh=fresh, keep=keep)
+            return _stand_up(cluster, profile, tree, progress, images, fresh=fresh, keep=keep)
         except KeyboardInterrupt:
             if fresh:
                 with _undisturbed():
@@ -164,7 +171,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _nothing_left(name: str) -> Iterator[None]:
+def nothing_left(name: str) -> Iterator[None]:
     """Remove the lock of a cluster that did not come to be."""
     try:
         yield
@@ -173,44 +180,49 @@ def _nothing_left(name: str) -> Iterator[None]:
             state.forget(name)
 
 
+def deployable(profile_name: str, tree: Path) -> Profile:
+    """The profile; UsageError when this version lacks parts of it."""
+    profile = Profile.load(profile_name, tree)
+    if not profile.deployable:
+        raise UsageError(
+            f"profile {profile_name!r} is planned, not built yet: this version lacks parts it "
+            f"asks for; profiles that can be stood up are listed by: infraforge doctor"
+        )
+    return profile
+
+
 def attach(name: str, tree: Path = TREE) -> Platform:
-    """The platform that is up under this name. Raises UsageError when there is none."""
-    found = _read_note(name)
-    cluster = kind.Kind(name, tree)
+    """The platform that is up under this name.
+
+    Raises UsageError when there is none, OtherCluster when a cluster that the user brought is
+    another one by now.
+    """
+    found = Note.read(name)
+    cluster = cluster_of(name, found, tree)
     if found is None or not cluster.exists():
         raise UsageError(f"no platform {name!r} is up; run: infraforge up --profile minimal")
-    profile = Profile.load(found["profile"], tree)
-    profile = dataclasses.replace(profile, ports=Ports(**found["ports"]))
-    site = Site(profile, tree, cluster, authority())
-    return Platform(site, found["digests"], found["timings"])
+    profile = dataclasses.replace(Profile.load(found.profile, tree), ports=found.ports)
+    site = Site(profile, tree, cluster, authority(), found.origin)
+    by_hand = bool(found.brought and found.brought.by_hand)
+    return Platform(site, found.digests, found.timings, found.moved, by_hand)
 
 
-def attach_to(
-    kubeconfig: Path, context: str | None, profile_name: str | None, tree: Path = TREE
-) -> Platform:
-    """The platform on the cluster of a kubeconfig. Raises UsageError when there is none on it."""
-    if not kubeconfig.is_file():
-        raise UsageError(f"there is no kubeconfig {kubeconfig}")
-    if not profile_name:
-        raise UsageError("with --kubeconfig, --profile must say what the cluster runs")
-    cluster = Existing(kubeconfig, context)
-    core = client.CoreV1Api(cluster.api)
-    try:
-        core.read_namespaced_config_map(INVENTORY, SYSTEM)
-        trusted = core.read_namespaced_config_map("platform-ca", SYSTEM).data["ca.crt"]
-    except client.ApiException as error:
-        raise UsageError(
-            f"{kubeconfig}: there is no platform on cluster {cluster.name!r} ({error.reason}); "
-            f"stand one up with: infraforge up --profile {profile_name}"
-        ) from error
-    issuer = authority()
-    if issuer.ca_file.read_text() != trusted:
-        raise UsageError(f"{kubeconfig}: the platform there was stood up from another machine")
-    return Platform(Site(Profile.load(profile_name, tree), tree, cluster, issuer), {})
+def cluster_of(name: str, found: Note | None, tree: Path = TREE) -> kind.Kind | Existing:
+    """The cluster of a platform of which `found` is known; ours where nothing is."""
+    if found is None or found.brought is None:
+        return kind.Kind(name, tree)
+    kubeconfig = state.cluster_dir(name) / "kubeconfig"
+    return Existing(kubeconfig, name=name, pinned=found.brought.uid)
 
 
 def tear_down(name: str, tree: Path = TREE) -> list[str]:
-    """Remove cluster, containers, network and files of this name; what was removed, in words."""
+    """Remove cluster, containers, network and files of this name; what was removed, in words.
+
+    Raises UsageError for a cluster that the user brought: that one is not ours to remove.
+    """
+    found = Note.read(name)
+    if found and found.brought:
+        raise UsageError(f"{name!r} is a cluster you brought; use: infraforge down --name {name}")
     with state.locked(name):
         removed = _remove(kind.Kind(name, tree))
     state.forget(name)
@@ -219,13 +231,14 @@ def tear_down(name: str, tree: Path = TREE) -> list[str]:
 
 def stays(name: str) -> bool:
     """Whether the platform of this name was stood up to stay (`up`, `--keep`)."""
-    found = _read_note(name)
-    return bool(found and found["keep"])
+    found = Note.read(name)
+    return bool(found and found.keep)
 
 
 def is_up(name: str, tree: Path = TREE) -> bool:
     """Whether a platform of this name was brought up and its API server answers."""
-    return _read_note(name) is not None and kind.Kind(name, tree).exists()
+    found = Note.read(name)
+    return found is not None and cluster_of(name, found, tree).exists()
 
 
 def authority() -> Authority:
@@ -234,14 +247,17 @@ def authority() -> Authority:
 
 
 def images_for(
-    profile: Profile, tree: Path, progress: Progress = silent
-) -> tuple[Catalogue, list[str]]:
-    """Build what the profile needs and is not built; the catalogue, and the images' names."""
+    profile: Profile, tree: Path, progress: Progress = silent, how: str = "auto"
+) -> sources.Plan:
+    """Build what the profile needs, and is neither here nor elsewhere; where its images are from.
+
+    how: one of `images.sources.HOW`.
+    """
     catalogue = Catalogue.load(tree)
-    names = needed_by(profile, catalogue)
-    build.build(names, catalogue, progress)
-    build.compile_tools(tools.MODULES, catalogue, progress)
-    return catalogue, names
+    plan = sources.plan(needed_by(profile, catalogue), catalogue, how)
+    plan.build(progress)
+    build.compile_tools(tools.missing(tree), catalogue, progress)
+    return plan
 
 
 def start_registry(catalogue: Catalogue) -> Authority:
@@ -254,29 +270,38 @@ def start_registry(catalogue: Catalogue) -> Authority:
 
 
 def _stand_up(
-    cluster: kind.Kind, profile: Profile, tree: Path, progress: Progress, *, fresh: bool, keep: bool
+    cluster: kind.Kind,
+    profile: Profile,
+    tree: Path,
+    progress: Progress,
+    images: str,
+    *,
+    fresh: bool,
+    keep: bool,
 ) -> Platform:
     clock = Stages(progress)
     with clock.stage("images"):
-        catalogue, names = images_for(profile, tree, progress)
+        plan = images_for(profile, tree, progress, images)
     with clock.stage("registry"):
-        issuer = start_registry(catalogue)
-        digests = push.push(names, catalogue, issuer.ca_file, progress)
+        issuer = start_registry(plan.catalogue)
+        digests = plan.fill(issuer.ca_file, progress)
     if fresh:
         with clock.stage("cluster"):
-            node = build.record("node", catalogue).tag
+            node = build.record("node", plan.catalogue).tag
             cluster.create(profile, node, issuer.ca_file, lambda line: progress("cluster", line))
     site = Site(profile, tree, cluster, issuer)
     platform = Platform(site, digests)
     with contextlib.closing(site), clock.stage("components"), pool_of(1) as aside:
-        if _read_note(cluster.name) is None:  # new, or a run was killed before it was whole
+        if Note.read(cluster.name) is None:  # new, or a run was killed before it was whole
             install.install(cluster, tree, issuer, digests)
         # pods wait for the network by themselves; nodes get their certificates meanwhile
         parts = aside.submit(install.wait_ready, cluster, profile.budgets.cluster)
         platform.deploy(progress)
         parts.result()
     done = dataclasses.replace(platform, timings=clock.seconds)
-    _write_note(cluster.name, done, keep=keep or (not fresh and stays(cluster.name)))
+    keep = keep or (not fresh and stays(cluster.name))
+    note = Note(profile.name, profile.ports, site.origin, digests, done.timings, keep)
+    note.write(cluster.name)
     return done
 
 
@@ -299,35 +324,18 @@ def _row(name: str, wanted: int, pods: Sequence[Any]) -> ComponentStatus:
 
 
 def _remove(cluster: kind.Kind) -> list[str]:
-    removed = cluster.delete()
+    return [*cluster.delete(), *remove_shared()]
+
+
+def remove_shared() -> list[str]:
+    """Remove registry and CA unless a platform still lives by them; what was removed, in words."""
     if state.names():
-        return removed  # another platform lives by this registry and this CA
-    removed += registry.remove()
+        return []
+    removed = []
+    if (state.state_dir() / "registry").exists():  # else there was no need of a runtime
+        removed += registry.remove()
     folder = state.state_dir() / "ca"
     if folder.exists():
         shutil.rmtree(folder)
         removed.append(f"files in {folder}")
     return removed
-
-
-def _note_path(name: str) -> Path:
-    return state.cluster_dir(name) / "stack.json"
-
-
-def _read_note(name: str) -> dict[str, Any] | None:
-    path = _note_path(name)
-    if not path.exists():
-        return None
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
-def _write_note(name: str, platform: Platform, *, keep: bool) -> None:
-    note = {
-        "profile": platform.profile.name,
-        "ports": dataclasses.asdict(platform.profile.ports),
-        "digests": dict(platform.digests),
-        "timings": dict(platform.timings),
-        "keep": keep,
-    }
-    write_private(_note_path(name), json.dumps(note, indent=1))

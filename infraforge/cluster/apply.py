@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes import client, dynamic
 
-from infraforge.cluster.manifests import Object
+from infraforge.cluster.manifests import Object, containers
 from infraforge.errors import ClusterError
 
 FIELD_MANAGER = "infraforge"
@@ -84,3 +84,33 @@ class Applier:
             return self._dynamic.resources.get(
                 api_version=reference.api_version, kind=reference.kind
             )
+
+
+class ByHand(Applier):
+    """Changes nothing: somebody applies the manifests by hand, and this looks whether they did."""
+
+    def apply(self, objects: Iterable[Object]) -> list[Reference]:
+        """The references, when every object is there and runs the images it should.
+
+        Raises ClusterError naming what is not.
+        """
+        found = []
+        for item in objects:
+            reference = Reference.of(item)
+            try:
+                there = self._resource(reference).get(
+                    name=reference.name, namespace=reference.namespace or None
+                )
+            except dynamic.exceptions.NotFoundError:
+                raise ClusterError(
+                    f"{reference} is not there; apply what `infraforge render` writes first"
+                ) from None
+            wanted = [box["image"] for box in containers(item)]
+            running = [box["image"] for box in containers(there.to_dict())]
+            if wanted != running:
+                raise ClusterError(f"{reference} has images {running}, not {wanted}; apply it anew")
+            found.append(reference)
+        return found
+
+    def delete(self, references: Sequence[Reference]) -> None:
+        """Nothing: whoever applies by hand removes by hand."""

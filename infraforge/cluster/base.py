@@ -25,3 +25,6 @@ class Cluster(Protocol):
     @property
     def node_cidrs(self) -> Sequence[str]:
         """Networks the nodes' own addresses come from, e.g. `172.18.0.0/16`."""
+
+    def exists(self) -> bool:
+        """Whether its API server answers."""

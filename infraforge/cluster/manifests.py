@@ -54,6 +54,16 @@ def pin_images(objects: Sequence[Object], digests: Mapping[str, str]) -> list[Ob
     return pinned
 
 
+def move_images(objects: Sequence[Object], here: str, there: str) -> list[Object]:
+    """The same objects with images `HERE/…` taken from `THERE/…`."""
+    moved = [copy.deepcopy(item) for item in objects]
+    for item in moved:
+        for container in containers(item):
+            if container["image"].startswith(f"{here}/"):
+                container["image"] = there + container["image"].removeprefix(here)
+    return moved
+
+
 def set_replicas(objects: Sequence[Object], replicas: int) -> list[Object]:
     """The same objects with `replicas` in each Deployment and StatefulSet."""
     changed = [copy.deepcopy(item) for item in objects]

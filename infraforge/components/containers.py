@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from kubernetes import client
 
 from infraforge.components.site import Site
-from infraforge.errors import ClusterError
+from infraforge.errors import ClusterError, Unable
 
 _OURS = "infraforge-"
 _LABEL = "app.kubernetes.io/name"
@@ -83,10 +83,15 @@ def again(site: Site, container: Container) -> Container | None:
 
 
 def on_node(site: Site, node: str, *argv: str) -> str:
-    """What a command says on a node. Raises ClusterError where nodes cannot be reached."""
+    """What a command says on a node. Raises Unable where nodes cannot be reached."""
+    return nodes(site).on_node(node, *argv)
+
+
+def nodes(site: Site) -> OnNodes:
+    """The way onto the nodes. Raises Unable where there is none."""
     if not isinstance(site.cluster, OnNodes):
-        raise ClusterError("this cluster lets nobody run commands on its nodes; a KIND one does")
-    return site.cluster.on_node(node, *argv)
+        raise Unable("needs a way onto the cluster's nodes; one that you bring gives none")
+    return site.cluster
 
 
 def ctr(site: Site, node: str, *argv: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import urllib.parse
 
 from kubernetes import client
 
@@ -24,9 +25,21 @@ class Ingress(Component):
     needs = ("namespaces",)
 
     def prepare(self, site: Site) -> None:
-        site.certificate(self.name, NAMESPACE, [self.name])
+        names, ips = host_of(site.origin)
+        site.certificate(self.name, NAMESPACE, [self.name], extra_names=names, extra_ips=ips)
         text = site_conf(site.origin, _dns_address(site))
         site.config_map("ingress-site", NAMESPACE, {"site.conf": text})
+
+
+def host_of(origin: str) -> tuple[list[str], list[str]]:
+    """What the certificate must name besides the Service: DNS names, and addresses."""
+    host = urllib.parse.urlsplit(origin).hostname or ""
+    if host in ("localhost", "127.0.0.1"):
+        return [], []  # every certificate names them
+    try:
+        return [], [str(ipaddress.ip_address(host))]
+    except ValueError:
+        return [host], []
 
 
 def site_conf(origin: str, dns: str) -> str:

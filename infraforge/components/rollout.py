@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from kubernetes import client
@@ -16,6 +17,7 @@ from infraforge.cluster.watching import Watching
 from infraforge.components.base import Component
 from infraforge.components.site import SYSTEM, Site
 from infraforge.errors import NotReady
+from infraforge.profile import Profile
 from infraforge.wait import Deadline
 
 INVENTORY = "infraforge-stack"
@@ -43,28 +45,53 @@ class Record:
         return json.dumps({"digest": self.digest, "references": references}, sort_keys=True)
 
 
+@dataclass(frozen=True)
+class Images:
+    """The images in force.
+
+    digests: canonical image reference → `sha256:…`; moved: canonical prefix → the one that the
+    cluster's nodes pull from instead.
+    """
+
+    digests: Mapping[str, str]
+    moved: Mapping[str, str] = field(default_factory=dict)
+
+
+def rendered(
+    component: str, profile: Profile, tree: Path, images: Images, node_cidrs: Sequence[str]
+) -> list[manifests.Object]:
+    """A component's objects as they are applied, workloads last."""
+    objects = manifests.render(tools.kubectl(tree), tree / "components" / component)
+    objects = manifests.pin_images(objects, images.digests)
+    for here, there in images.moved.items():
+        objects = manifests.move_images(objects, here, there)
+    replicas = profile.components[component].get("replicas")
+    if replicas is not None:
+        objects = manifests.set_replicas(objects, int(replicas))
+    return manifests.allow_node_networks(objects, node_cidrs)
+
+
 class Rollout:
     """Rolls out the components of one site. Safe to use from several threads.
 
-    digests: canonical image reference → `sha256:…`.
+    images: which they are and where they come from.
+    applier: how manifests get to the cluster.
     """
 
-    def __init__(self, site: Site, watching: Watching, digests: Mapping[str, str]) -> None:
+    def __init__(
+        self, site: Site, watching: Watching, images: Images, applier: Applier | None = None
+    ) -> None:
         self._site = site
         self._watching = watching
-        self._digests = digests
-        self._applier = Applier(site.cluster.api)
+        self._images = images
+        self._applier = applier or Applier(site.cluster.api)
 
     def rendered(self, component: Component) -> list[manifests.Object]:
         """The component's objects as they are applied."""
         site = self._site
-        folder = site.tree / "components" / component.name
-        objects = manifests.render(tools.kubectl(site.tree), folder)
-        objects = manifests.pin_images(objects, self._digests)
-        replicas = site.profile.components[component.name].get("replicas")
-        if replicas is not None:
-            objects = manifests.set_replicas(objects, int(replicas))
-        return manifests.allow_node_networks(objects, site.cluster.node_cidrs)
+        return rendered(
+            component.name, site.profile, site.tree, self._images, site.cluster.node_cidrs
+        )
 
     def roll_out(self, component: Component, known: Record | None, say: Say) -> bool:
         """Bring the component to ready; False where nothing had to be done.

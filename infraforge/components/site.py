@@ -25,18 +25,23 @@ _CLUSTER_DOMAIN = "svc.cluster.local"
 class Site:
     """One stack on one cluster, as its components see it.
 
-    origin: the front door's URL, e.g. `https://127.0.0.1:8443`.
+    origin: the front door's URL; by default `https://127.0.0.1:` and the profile's port.
     tree: the `platform/` folder in force (a sabotage brings its own).
     """
 
     def __init__(
-        self, profile: Profile, tree: Path, cluster: Cluster, authority: pki.Authority
+        self,
+        profile: Profile,
+        tree: Path,
+        cluster: Cluster,
+        authority: pki.Authority,
+        origin: str = "",
     ) -> None:
         self.profile = profile
         self.tree = tree
         self.cluster = cluster
         self.authority = authority
-        self.origin = f"https://127.0.0.1:{profile.ports.https}"
+        self.origin = origin or f"https://127.0.0.1:{profile.ports.https}"
         self.core = client.CoreV1Api(cluster.api)
         self.apps = client.AppsV1Api(cluster.api)
         self._open = contextlib.ExitStack()

@@ -11,14 +11,14 @@ from infraforge.images import command
 
 
 def main() -> int:
-    """Run `list`, `build` or `push`; the exit code."""
+    """Run one of the commands; the exit code."""
     parser = argparse.ArgumentParser(prog="infraforge images")
     parser.add_argument("--ca", type=Path, help="certificate that vouches for the registry")
     command.configure(parser)
     options = parser.parse_args()
     tree = Path(__file__).parents[2] / "platform"
     try:
-        return command.run(options, tree, lambda: options.ca)
+        return command.run(options, tree, command.Here(lambda: options.ca, dict, {}))
     except InfraForgeError as error:
         print(f"infraforge images: {error}", file=sys.stderr)
         return error.exit_code

@@ -18,6 +18,7 @@ from infraforge.images import golang
 
 _IGNORED = {"node_modules", "dist", "__pycache__", ".pytest_cache"}
 _NOT_CONTENT = {"system", "local", "upstream"}
+_UPSTREAM = re.compile(r"[\w.-]+\.[\w.-]+(:\d+)?(/[\w.-]+)+:(?!latest$)[\w.-]+", re.ASCII)
 _MAKING = "1"
 """How images are made from their recipes; another number when that changes what comes out."""
 
@@ -163,6 +164,9 @@ def _entry(path: Path, name: str, keys: Any) -> Image:
         raise UsageError(f"{path}: images.{name}: version is missing")
     if version == "latest" or not re.fullmatch(r"\w[\w.-]{0,127}", version, re.ASCII):
         raise UsageError(f"{path}: images.{name}: {version!r} is no version that can be pinned")
+    upstream = values.get("upstream", "")
+    if upstream and not _UPSTREAM.fullmatch(upstream):
+        raise UsageError(f"{path}: images.{name}.upstream must be HOST/PATH:TAG, not {upstream!r}")
     return Image(name=name, **values)
 
 

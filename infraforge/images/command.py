@@ -1,21 +1,26 @@
-"""`infraforge images list|build|push`."""
+"""`infraforge images list|build|push|pull|pin|export|import`."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from infraforge.images import build, progress, push
+from infraforge.errors import UsageError
+from infraforge.images import build, bundle, progress, push, sources, upstream
 from infraforge.images.cache import cache_dir, image_dir
 from infraforge.images.catalogue import Catalogue
+from infraforge.images.progress import Progress
 from infraforge.profile import Profile
+from infraforge.profile import names as profiles
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,35 +30,149 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--json", action="store_true", help="as JSON, with packages and digests")
     building = commands.add_parser("build", help="build what its content hash says is new")
     pushing = commands.add_parser("push", help="copy built images into the local registry")
-    for command in (listing, building, pushing):
+    pulling = commands.add_parser("pull", help="copy upstream images, by digest, into it")
+    pinning = commands.add_parser("pin", help="write upstream images' present digests down")
+    exporting = commands.add_parser("export", help="write images into one file")
+    exporting.add_argument("file", type=Path, metavar="FILE")
+    importing = commands.add_parser("import", help="take images from such a file")
+    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument(
+        "--registry", metavar="PREFIX", help="push them there; nothing else of this machine is used"
+    )
+    for command in (listing, building, pushing, pulling, pinning):
         command.add_argument("names", nargs="*", metavar="NAME", help="only these images")
+    for command in (listing, building, pushing, pulling, pinning, exporting):
         command.add_argument("--profile", help="only what this profile needs")
 
 
-def run(options: argparse.Namespace, tree: Path, ca_file: Callable[[], Path]) -> int:
-    """Do what was asked; the exit code.
+@dataclass(frozen=True)
+class Here:
+    """What of this machine the commands use, when they come to it.
 
-    ca_file: gives the certificate that vouches for the registry, which must be running to push.
+    ca_file: starts the local registry; the certificate that vouches for it. programs: those that
+    run on the machine itself; places: where those from elsewhere are put.
     """
+
+    ca_file: Callable[[], Path]
+    programs: Callable[[], Mapping[str, Path]]
+    places: Mapping[str, Path]
+
+
+def run(options: argparse.Namespace, tree: Path, here: Here) -> int:
+    """Do what was asked; the exit code."""
     catalogue = Catalogue.load(tree)
-    names = _chosen(options, catalogue)
     if options.images == "list":
-        return _list(names, catalogue, as_json=options.json)
+        return _list(_chosen(options, catalogue), catalogue, as_json=options.json)
     started = time.monotonic()
     with progress.shown() as say:
-        if options.images == "build":
-            done = build.build(names, catalogue, say)
-            what = f"{len(done)} images are built"
-        else:
-            digests = push.push(names, catalogue, ca_file(), say)
-            what = f"{len(digests)} images are in the registry"
+        what = _COMMANDS[options.images](options, catalogue, here, say)
     print(f"{what} ({time.monotonic() - started:.0f} s; {cache_dir()})")
     return 0
+
+
+def _build(options: argparse.Namespace, catalogue: Catalogue, _here: Here, say: Progress) -> str:
+    done = build.build(_chosen(options, catalogue), catalogue, say)
+    return f"{len(done)} images are built"
+
+
+def _push(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
+    digests = push.push(_chosen(options, catalogue), catalogue, here.ca_file(), say)
+    return f"{len(digests)} images are in the registry"
+
+
+def _pull(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
+    chosen = _chosen(options, catalogue)
+    pinned = [name for name in chosen if upstream.source(name, catalogue)]
+    odd = [name for name in options.names if name not in pinned]
+    if odd:
+        raise UsageError(
+            f"no upstream image is named by digest for {', '.join(odd)}; where the catalogue "
+            f"names one by tag, write its digest down: infraforge images pin {' '.join(odd)}"
+        )
+    digests = sources.pull(pinned, catalogue, here.ca_file(), say) if pinned else {}
+    return f"{len(digests)} of {len(chosen)} images are in the registry as upstream has them"
+
+
+def _pin(options: argparse.Namespace, catalogue: Catalogue, _here: Here, _say: Progress) -> str:
+    found = upstream.pin(_chosen(options, catalogue), catalogue)
+    return f"{len(found)} digests are written down: {', '.join(found)}"
+
+
+def _export(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
+    names = _needed(options.profile, catalogue)
+    plan = sources.plan(names, catalogue)
+    plan.build(say)
+    ca_file = here.ca_file()
+    digests = plan.fill(ca_file, say)
+    checksum = bundle.export(
+        options.file,
+        names,
+        catalogue,
+        digests=digests,
+        tools=here.programs(),
+        ca_file=ca_file,
+        progress=say,
+    )
+    size = options.file.stat().st_size / 1e6
+    return f"{len(names)} images are in {options.file}, {size:.0f} MB, sha256 {checksum}"
+
+
+def _import(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
+    with contextlib.closing(bundle.Bundle(options.file)) as found:
+        contents = found.fitting(catalogue)
+        found.take_tools(here.places)
+        if options.registry:
+            with push.trusting(None) as registry:
+                _push_all(found, [c for c in contents if c.digest], registry, options.registry, say)
+            return f"{len(contents)} images are in {options.registry}"
+        for content in contents:
+            if not content.digest:
+                say(content.name, "loading")
+                found.load(content)
+                say(content.name, progress.Done("loaded"))
+        with push.trusting(here.ca_file()) as registry:
+            prefix = f"{push.REGISTRY}/{catalogue.prefix.partition('/')[2]}"
+            _push_all(found, [c for c in contents if c.digest], registry, prefix, say)
+    return f"{len(contents)} images are here"
+
+
+def _push_all(
+    found: bundle.Bundle,
+    contents: Sequence[bundle.Content],
+    registry: push.Registry,
+    prefix: str,
+    say: Progress,
+) -> None:
+    for content in contents:
+        say(content.name, "pushing")
+        version = content.reference.rpartition(":")[2]
+        found.push(content, registry, f"{prefix}/{content.name}:{version}")
+        say(content.name, progress.Done(f"pushed {content.digest[:19]}"))
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace, Catalogue, Here, Progress], str]] = {
+    "build": _build,
+    "push": _push,
+    "pull": _pull,
+    "pin": _pin,
+    "export": _export,
+    "import": _import,
+}
 
 
 def needed_by(profile: Profile, catalogue: Catalogue) -> list[str]:
     """The images of the cluster itself and of the profile's components."""
     return [*catalogue.system(), *catalogue.deployed(profile.components)]
+
+
+def _needed(profile: str | None, catalogue: Catalogue) -> list[str]:
+    """What the profile needs, or all that can be stood up."""
+    known = [Profile.load(name, catalogue.tree) for name in profiles(catalogue.tree)]
+    chosen = [p for p in known if p.deployable and profile in (None, p.name)]
+    if not chosen:
+        raise UsageError(f"there is no profile {profile!r} that can be stood up")
+    wanted = {name for p in chosen for name in needed_by(p, catalogue)}
+    return [name for name in catalogue.images if name in wanted]
 
 
 def _chosen(options: argparse.Namespace, catalogue: Catalogue) -> Sequence[str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from infraforge.errors import UsageError
 from infraforge.images import build
 from infraforge.images.cache import image_dir
 from infraforge.images.catalogue import Catalogue
@@ -33,15 +34,64 @@ def push(
     Raises UsageError for an image that is not built, BuildError when the registry refuses.
     """
     wanted = [name for name in names if not catalogue[name].local]
-    with _trusting(ca_file) as registry, ThreadPoolExecutor(_PARALLEL) as pool:
+    with trusting(ca_file) as registry, ThreadPoolExecutor(_PARALLEL) as pool:
         digests = pool.map(lambda name: _ensure(name, catalogue, registry, progress), wanted)
         return dict(zip((catalogue.reference(name) for name in wanted), digests, strict=True))
 
 
-def _ensure(name: str, catalogue: Catalogue, registry: _Registry, progress: Progress) -> str:
+def recorded(names: Iterable[str], catalogue: Catalogue) -> dict[str, str]:
+    """Those of which this machine knows what digest their content became; by canonical reference.
+
+    Needs neither registry nor container runtime.
+    """
+    found = {}
+    for name in names:
+        note = note_path(name, catalogue)
+        if note.exists():
+            found[catalogue.reference(name)] = note.read_text().strip()
+    return found
+
+
+def look_up(names: Iterable[str], catalogue: Catalogue, prefix: str) -> dict[str, str]:
+    """What digests a registry has under `PREFIX/NAME:VERSION`; by canonical reference.
+
+    The registry is asked as this machine is set up to (credentials, CAs, mirrors: containers'
+    own files). Raises UsageError naming those it does not have.
+    """
+    found, lacking = {}, []
+    for name in names:
+        there = f"{prefix}/{name}:{catalogue[name].version}"
+        argv = ["skopeo", "inspect", "--no-tags", f"docker://{there}"]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise UsageError(f"{there}: {error}") from error
+        if done.returncode == 0:
+            found[catalogue.reference(name)] = str(json.loads(done.stdout)["Digest"])
+        else:
+            lacking.append(there)
+    if lacking:
+        raise UsageError(
+            f"neither made or imported here, nor to be seen in a registry: {', '.join(lacking)}; "
+            f"see: infraforge images build, images import"
+        )
+    return found
+
+
+def repository_of(name: str, catalogue: Catalogue) -> str:
+    """Where the local registry keeps the image."""
+    return f"{REGISTRY}/{catalogue.prefix.partition('/')[2]}/{name}"
+
+
+def note_path(name: str, catalogue: Catalogue) -> Path:
+    """Where it is written which digest the image's present content became."""
+    return image_dir(name) / f"{catalogue.content_hash(name)}.digest"
+
+
+def _ensure(name: str, catalogue: Catalogue, registry: Registry, progress: Progress) -> str:
     image = build.record(name, catalogue)
-    note = image_dir(name) / f"{image.hash}.digest"
-    repository = f"docker://{REGISTRY}/{catalogue.prefix.partition('/')[2]}/{name}"
+    note = note_path(name, catalogue)
+    repository = repository_of(name, catalogue)
     tagged = f"{repository}:{image.version}"
     steps = Steps(name)
     if note.exists():
@@ -50,17 +100,14 @@ def _ensure(name: str, catalogue: Catalogue, registry: _Registry, progress: Prog
             return digest
         if registry.digest_of(f"{repository}@{digest}") == digest:
             # The content is there; the tag was moved on by another version of the platform.
-            registry.copy(steps, f"{repository}@{digest}", tagged)
+            registry.copy(steps, f"docker://{repository}@{digest}", tagged)
             return digest
     progress(name, "pushing")
     try:
         with tempfile.TemporaryDirectory(dir=note.parent, prefix="push-") as folder:
             archive = Path(folder) / "image.tar"
             steps.docker("docker save", "save", "-o", str(archive), image.tag)
-            digest_file = Path(folder) / "digest"
-            source = f"docker-archive:{archive}"
-            registry.copy(steps, source, tagged, *_FORMAT, f"--digestfile={digest_file}")
-            digest = digest_file.read_text().strip()
+            digest = registry.copy(steps, f"docker-archive:{archive}", tagged, *_FORMAT)
     except BaseException:
         progress(name, Done("push failed"))
         raise
@@ -72,25 +119,48 @@ def _ensure(name: str, catalogue: Catalogue, registry: _Registry, progress: Prog
 
 
 @dataclass(frozen=True)
-class _Registry:
-    """The local registry; certs: a folder with the `ca.crt` that vouches for it."""
+class Registry:
+    """A registry; certs: a folder with the `ca.crt` that vouches for it, None: as set up."""
 
-    certs: Path
+    certs: Path | None
 
     def digest_of(self, reference: str) -> str | None:
-        argv = ["skopeo", "inspect", "--no-tags", "--cert-dir", str(self.certs), reference]
+        """The digest of `HOST/PATH:TAG` or `HOST/PATH@sha256:…`; None where it is not there."""
+        argv = ["skopeo", "inspect", "--no-tags", *self._trust("--cert-dir")]
+        argv.append(f"docker://{reference}")
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         return str(json.loads(done.stdout)["Digest"]) if done.returncode == 0 else None
 
-    def copy(self, steps: Steps, source: str, target: str, *options: str) -> None:
-        argv = ["skopeo", "copy", "--quiet", "--dest-cert-dir", str(self.certs), *options]
-        if source.startswith("docker://"):
-            argv += ["--src-cert-dir", str(self.certs)]
-        steps.run("copy to the registry", [*argv, source, target])
+    def fetch(self, steps: Steps, reference: str, target: str) -> None:
+        """Copy an image out of this registry, byte for byte."""
+        argv = ["skopeo", "copy", "--quiet", "--preserve-digests"]
+        argv += [*self._trust("--src-cert-dir"), f"docker://{reference}", target]
+        steps.run("copy out of the registry", argv)
+
+    def copy(self, steps: Steps, source: str, target: str, *options: str) -> str:
+        """Copy to `HOST/PATH:TAG` of this registry; the digest it has there.
+
+        source: as skopeo names it, `docker://…` of any registry among others.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            digest = Path(folder) / "digest"
+            argv = ["skopeo", "copy", "--quiet", *self._trust("--dest-cert-dir"), *options]
+            if source.startswith(f"docker://{REGISTRY}/"):
+                argv += self._trust("--src-cert-dir")
+            argv += [f"--digestfile={digest}", source, f"docker://{target}"]
+            steps.run("copy to the registry", argv)
+            return digest.read_text().strip()
+
+    def _trust(self, option: str) -> list[str]:
+        return [option, str(self.certs)] if self.certs else []
 
 
 @contextmanager
-def _trusting(ca_file: Path) -> Iterator[_Registry]:
+def trusting(ca_file: Path | None) -> Iterator[Registry]:
+    """The local registry, trusted by this CA; None: another, trusted as the machine is set up."""
+    if ca_file is None:
+        yield Registry(None)
+        return
     with tempfile.TemporaryDirectory() as certs:
         (Path(certs) / "ca.crt").write_bytes(ca_file.read_bytes())
-        yield _Registry(Path(certs))
+        yield Registry(Path(certs))

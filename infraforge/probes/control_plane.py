@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from infraforge.cluster import registry
-from infraforge.components.containers import OnNodes
+from infraforge.components import containers
 from infraforge.components.site import Site
-from infraforge.errors import ClusterError
 
 _ETCD = "/var/lib/etcd/member"
 _AUDIT = "/etc/kubernetes/infraforge/audit/audit.log"
@@ -36,6 +35,7 @@ def audited(site: Site, resource: str, name: str) -> tuple[Mapping[str, Any], ..
 def published(site: Site) -> Mapping[str, str]:
     """Ports of this machine that lead to the nodes: `node port/protocol` → address."""
     found = {}
+    containers.nodes(site)  # they are this machine's own containers, or they are out of reach
     for node in _nodes(site):
         printed = registry.docker("inspect", "-f", "{{json .NetworkSettings.Ports}}", node)
         for port, bindings in json.loads(printed).items():
@@ -50,9 +50,7 @@ def _nodes(site: Site) -> list[str]:
 
 
 def _on_control_plane(site: Site, *argv: str) -> str:
-    cluster = site.cluster
-    if not isinstance(cluster, OnNodes):
-        raise ClusterError(f"{cluster.name}: its nodes cannot be looked into")
+    cluster = containers.nodes(site)
     label = "node-role.kubernetes.io/control-plane"
     listed: Any = site.core.list_node(label_selector=label)
     return cluster.on_node(listed.items[0].metadata.name, *argv)

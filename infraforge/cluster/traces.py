@@ -1,0 +1,70 @@
+"""What of the platform is on a cluster, whoever put it there; and its removal, without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from kubernetes import client, dynamic
+
+from infraforge.cluster.apply import Applier, Reference
+from infraforge.errors import TimedOut
+from infraforge.wait import minutes, wait_until
+
+_LABEL = "app.kubernetes.io/part-of=infraforge"
+_PREFIX = "infraforge-"
+
+
+def find(api: client.ApiClient) -> list[Reference]:
+    """Whatever carries the platform's label, the volumes claimed by it, and its namespaces.
+
+    What lies in one of its namespaces is left out: it goes with the namespace.
+    """
+    core = client.CoreV1Api(api)
+    namespaces: Any = core.list_namespace(label_selector=_LABEL)
+    ours = {item.metadata.name for item in namespaces.items}
+    found = {Reference("v1", "Namespace", "", name) for name in ours}
+    found |= {item for item in _labelled(api) if item.namespace not in ours}
+    volumes: Any = core.list_persistent_volume()
+    for volume in volumes.items:
+        claim = volume.spec.claim_ref
+        if claim and claim.namespace.startswith(_PREFIX):
+            found.add(Reference("v1", "PersistentVolume", "", volume.metadata.name))
+    return sorted(found)
+
+
+def remove(api: client.ApiClient, within: float = minutes(5)) -> list[str]:
+    """Remove all of it and wait until it is gone; what was removed, in words.
+
+    Volumes are their provisioner's to remove. Raises TimedOut naming what stays.
+    """
+    removed = find(api)
+    Applier(api).delete([item for item in removed if item.kind != "PersistentVolume"])
+
+    def gone() -> bool:
+        left = find(api)
+        if left:
+            raise TimedOut(f"still there: {', '.join(map(str, left))}")
+        return True
+
+    wait_until(gone, within, every=2.0, what="the platform is gone", ignoring=(TimedOut,))
+    return [str(item) for item in removed]
+
+
+def _labelled(api: client.ApiClient) -> Iterator[Reference]:
+    """Labelled objects of every kind that the cluster knows, and that can be deleted."""
+    seen = set()
+    for resource in dynamic.DynamicClient(api).resources.search():
+        verbs = set(getattr(resource, "verbs", None) or ())
+        if not {"list", "delete"} <= verbs or "/" in resource.name or resource.kind == "Event":
+            continue
+        if resource.kind.endswith("List") or (resource.group, resource.name) in seen:
+            continue
+        seen.add((resource.group, resource.name))
+        try:
+            listed = resource.get(label_selector=_LABEL)
+        except (dynamic.exceptions.NotFoundError, dynamic.exceptions.MethodNotAllowedError):
+            continue  # served by an extension that is not there
+        for item in listed.items:
+            meta = item.metadata
+            yield Reference(resource.group_version, resource.kind, meta.namespace or "", meta.name)

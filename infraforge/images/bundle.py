@@ -1,0 +1,193 @@
+"""All images in one file, for a machine that reaches no registry and builds nothing.
+
+    FILE.tar   infraforge.json    what is inside, by content hash, and the programs' checksums
+               images/            an OCI image layout, a reference for each image; layers once each
+               tools/             programs that run on the machine itself
+
+Layers are checked against their digests wherever they are read; a program against its checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from infraforge.errors import UsageError
+from infraforge.images import build, push
+from infraforge.images.cache import cache_dir, image_dir
+from infraforge.images.catalogue import Catalogue
+from infraforge.images.progress import Done, Progress, silent
+from infraforge.images.steps import Steps
+
+_INDEX = "infraforge.json"
+_ZSTD = ("--dest-compress-format=zstd",)
+
+
+@dataclass(frozen=True)
+class Content:
+    """One image of a bundle. digest: in the registry; "" for one that Docker runs itself.
+
+    record: what is known of its making; None for one from upstream.
+    """
+
+    name: str
+    reference: str
+    hash: str
+    digest: str
+    record: Mapping[str, Any] | None
+
+
+def export(
+    target: Path,
+    names: Sequence[str],
+    catalogue: Catalogue,
+    *,
+    digests: Mapping[str, str],
+    tools: Mapping[str, Path],
+    ca_file: Path,
+    progress: Progress = silent,
+) -> str:
+    """Write the images, which the local registry must hold, and tools into `target`; its sha256.
+
+    digests: as `Plan.fill` gives them. The file appears as the last step.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as place:
+        work = Path(place)
+        with push.trusting(ca_file) as registry:
+            contents = []
+            for name in names:
+                progress(name, "exporting")
+                contents.append(_export(name, catalogue, digests, registry, work))
+                progress(name, Done("exported"))
+        (work / "tools").mkdir()
+        sums = {}
+        for tool, path in tools.items():
+            shutil.copyfile(path, work / "tools" / tool)
+            sums[tool] = _sha256(path)
+        index = {"images": [asdict(content) for content in contents], "tools": sums}
+        (work / _INDEX).write_text(json.dumps(index, indent=1, sort_keys=True))
+        partial = target.with_name(target.name + ".part")
+        with tarfile.open(partial, "w") as out:
+            for item in (_INDEX, "tools", "images"):
+                out.add(work / item, item)
+        partial.rename(target)
+    return _sha256(target)
+
+
+class Bundle:
+    """A bundle's file, unpacked; close it to remove what was unpacked.
+
+    Raises UsageError for a file that is none, or whose programs are not as they were.
+    """
+
+    def __init__(self, file: Path) -> None:
+        cache_dir().mkdir(parents=True, exist_ok=True)
+        self._place = tempfile.TemporaryDirectory(dir=cache_dir(), prefix="import-")
+        self._folder = Path(self._place.name)
+        try:
+            with tarfile.open(file) as tar:
+                tar.extractall(self._folder, filter="data")
+            index = json.loads((self._folder / _INDEX).read_text())
+            self.contents = [Content(**item) for item in index["images"]]
+            self._tools: Mapping[str, str] = index["tools"]
+        except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+            self.close()
+            raise UsageError(f"{file} is no bundle of images: {error}") from error
+
+    def close(self) -> None:
+        self._place.cleanup()
+
+    def fitting(self, catalogue: Catalogue) -> list[Content]:
+        """Its images; UsageError naming those of another version of the platform."""
+        odd = [
+            item.reference
+            for item in self.contents
+            if item.name not in catalogue.images or catalogue.content_hash(item.name) != item.hash
+        ]
+        if odd:
+            raise UsageError(
+                f"of another version of the platform: {', '.join(odd)}; export them from this one"
+            )
+        return self.contents
+
+    def take_tools(self, places: Mapping[str, Path]) -> None:
+        """Put its programs where they are looked for."""
+        for tool, checksum in self._tools.items():
+            program = self._folder / "tools" / tool
+            if _sha256(program) != checksum:
+                raise UsageError(f"{tool} in the bundle is damaged")
+            target = places[tool]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_name(target.name + ".part")
+            shutil.copyfile(program, partial)
+            partial.chmod(0o755)
+            partial.rename(target)
+
+    def load(self, content: Content) -> None:
+        """Give an image to this machine's container runtime, as if it had been built here."""
+        made = build.ImageRecord(**content.record or {})
+        steps = Steps(content.name)
+        archive = self._folder / "load.tar"
+        target = f"docker-archive:{archive}:{made.tag}"
+        steps.run("unpack", ["skopeo", "copy", "--quiet", self._source(content), target])
+        steps.docker("docker load", "load", "--quiet", "--input", str(archive))
+        archive.unlink()
+        _note(content)
+
+    def push(self, content: Content, registry: push.Registry, target: str) -> None:
+        """Copy an image to `HOST/PATH:TAG`, byte for byte. Raises UsageError if it is not."""
+        steps = Steps(content.name)
+        digest = registry.copy(steps, self._source(content), target, "--preserve-digests")
+        if digest != content.digest:
+            raise UsageError(f"{content.reference} became {digest}, not {content.digest}")
+        _note(content)
+
+    def _source(self, content: Content) -> str:
+        return f"oci:{self._folder / 'images'}:{content.name}"
+
+
+def _export(
+    name: str,
+    catalogue: Catalogue,
+    digests: Mapping[str, str],
+    registry: push.Registry,
+    work: Path,
+) -> Content:
+    steps, target = Steps(name), f"oci:{work / 'images'}:{name}"
+    reference = catalogue.reference(name)
+    digest = digests.get(reference, "")
+    if catalogue[name].local:
+        archive = work / "save.tar"
+        steps.docker("docker save", "save", "-o", str(archive), build.record(name, catalogue).tag)
+        argv = ["skopeo", "copy", "--quiet", *_ZSTD, f"docker-archive:{archive}", target]
+        steps.run("export", argv)
+        archive.unlink()
+    else:
+        repository = push.repository_of(name, catalogue)
+        registry.fetch(steps, f"{repository}@{digest}", target)
+    try:
+        record: Mapping[str, Any] | None = asdict(build.record(name, catalogue))
+    except UsageError:
+        record = None  # from upstream
+    return Content(name, reference, catalogue.content_hash(name), digest, record)
+
+
+def _note(content: Content) -> None:
+    folder = image_dir(content.name)
+    if content.record is not None:
+        (folder / f"{content.hash}.json").write_text(json.dumps(dict(content.record), indent=1))
+    if content.digest:
+        (folder / f"{content.hash}.digest").write_text(content.digest)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
