@@ -44,6 +44,7 @@ class KillContainer:
         return f"kill the {self.container or 'main'} container of {self.component}"
 
     def aim(self, site: Site) -> Sigkill:
+        containers.nodes(site)
         return Sigkill(
             containers.find(site, self.component, self.container),
             BackToStrength.of(site, self.component),

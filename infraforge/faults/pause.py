@@ -28,6 +28,7 @@ class Pause:
         return f"pause {self.component}"
 
     def aim(self, site: Site) -> Freeze:
+        containers.nodes(site)
         return Freeze(containers.find(site, self.component, self.container))
 
 

@@ -116,7 +116,7 @@ NO_CHANGES: dict[str, Callable[[Path], object]] = {
     "comment": lambda tree: edit(tree, "[images.app]", "# why\n[images.app]"),
     "system": lambda tree: edit(tree, "[images.app]", "[images.app]\nsystem = true"),
     "local": lambda tree: edit(tree, "[images.app]", "[images.app]\nlocal = true"),
-    "upstream": lambda tree: edit(tree, "[images.app]", '[images.app]\nupstream = "app"'),
+    "upstream": lambda tree: edit(tree, "[images.app]", '[images.app]\nupstream = "a.b/app:1"'),
     "npm's leftovers": lambda tree: leave(tree / "apps/page/node_modules/x/index.js"),
     "built page": lambda tree: leave(tree / "apps/page/dist/index.html"),
     "Python's leftovers": lambda tree: leave(tree / "apps/app/__pycache__/main.pyc"),
@@ -175,3 +175,10 @@ def test_a_manifest_cannot_name_what_the_catalogue_lacks(tree: Path) -> None:
     manifest.write_text("image: registry.example/platform/nobody:1")
     with pytest.raises(UsageError, match="there is no image 'nobody'"):
         Catalogue.load(tree).deployed(["app"])
+
+
+@pytest.mark.parametrize("upstream", ["app", "hub.example/app", "hub.example/app:latest", "app:1"])
+def test_an_upstream_image_is_named_whole(tree: Path, upstream: str) -> None:
+    edit(tree, "[images.app]", f'[images.app]\nupstream = "{upstream}"')
+    with pytest.raises(UsageError, match="must be HOST/PATH:TAG"):
+        Catalogue.load(tree)
