@@ -27,7 +27,6 @@ from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
 
 _INDEX = "infraforge.json"
-_ZSTD = ("--dest-compress-format=zstd",)
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,8 @@ def _export(
     if catalogue[name].local:
         archive = work / "save.tar"
         steps.docker("docker save", "save", "-o", str(archive), build.record(name, catalogue).tag)
-        argv = ["skopeo", "copy", "--quiet", *_ZSTD, f"docker-archive:{archive}", target]
+        # in gzip, skopeo's own choice: what Docker is to load cannot be made from zstd
+        argv = ["skopeo", "copy", "--quiet", f"docker-archive:{archive}", target]
         steps.run("export", argv)
         archive.unlink()
     else:

@@ -7,6 +7,7 @@ machine is set up to: containers-registries.conf(5), containers-certs.d(5), cont
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -76,8 +77,10 @@ def _digest(reference: str) -> tuple[str, str]:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return "", str(error)
-    said = done.stderr.strip().splitlines()
-    return (done.stdout.strip(), "") if done.returncode == 0 else ("", said[-1] if said else "?")
+    if done.returncode == 0:
+        return done.stdout.strip(), ""
+    found = re.search(r'msg="(.*)"', done.stderr)
+    return "", found[1].replace('\\"', '"') if found else done.stderr.strip()
 
 
 def _path(catalogue: Catalogue) -> Path:
