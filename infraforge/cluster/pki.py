@@ -53,8 +53,13 @@ class Authority:
             raise TypeError(f"{folder / 'ca.key'} holds no EC key")
         return cls(folder, certificate, key)
 
-    def issue(self, names: Sequence[str], ips: Sequence[str] = ()) -> Pair:
-        """A server certificate for the DNS names and IP addresses, valid LEAF_LIFE from now."""
+    def issue(
+        self,
+        names: Sequence[str],
+        ips: Sequence[str] = (),
+        life: datetime.timedelta = LEAF_LIFE,
+    ) -> Pair:
+        """A server certificate for the DNS names and IP addresses, valid for `life` from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
         certificate = (
@@ -63,8 +68,8 @@ class Authority:
             .issuer_name(self._certificate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _SKEW)
-            .not_valid_after(now + LEAF_LIFE)
+            .not_valid_before(min(now, now + life) - _SKEW)
+            .not_valid_after(now + life)
             .add_extension(x509.SubjectAlternativeName(_sans(names, ips)), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign=True), critical=True)
@@ -78,8 +83,17 @@ class Authority:
         )
         return Pair(_pem(certificate), _key_pem(key))
 
-    def vouches_for(self, cert_pem: str, names: Sequence[str], ips: Sequence[str]) -> bool:
-        """True for a certificate of this CA, for at least these names, and not near its end."""
+    def vouches_for(
+        self,
+        cert_pem: str,
+        names: Sequence[str],
+        ips: Sequence[str],
+        life: datetime.timedelta = LEAF_LIFE,
+    ) -> bool:
+        """True for a certificate of this CA, for at least these names, and not near its end.
+
+        life: how long it was to live in all; one of another life is not vouched for.
+        """
         try:
             certificate = x509.load_pem_x509_certificate(cert_pem.encode())
             certificate.verify_directly_issued_by(self._certificate)
@@ -88,8 +102,9 @@ class Authority:
             return False
         has = set(sans.value.get_values_for_type(x509.DNSName))
         addresses = {str(ip) for ip in sans.value.get_values_for_type(x509.IPAddress)}
+        lives = certificate.not_valid_after_utc - certificate.not_valid_before_utc
         end = certificate.not_valid_after_utc - RENEW_BEFORE
-        in_time = datetime.datetime.now(datetime.UTC) < end
+        in_time = datetime.datetime.now(datetime.UTC) < end and abs(lives - life) < 2 * _SKEW
         return in_time and has >= set(names) and addresses >= set(ips)
 
 

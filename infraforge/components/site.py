@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import threading
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from kubernetes import client
 
 from infraforge.cluster import pki, portforward, tools
 from infraforge.cluster.base import Cluster
-from infraforge.errors import ClusterError
+from infraforge.errors import ClusterError, UsageError
 from infraforge.profile import Profile
 
 OPERATOR = "infraforge-operator"
@@ -112,14 +114,16 @@ class Site:
         """Secret `NAME-tls` with tls.crt, tls.key and ca.crt for the given Services.
 
         Kept when present, issued by the CA in force, for the same names, and not about to expire.
+        How long it lives, `components/NAME/certificate.toml` may say (`hours`).
         """
+        life = _life(self.tree / "components" / name / "certificate.toml")
         names = [form for service in services for form in _dns_forms(service, namespace)]
         names += [*extra_names, "localhost"]
         ips = ["127.0.0.1", *extra_ips]
         found = self.read_secret(f"{name}-tls", namespace)
-        if found and self.authority.vouches_for(found.get("tls.crt", ""), names, ips):
+        if found and self.authority.vouches_for(found.get("tls.crt", ""), names, ips, life):
             return
-        pair = self.authority.issue(names, ips)
+        pair = self.authority.issue(names, ips, life)
         values = {
             "tls.crt": pair.cert_pem,
             "tls.key": pair.key_pem,
@@ -178,6 +182,15 @@ class Site:
         answer = self.core.create_namespaced_service_account_token(OPERATOR, SYSTEM, request)
         token: str = answer.status.token
         return token
+
+
+def _life(path: Path) -> datetime.timedelta:
+    if not path.exists():
+        return pki.LEAF_LIFE
+    found = tomllib.loads(path.read_text())
+    if set(found) != {"hours"} or not isinstance(found["hours"], int):
+        raise UsageError(f"{path}: hours, a whole number, is all it may say")
+    return datetime.timedelta(hours=found["hours"])
 
 
 def _dns_forms(service: str, namespace: str) -> list[str]:
