@@ -182,9 +182,15 @@ def _images(options: argparse.Namespace) -> int:
     return images.run(options, stack.TREE, here)
 
 
+_ONLY_BROUGHT = ("kubeconfig", "context", "yes", "origin", "registry", "by_hand")
+
+
 def _up(options: argparse.Namespace) -> int:
     name, chosen = _name(options), options.profile or _best_profile()
     started = time.monotonic()
+    odd = [name for name in _ONLY_BROUGHT if getattr(options, name)]
+    if odd and options.cluster != "existing":
+        raise UsageError(f"--{odd[0].replace('_', '-')} goes with --cluster existing")
     if options.cluster == "existing":
         platform = _up_existing(options, name, chosen)
     else:

@@ -96,11 +96,7 @@ def _ensure(name: str, catalogue: Catalogue, registry: Registry, progress: Progr
     steps = Steps(name)
     if note.exists():
         digest = note.read_text().strip()
-        if registry.digest_of(tagged) == digest:
-            return digest
-        if registry.digest_of(f"{repository}@{digest}") == digest:
-            # The content is there; the tag was moved on by another version of the platform.
-            registry.copy(steps, f"docker://{repository}@{digest}", tagged)
+        if registry.tags(steps, repository, image.version, digest):
             return digest
     progress(name, "pushing")
     try:
@@ -130,6 +126,19 @@ class Registry:
         argv.append(f"docker://{reference}")
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         return str(json.loads(done.stdout)["Digest"]) if done.returncode == 0 else None
+
+    def tags(self, steps: Steps, repository: str, version: str, digest: str) -> bool:
+        """Have `HOST/PATH:VERSION` be this content; False where the registry does not hold it.
+
+        A tag may have been moved on by another version of the platform, or by another source.
+        """
+        tagged = f"{repository}:{version}"
+        if self.digest_of(tagged) == digest:
+            return True
+        if self.digest_of(f"{repository}@{digest}") != digest:
+            return False
+        self.copy(steps, f"docker://{repository}@{digest}", tagged)
+        return True
 
     def fetch(self, steps: Steps, reference: str, target: str) -> None:
         """Copy an image out of this registry, byte for byte."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from infraforge.errors import UsageError
 from infraforge.images import build, push, upstream
 from infraforge.images.cache import cache_dir, image_dir
 from infraforge.images.catalogue import Catalogue
@@ -54,7 +55,7 @@ class Plan:
         """Have the local registry, which must run, hold them; canonical reference → digest."""
         built = self.of(Source.BUILT, Source.BUILD)
         digests = push.push(built, self.catalogue, ca_file, progress)
-        digests |= push.recorded(self.of(Source.REGISTRY), self.catalogue)
+        digests |= _tagged(self.of(Source.REGISTRY), self.catalogue, ca_file)
         return digests | pull(self.of(Source.PULL), self.catalogue, ca_file, progress)
 
 
@@ -80,7 +81,7 @@ def pull(
             repository = push.repository_of(name, catalogue)
             if note.exists():
                 digest = note.read_text().strip()
-                if registry.digest_of(f"{repository}@{digest}") == digest:
+                if registry.tags(Steps(name), repository, catalogue[name].version, digest):
                     digests[reference] = digest
                     continue
             progress(name, "pulling")
@@ -97,6 +98,18 @@ def pull(
             note.write_text(digest)
             digests[reference] = digest
             progress(name, Done(f"pulled {digest[:19]}"))
+    return digests
+
+
+def _tagged(names: Iterable[str], catalogue: Catalogue, ca_file: Path) -> dict[str, str]:
+    """The digests of what the registry holds already, and its tags as they should be."""
+    digests = push.recorded(names, catalogue)
+    with push.trusting(ca_file) as registry:
+        for name in names:
+            digest = digests[catalogue.reference(name)]
+            repository, version = push.repository_of(name, catalogue), catalogue[name].version
+            if not registry.tags(Steps(name), repository, version, digest):
+                raise UsageError(f"the registry has lost {name}; import or build it again")
     return digests
 
 
