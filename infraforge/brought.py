@@ -41,7 +41,8 @@ class Wish:
 
     kubeconfig: None for the one agreed to before; origin: where users find the front door, ""
     for the only node's address; registry: where nodes pull images, "" for the canonical names;
-    by_hand: the user applies the manifests, and only what they cannot say is done here.
+    by_hand: the user applies the manifests, and only what they cannot say is done here; renew:
+    see `stack.stand_up`.
     """
 
     profile: str
@@ -51,6 +52,7 @@ class Wish:
     http_port: int = HTTP_NODE_PORT
     registry: str = ""
     by_hand: bool = False
+    renew: frozenset[str] = frozenset()
 
 
 def stand_up(
@@ -94,6 +96,7 @@ def stand_up(
         note.write(name)  # before anything is touched: what a killed run began can be removed
         clock = Stages(progress)
         platform = stack.attach(name, tree)
+        platform.site.renewing = wish.renew
         with contextlib.closing(platform.site), clock.stage("components"):
             platform.deploy(progress)
         dataclasses.replace(note, timings=clock.seconds).write(name)

@@ -33,6 +33,7 @@ from infraforge.faults import nemesis
 from infraforge.images import build, progress, sources
 from infraforge.images import command as images
 from infraforge.images.catalogue import Catalogue
+from infraforge.profile import Profile
 
 _EPILOG = """\
 exit codes: 0 everything holds · 1 something is broken
@@ -102,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=sources.HOW,
         default="auto",
         help="build them, pull what can be, or whatever is quickest (%(default)s)",
+    )
+    up.add_argument(
+        "--renew-certificates",
+        nargs="*",
+        metavar="COMPONENT",
+        help="make theirs anew (of all, if none is named), and pods that show it",
     )
     yours = up.add_argument_group("with --cluster existing")
     yours.add_argument("--kubeconfig", type=Path, help="of the cluster you bring")
@@ -195,7 +202,13 @@ def _up(options: argparse.Namespace) -> int:
         platform = _up_existing(options, name, chosen)
     else:
         with progress.shown() as say:
-            platform = stack.stand_up(name, chosen, progress=say, images=options.images)
+            platform = stack.stand_up(
+                name,
+                chosen,
+                progress=say,
+                images=options.images,
+                renew=_renewing(options, chosen),
+            )
     print(f"{name}: profile {chosen} is up after {time.monotonic() - started:.1f} s")
     print(f"front door: {platform.origin} (its CA: {platform.ca_file})")
     return 0
@@ -210,6 +223,7 @@ def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.
         options.http_port,
         options.registry,
         options.by_hand,
+        _renewing(options, profile),
     )
     with contextlib.ExitStack() as shown:
 
@@ -221,6 +235,16 @@ def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.
 
         boards: list[progress.Progress] = []
         return brought.stand_up(name, wish, _asker(options.yes), progress=say)
+
+
+def _renewing(options: argparse.Namespace, profile: str) -> frozenset[str]:
+    if options.renew_certificates is None:
+        return frozenset()
+    known = frozenset(Profile.load(profile, stack.TREE).components)
+    odd = sorted(set(options.renew_certificates) - known)
+    if odd:
+        raise UsageError(f"profile {profile!r} has no component {odd[0]!r}")
+    return frozenset(options.renew_certificates) or known
 
 
 def _asker(yes: bool) -> Callable[[str], bool]:

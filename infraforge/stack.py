@@ -7,7 +7,7 @@ import dataclasses
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,16 @@ class Platform:
         return found | {f"image {ref}": digest for ref, digest in sorted(self.digests.items())}
 
 
+@dataclass(frozen=True)
+class _How:
+    """How a platform is stood up: see `stand_up`. fresh: its cluster is still to be made."""
+
+    images: str
+    renew: frozenset[str]
+    keep: bool
+    fresh: bool
+
+
 def stand_up(
     name: str,
     profile_name: str,
@@ -123,11 +133,12 @@ def stand_up(
     *,
     keep: bool = True,
     images: str = "auto",
+    renew: Iterable[str] = (),
 ) -> Platform:
     """The platform, stood up or found again; every step is safe to repeat.
 
     keep: whether it is to stay when a test run that finds it is over; images: where they come
-    from, one of `images.sources.HOW`.
+    from, one of `images.sources.HOW`; renew: components whose certificates are made anew.
     Raises UsageError before anything starts when it cannot work on this machine; a cluster that
     this call made and could not bring up is removed again when the call is interrupted.
     """
@@ -149,7 +160,8 @@ def stand_up(
             )
         fresh = not cluster.exists()
         try:
-            return _stand_up(cluster, profile, tree, progress, images, fresh=fresh, keep=keep)
+            how = _How(images, frozenset(renew), keep, fresh)
+            return _stand_up(cluster, profile, tree, progress, how)
         except KeyboardInterrupt:
             if fresh:
                 with _undisturbed():
@@ -274,22 +286,20 @@ def _stand_up(
     profile: Profile,
     tree: Path,
     progress: Progress,
-    images: str,
-    *,
-    fresh: bool,
-    keep: bool,
+    how: _How,
 ) -> Platform:
     clock = Stages(progress)
     with clock.stage("images"):
-        plan = images_for(profile, tree, progress, images)
+        plan = images_for(profile, tree, progress, how.images)
     with clock.stage("registry"):
         issuer = start_registry(plan.catalogue)
         digests = plan.fill(issuer.ca_file, progress)
-    if fresh:
+    if how.fresh:
         with clock.stage("cluster"):
             node = build.record("node", plan.catalogue).tag
             cluster.create(profile, node, issuer.ca_file, lambda line: progress("cluster", line))
     site = Site(profile, tree, cluster, issuer)
+    site.renewing = how.renew
     platform = Platform(site, digests)
     with contextlib.closing(site), clock.stage("components"), pool_of(1) as aside:
         if Note.read(cluster.name) is None:  # new, or a run was killed before it was whole
@@ -299,7 +309,7 @@ def _stand_up(
         platform.deploy(progress)
         parts.result()
     done = dataclasses.replace(platform, timings=clock.seconds)
-    keep = keep or (not fresh and stays(cluster.name))
+    keep = how.keep or (not how.fresh and stays(cluster.name))
     note = Note(profile.name, profile.ports, site.origin, digests, done.timings, keep)
     note.write(cluster.name)
     return done

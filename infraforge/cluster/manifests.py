@@ -64,6 +64,16 @@ def move_images(objects: Sequence[Object], here: str, there: str) -> list[Object
     return moved
 
 
+def annotate_pods(objects: Sequence[Object], annotations: Mapping[str, str]) -> list[Object]:
+    """The same objects with annotations on the pods of each workload: other ones, other pods."""
+    changed = [copy.deepcopy(item) for item in objects]
+    for item in changed:
+        if item["kind"] in WORKLOADS:
+            meta = item["spec"]["template"]["metadata"]
+            meta["annotations"] = {**meta.get("annotations", {}), **annotations}
+    return changed
+
+
 def set_replicas(objects: Sequence[Object], replicas: int) -> list[Object]:
     """The same objects with `replicas` in each Deployment and StatefulSet."""
     changed = [copy.deepcopy(item) for item in objects]

@@ -108,6 +108,11 @@ class Authority:
         return in_time and has >= set(names) and addresses >= set(ips)
 
 
+def serial_of(cert_pem: str) -> str:
+    """The certificate's serial number, in hex."""
+    return f"{x509.load_pem_x509_certificate(cert_pem.encode()).serial_number:x}"
+
+
 def _create(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = ec.generate_private_key(ec.SECP256R1())

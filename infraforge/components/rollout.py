@@ -23,6 +23,7 @@ from infraforge.wait import Deadline
 INVENTORY = "infraforge-stack"
 Say = Callable[[str], None]
 _LOG_LINES = 15
+_SERIAL = "infraforge.io/certificate"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ class Rollout:
         """
         objects = self.rendered(component)
         wanted = manifests.digest(objects, _folder_hash(self._site, component))
-        if known is not None and known.digest == wanted and self._all_ready(objects):
+        due = self._site.certificate_due(component.name, component.namespace)
+        same = known is not None and known.digest == wanted
+        if same and not due and self._all_ready(objects):
             return False
         deadline = Deadline(self._site.profile.budgets.component)
         say("preparing")
@@ -109,7 +112,7 @@ class Rollout:
         if known is not None:  # neither the old nor the new until it is ready
             both = {*known.references, *(Reference.of(item) for item in objects)}
             self._note(component, Record("", tuple(sorted(both))))
-        applied = self._applier.apply(objects)
+        applied = self._applier.apply(self._with_certificate(component, objects))
         if known is not None:
             self._applier.delete([old for old in known.references if old not in applied])
         say("starting")
@@ -121,6 +124,16 @@ class Rollout:
         component.configure(self._site)
         self._note(component, Record(wanted, tuple(applied)))
         return True
+
+    def _with_certificate(
+        self, component: Component, objects: Sequence[manifests.Object]
+    ) -> Sequence[manifests.Object]:
+        """The same, in a way that pods are replaced when their certificate was: most read it once.
+
+        A Deployment's are replaced one by one beside those that go on answering.
+        """
+        serial = self._site.certificate_serial(component.name, component.namespace)
+        return manifests.annotate_pods(objects, {_SERIAL: serial}) if serial else objects
 
     def inventory(self) -> dict[str, Record]:
         """What is recorded in the cluster, by component."""

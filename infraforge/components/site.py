@@ -29,6 +29,7 @@ class Site:
 
     origin: the front door's URL; by default `https://127.0.0.1:` and the profile's port.
     tree: the `platform/` folder in force (a sabotage brings its own).
+    renewing: components whose certificates are made anew, however long they are still good.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Site:
         self.origin = origin or f"https://127.0.0.1:{profile.ports.https}"
         self.core = client.CoreV1Api(cluster.api)
         self.apps = client.AppsV1Api(cluster.api)
+        self.renewing: frozenset[str] = frozenset()
         self._open = contextlib.ExitStack()
         self._vault_lock = threading.Lock()
         self._vault_port: int | None = None
@@ -121,7 +123,12 @@ class Site:
         names += [*extra_names, "localhost"]
         ips = ["127.0.0.1", *extra_ips]
         found = self.read_secret(f"{name}-tls", namespace)
-        if found and self.authority.vouches_for(found.get("tls.crt", ""), names, ips, life):
+        again = name in self.renewing
+        if (
+            found
+            and not again
+            and self.authority.vouches_for(found.get("tls.crt", ""), names, ips, life)
+        ):
             return
         pair = self.authority.issue(names, ips, life)
         values = {
@@ -130,6 +137,20 @@ class Site:
             "ca.crt": self.ca_file.read_text(),
         }
         self.write_secret(f"{name}-tls", namespace, values, kind="kubernetes.io/tls")
+
+    def certificate_due(self, name: str, namespace: str) -> bool:
+        """Whether the component has a certificate that is to be made anew."""
+        found = self.read_secret(f"{name}-tls", namespace)
+        if found is None:
+            return False
+        life = _life(self.tree / "components" / name / "certificate.toml")
+        good = self.authority.vouches_for(found.get("tls.crt", ""), (), (), life)
+        return name in self.renewing or not good
+
+    def certificate_serial(self, name: str, namespace: str) -> str:
+        """The serial number of the component's certificate; "" where it has none."""
+        found = self.read_secret(f"{name}-tls", namespace)
+        return pki.serial_of(found["tls.crt"]) if found else ""
 
     def config_map(self, name: str, namespace: str, values: Mapping[str, str]) -> None:
         """Make ConfigMap `name` hold exactly `values`."""

@@ -177,3 +177,12 @@ def test_images_are_taken_from_where_nodes_find_them() -> None:
     images = [box["image"] for box in manifests.containers(moved)]
     assert images == ["registry.example:5000/x/app:1@sha256:x", "a.b/cc/app:1"]
     assert pod["containers"][0]["image"] == "a.b/c/app:1@sha256:x"
+
+
+def test_pods_are_replaced_with_their_certificate() -> None:
+    pod = {"metadata": {"labels": {}}, "spec": {}}
+    objects = [{"kind": "Deployment", "spec": {"template": pod}}, {"kind": "Service", "spec": {}}]
+    workload, service = manifests.annotate_pods(objects, {"certificate": "1f"})
+    assert workload["spec"]["template"]["metadata"]["annotations"] == {"certificate": "1f"}
+    assert service == objects[1]
+    assert pod["metadata"] == {"labels": {}}
