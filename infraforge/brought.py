@@ -83,6 +83,8 @@ def stand_up(
             if not agreed(question(cluster, profile, origin)):
                 raise UsageError("not agreed to: nothing was touched")
             cluster.write_kubeconfig(tools.kubectl(tree), state.cluster_dir(name) / "kubeconfig")
+        known = found.brought if found else None
+        by_hand = wish.by_hand or bool(known and known.by_hand)  # nobody takes it over unasked
         note = Note(
             profile.name,
             profile.ports,
@@ -91,7 +93,7 @@ def stand_up(
             {},
             keep=True,
             moved=images.moved,
-            brought=Brought(cluster.uid, cluster.context, cluster.server, wish.by_hand),
+            brought=Brought(cluster.uid, cluster.context, cluster.server, by_hand),
         )
         note.write(name)  # before anything is touched: what a killed run began can be removed
         clock = Stages(progress)
