@@ -89,12 +89,12 @@ class Applier:
 class ByHand(Applier):
     """Changes nothing: somebody applies the manifests by hand, and this looks whether they did."""
 
-    def apply(self, objects: Iterable[Object]) -> list[Reference]:
-        """The references, when every object is there and runs the images it should.
+    def apply(self, objects: Iterable[Object]) -> dict[Reference, int]:
+        """The same, when every object is there and runs the images it should.
 
         Raises ClusterError naming what is not.
         """
-        found = []
+        found = {}
         for item in objects:
             reference = Reference.of(item)
             try:
@@ -109,7 +109,7 @@ class ByHand(Applier):
             running = [box["image"] for box in containers(there.to_dict())]
             if wanted != running:
                 raise ClusterError(f"{reference} has images {running}, not {wanted}; apply it anew")
-            found.append(reference)
+            found[reference] = int(there.metadata.generation or 0)
         return found
 
     def delete(self, references: Sequence[Reference]) -> None:
