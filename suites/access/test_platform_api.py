@@ -5,7 +5,6 @@ from functools import partial
 
 import allure
 import pytest
-import requests
 
 from infraforge.checkers import cells_match
 from infraforge.errors import Inconclusive
@@ -14,6 +13,7 @@ from infraforge.wait import wait_until
 from infraforge.workloads import described
 from infraforge.workloads.backend_client import Refused, Unknown
 from infraforge.workloads.platform_client import PlatformClient
+from infraforge.workloads.visitor import Visitor
 
 pytestmark = [
     allure.severity(allure.severity_level.CRITICAL),
@@ -25,7 +25,7 @@ MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.ima
 OURS = "app.kubernetes.io/part-of=infraforge"
 SCALED = "login"
 SEED = secrets.randbits(32)
-EXAMPLES = 12
+EXAMPLES = 25
 
 # A change is asked for at a component that there is not: who may is told 404, and nothing happens.
 PATHS = {
@@ -75,8 +75,7 @@ def test_registry_state_is_what_the_registry_says(platform, viewer, evidence):
     evidence.attach(told)
     if not told["registry"]["reachable"]:
         raise Inconclusive(f"the registry is not reached: {told['registry']}")
-    here = requests.Session()
-    here.trust_env, here.verify = False, str(platform.ca_file)
+    here = Visitor(REGISTRY_HERE, platform.ca_file)
     cells, declared = {}, {}
     for image in told["images"]:
         repository, _, tag = image["reference"].rpartition(":")
@@ -247,13 +246,10 @@ def joined(values):
     return " ".join(sorted(set(values)))
 
 
-def held(session, repository, reference):
+def held(here, repository, reference):
     """The digest that the registry, asked from here, has for a tag or digest; None for none."""
-    answer = session.head(
-        f"{REGISTRY_HERE}/v2/{repository}/manifests/{reference}",
-        headers={"Accept": MANIFESTS},
-        timeout=10,
-        verify=session.verify,
+    answer = here.ask(
+        "HEAD", f"/v2/{repository}/manifests/{reference}", headers={"Accept": MANIFESTS}
     )
     if answer.status_code not in (200, 404):
         raise Inconclusive(f"{repository}: the registry answers {answer.status_code}")
