@@ -76,9 +76,11 @@ class Nats(Component):
         site: Site,
         do: Callable[[Client, Ask], Awaitable[T]],
         user: str = _OPERATOR,
+        told: Callable[[Exception], Awaitable[None]] | None = None,
     ) -> T:
         """What `do` returns, given a connection as `user` and a way to ask JetStream's API.
 
+        told: gets what the server complains of meanwhile.
         Raises ClusterError when NATS does not let the user in or does not do it.
         """
         name, password = self.credentials(site, user)
@@ -94,7 +96,7 @@ class Nats(Component):
                     inbox_prefix=f"_INBOX_{name}",
                     allow_reconnect=False,
                     connect_timeout=_SECONDS,
-                    error_cb=_quiet,
+                    error_cb=told or _quiet,
                 )
                 try:
                     return await do(client, _asking(client))

@@ -41,16 +41,26 @@ def put(
     connection.execute(_INSERT, (message_id or uuid.uuid4().hex, subject, text))
 
 
+def tell(
+    connection: Connection, name: str, actor: str, project: uuid.UUID, **about: object
+) -> None:
+    """Leave the event `events.NAME.PROJECT`."""
+    message = {"event": name, "actor": actor, "project": str(project), **about}
+    put(connection, f"events.{name}.{project}", message)
+
+
 class Outbox:
     """Domain events of one process. Where there is no bus, nothing is kept for one."""
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
 
-    def event(self, connection: Connection, name: str, actor: str, **about: object) -> None:
-        """`events.NAME`, with who did it and to what."""
+    def event(
+        self, connection: Connection, name: str, actor: str, project: uuid.UUID, **about: object
+    ) -> None:
+        """`events.NAME.PROJECT`, with who did it and to what."""
         if self.enabled:
-            put(connection, f"events.{name}", {"event": name, "actor": actor, **about})
+            tell(connection, name, actor, project, **about)
 
 
 class Relay:

@@ -123,7 +123,7 @@ def delete(project_id: uuid.UUID) -> flask.Response:
 
 
 def _tell(connection: Connection, event: str, project_id: uuid.UUID, **more: object) -> None:
-    web.services().outbox.event(connection, event, web.who().user, project=str(project_id), **more)
+    web.services().outbox.event(connection, event, web.who().user, project_id, **more)
 
 
 def _found(row: dict[str, Any] | None) -> dict[str, Any]:

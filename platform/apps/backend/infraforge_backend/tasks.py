@@ -109,6 +109,5 @@ def _end(
     if result is not None:
         connection.execute(_RESULT, (job["id"], Jsonb(dict(result))))
     connection.execute(_END, (state, error[:1000], job["id"]))
-    told = {"event": f"job.{state}", "actor": "worker", "project": str(job["project_id"])}
-    outbox.put(connection, f"events.job.{state}", {**told, "job": str(job["id"])})
+    outbox.tell(connection, f"job.{state}", "worker", job["project_id"], job=str(job["id"]))
     return state
