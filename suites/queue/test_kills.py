@@ -29,7 +29,7 @@ def test_no_job_is_lost_or_done_twice_when_the_worker_is_killed(
         nemesis.inject(faults.KillContainer("worker"))
         load.until(acknowledged=10)
     nemesis.heal()
-    read = jobs.outcome(developer, site, project.id, within=platform.profile.budgets.component)
+    read = jobs.outcome(developer, site, project.id, within=60)
     history = load.history + nemesis.history + read
     verdict = check(history, under_fault(acknowledged_writes_kept))
     evidence.attach(history, verdict)
@@ -47,7 +47,7 @@ def test_no_job_is_lost_or_done_twice_when_nats_is_killed(
         load.until(acknowledged=15)
         nemesis.heal()
         load.until(acknowledged=15)
-    read = jobs.outcome(developer, site, project.id, within=platform.profile.budgets.component)
+    read = jobs.outcome(developer, site, project.id, within=60)
     history = load.history + nemesis.history + read
     verdict = check(history, under_fault(acknowledged_writes_kept))
     evidence.attach(history, verdict)

@@ -52,7 +52,7 @@ def test_poison_messages_end_in_the_dead_letters(platform, developer, project, e
 
 
 @pytest.mark.exclusive
-@pytest.mark.control("SOC2-A1.1", "NIST-SC-5")
+@pytest.mark.control("SOC2-A1.2", "SOC2-PI1.3")
 def test_too_many_jobs_are_refused_until_there_is_room(
     platform, developer, project, nemesis, evidence
 ):
