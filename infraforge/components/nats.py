@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import ssl
 import tomllib
@@ -183,6 +184,14 @@ def _asking(client: Client) -> Ask:
         return answer
 
     return ask
+
+
+def _no_news(record: logging.LogRecord) -> bool:
+    """False for what asyncio says whenever the client leaves a TLS connection."""
+    return "eof_received" not in record.getMessage()
+
+
+logging.getLogger("asyncio").addFilter(_no_news)
 
 
 async def _quiet(_error: Exception) -> None:

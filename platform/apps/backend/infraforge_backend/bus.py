@@ -79,6 +79,16 @@ class Bus:
             future.cancel()
             raise Unavailable(f"the bus does not take it: {type(error).__name__}") from error
 
+    def probe(self, seconds: float) -> str:
+        """Whether the bus answers: an empty string, or what is wrong."""
+        future = asyncio.run_coroutine_threadsafe(self._ping(seconds), self._loop)
+        try:
+            future.result(_CONNECT_SECONDS + seconds)
+        except FAILURES as error:
+            future.cancel()
+            return type(error).__name__
+        return ""
+
     async def client(self) -> Client:
         """The connection, made anew where there is none. Raises what FAILURES names."""
         if self._connecting is None:
@@ -117,6 +127,10 @@ class Bus:
         await client.jetstream(timeout=_CONFIRM_SECONDS).publish(
             subject, payload.encode(), headers={"Nats-Msg-Id": message_id}
         )
+
+    async def _ping(self, seconds: float) -> None:
+        client = await self.client()
+        await client.flush(timeout=max(1, round(seconds)))
 
     async def _close(self) -> None:
         client, self._client = self._client, None
