@@ -43,9 +43,25 @@ def test_standard_requires_every_test_there_is() -> None:
     assert set(Profile.load("standard", TREE).required) == existing_tests()
 
 
-def test_standard_has_all_of_minimal() -> None:
+def test_standard_has_all_of_minimal_and_says_the_rest_itself() -> None:
     minimal, standard = (Profile.load(name, TREE) for name in ("minimal", "standard"))
-    assert standard.components.items() >= minimal.components.items()
+    assert standard.components.items() > minimal.components.items()
+    assert len(standard.required) == len(set(standard.required)) > len(minimal.required)
+    assert (standard.ports, standard.budgets) == (minimal.ports, minimal.budgets)
+    assert (standard.cluster.workers, minimal.cluster.workers) == (1, 0)
+    assert standard.machine.memory_gib > minimal.machine.memory_gib
+    assert standard.description != minimal.description
+
+
+@pytest.mark.parametrize("base", ["maximal", "enterprise", "standard"])
+def test_a_profile_extends_one_that_is_there_and_complete(tree: Path, base: str) -> None:
+    path = tree / "profiles" / "professional.toml"
+    path.write_text(f'extends = "{base}"\n' + path.read_text())
+    if base == "enterprise":
+        assert not Profile.load("professional", tree).deployable
+        return
+    with pytest.raises(UsageError, match=f"extends '{base}'"):
+        Profile.load("professional", tree)
 
 
 @pytest.mark.parametrize("name", names(TREE))
