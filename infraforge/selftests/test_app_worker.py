@@ -116,6 +116,15 @@ def test_an_outage_of_others_uses_up_no_try() -> None:
     assert deliver(stream) == ["do", "do", "do", "ack"]
 
 
+def test_a_worker_that_is_stopped_leaves_a_waiting_job_for_another() -> None:
+    stream = Stream(problems.Unavailable("away"), attempt=worker.TRIES)
+    stopped = worker.Worker(stream, stream)
+    stopped.stop()
+    with pytest.raises(worker.Stopped):
+        asyncio.run(stopped._take(stream))
+    assert stream.log == ["do"]
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"x", b"[]", b"null", b'{"job": 1}', b'{"job": "x"}', b"\xff", b"[" * 5000]
 )

@@ -38,6 +38,10 @@ class Poison(Exception):
     """A message that is no job; the text says why."""
 
 
+class Stopped(Exception):
+    """The worker was told to stop while a job waited for what it needs: it comes again."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """One delivery of a message. attempt: 1 for the first."""
@@ -87,6 +91,8 @@ class Worker:
                     with contextlib.suppress(nats.errors.TimeoutError):
                         for message in await source.fetch(1, timeout=_FETCH_SECONDS):
                             await self._take(message)
+            except Stopped:
+                return
             except FAILURES as error:
                 failures += 1
                 if failures == 1:
@@ -118,6 +124,8 @@ class Worker:
             outcome: str = await self._patiently(self._tasks.do, job_id)
         except Hopeless as error:
             return await self._bury(delivery, job_id, str(error))
+        except Stopped:
+            raise  # no failure of the job's
         except Exception as error:
             log.exception("a job failed", extra={"job": str(job_id), "attempt": delivery.attempt})
             if delivery.attempt < TRIES:
@@ -152,7 +160,7 @@ class Worker:
             except (Unavailable, OutcomeUnknown) as error:
                 log.info("a job waits: %s", error.detail)
             if self._stopping:
-                raise nats.errors.Error("stopped while waiting; the job comes again")
+                raise Stopped
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 2)
 
