@@ -88,7 +88,7 @@ def _try_all(experiments: Sequence[Experiment]) -> Mapping[str, Judgement]:
 
 
 def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile) -> list[Sabotage]:
-    """Those that were asked for; of all, those whose components the profile has."""
+    """Those that were asked for; of all, those that were tried and whose parts the profile has."""
     if sum([bool(options.names), options.all, options.rotate is not None]) != 1:
         raise UsageError(
             "say what to break: names of sabotages, or --all, or --rotate N; they are: "
@@ -99,6 +99,10 @@ def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile)
     if not options.names and fitting != known:
         beyond = ", ".join(name for name in known if name not in fitting)
         print(f"not of profile {profile.name}: {beyond}", flush=True)
+    for name in fitting:
+        if not options.names and (why := Sabotage.load(name, CASES).untried):
+            print(f"left out, by name only: {name} ({why})", flush=True)
+    fitting = [name for name in fitting if not Sabotage.load(name, CASES).untried]
     wanted = options.names or fitting
     if options.rotate is not None:
         commit = _commit()[:8]

@@ -26,7 +26,7 @@ from infraforge.errors import UsageError
 
 FILE = "sabotage.toml"
 _LEFT_OUT = shutil.ignore_patterns("node_modules", "dist", "__pycache__", ".pytest_cache")
-_NEEDED, _OPTIONAL = ("claim", "components", "red"), ("undo_sql",)
+_NEEDED, _OPTIONAL = ("claim", "components", "red"), ("undo_sql", "untried")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Sabotage:
     """One way to break the platform.
 
     components: those that are rolled out again; red: node ids, without parameters;
-    undo_sql: run as superuser in the application's database once the true tree is out again.
+    undo_sql: run as superuser in the application's database once the true tree is out again;
+    untried: why nobody has yet seen it caught on a cluster; "" for the others.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Sabotage:
     red: tuple[str, ...]
     patches: tuple[Path, ...]
     undo_sql: tuple[str, ...] = ()
+    untried: str = ""
 
     @classmethod
     def load(cls, name: str, folder: Path) -> Sabotage:
@@ -75,7 +77,8 @@ class Sabotage:
         components, red = (_texts(path, data, key) for key in ("components", "red"))
         if not components or not red:
             raise UsageError(f"{path}: components and red must each name at least one")
-        return cls(name, claim, components, red, patches, _texts(path, data, "undo_sql"))
+        untried = str(data.get("untried", ""))
+        return cls(name, claim, components, red, patches, _texts(path, data, "undo_sql"), untried)
 
     def patched(self, tree: Path, into: Path) -> Path:
         """A copy of `tree` (the platform/ folder) under `into`, broken in this way.
