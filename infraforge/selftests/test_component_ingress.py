@@ -19,6 +19,9 @@ FRONTEND = TREE / "components" / "frontend"
 DASHBOARD = TREE / "apps" / "frontend"
 
 BEHIND_SIGN_IN = ("$backend", "$frontend")
+UPLOADS = "~ ^/api/projects/[^/]+/files/[^/]+$"
+AFTER_THE_FIREWALL = {"@upload": UPLOADS, "@file": UPLOADS, "@read_again": "/api/"}
+INSPECTED = "modsecurity_rules_file /etc/ingress/firewall-{}.conf;"
 
 
 def bare(text: str) -> str:
@@ -55,6 +58,7 @@ PARTS = {path.name: bare(path.read_text()) for path in INGRESS.glob("*.conf")}
 
 def test_the_locations_are_found() -> None:
     assert {"= /_auth", "~ ^/login/", "/api/", "/", "@read_again", "@sign_in"} <= set(LOCATIONS)
+    assert {UPLOADS, "@upload", "@file"} <= set(LOCATIONS)
     assert {upstream(body) for body in PASSING.values()} == {
         "$backend", "$frontend", "$login", "$oauth2_proxy",
     }  # fmt: skip
@@ -101,7 +105,7 @@ def test_who_asks_comes_from_the_session_alone() -> None:
 def test_nothing_behind_the_sign_in_is_reached_without_it_or_gets_its_cookie(name: str) -> None:
     body = PASSING[name]
     assert "Cookie" not in body
-    if name.startswith("@"):
+    if name == "@read_again":
         assert "error_page 502 = @read_again;" in PARTS["api.conf"]  # the only way there
         assert "auth" not in body
     else:
@@ -115,7 +119,9 @@ def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
     around = CONF
     for inside in LOCATIONS.values():
         around = around.replace(inside, "")
-    assert "error_page" not in around, "the server's would be inherited by /_auth"
+    early = {"400", "405", "414", "494", "497", "501", "505"}  # before there is a location
+    for codes in re.findall(r"error_page ((?:\d+ )+)", around):
+        assert set(codes.split()) <= early, "the server's are inherited by /_auth"
     assert [name for name, body in PASSING.items() if "/oauth2/auth" in body] == ["= /_auth"]
 
 
@@ -126,10 +132,49 @@ def test_no_location_loses_the_servers_headers() -> None:
     assert "Strict-Transport-Security $hsts always;" in CONF
 
 
-@pytest.mark.parametrize("name", [name for name in PASSING if name[0] not in "@="])
+@pytest.mark.parametrize("name", [name for name in PASSING if name not in ("= /_auth", "@read_again")])
 def test_every_way_in_is_limited(name: str) -> None:
     body = PASSING[name]
     assert "limit_req zone=" in body or "include /etc/ingress/api.conf;" in body
+
+
+def test_the_firewall_stands_before_everything_that_is_passed_on() -> None:
+    around = CONF
+    for inside in LOCATIONS.values():
+        around = around.replace(inside, "")
+    assert "modsecurity on;" in around
+    for name, body in PASSING.items():
+        if name in AFTER_THE_FIREWALL:
+            before = LOCATIONS[AFTER_THE_FIREWALL[name]]
+            assert "modsecurity off;" not in before
+        elif name != "= /_auth":
+            assert INSPECTED.format("bodies") in body, name
+            assert "modsecurity off;" not in body, name
+
+
+def test_bodies_are_let_through_unseen_on_the_upload_route_alone() -> None:
+    heads = [name for name, body in LOCATIONS.items() if INSPECTED.format("head") in body]
+    assert heads == [UPLOADS]
+    assert "return 418;" in LOCATIONS[UPLOADS]
+    assert "error_page 418 = $file_location;" in LOCATIONS[UPLOADS]
+    assert re.search(r"map \$request_method \$file_location {\s+PUT @upload;\s+default @file;", CONF)
+    assert CONF.count("@upload") == 2
+    assert "proxy_pass_request_body off;" in LOCATIONS["@file"]
+    sizes = [name for name, body in LOCATIONS.items() if "client_max_body_size 101m;" in body]
+    assert sizes == [UPLOADS, "@upload"]
+
+
+def test_the_firewall_blocks_and_quotes_nothing_that_was_sent() -> None:
+    rules = {name: (INGRESS / name).read_text() for name in PARTS if name.startswith("firewall")}
+    assert "\nSecRuleEngine On\n" in rules["firewall.conf"]
+    assert "\nSecAuditEngine Off\n" in rules["firewall.conf"]
+    for phase in (1, 2):
+        assert f'SecDefaultAction "phase:{phase},nolog,noauditlog,pass"' in rules["firewall.conf"]
+    told = re.findall(r"msg:'([^']*)'", "".join(rules.values()))
+    assert {macro.lower() for text in told for macro in re.findall(r"%{(.*?)}", text)} == {
+        "tx.anomaly_score", "tx.matched",
+    }  # fmt: skip
+    assert "logdata" not in "".join(rules.values())
 
 
 @pytest.mark.parametrize("folder", [INGRESS, FRONTEND])
