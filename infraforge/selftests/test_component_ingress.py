@@ -132,7 +132,9 @@ def test_no_location_loses_the_servers_headers() -> None:
     assert "Strict-Transport-Security $hsts always;" in CONF
 
 
-@pytest.mark.parametrize("name", [name for name in PASSING if name not in ("= /_auth", "@read_again")])
+@pytest.mark.parametrize(
+    "name", [name for name in PASSING if name not in ("= /_auth", "@read_again")]
+)
 def test_every_way_in_is_limited(name: str) -> None:
     body = PASSING[name]
     assert "limit_req zone=" in body or "include /etc/ingress/api.conf;" in body
@@ -157,7 +159,9 @@ def test_bodies_are_let_through_unseen_on_the_upload_route_alone() -> None:
     assert heads == [UPLOADS]
     assert "return 418;" in LOCATIONS[UPLOADS]
     assert "error_page 418 = $file_location;" in LOCATIONS[UPLOADS]
-    assert re.search(r"map \$request_method \$file_location {\s+PUT @upload;\s+default @file;", CONF)
+    assert re.search(
+        r"map \$request_method \$file_location {\s+PUT @upload;\s+default @file;", CONF
+    )
     assert CONF.count("@upload") == 2
     assert "proxy_pass_request_body off;" in LOCATIONS["@file"]
     sizes = [name for name, body in LOCATIONS.items() if "client_max_body_size 101m;" in body]
