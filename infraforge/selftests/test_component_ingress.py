@@ -20,8 +20,6 @@ DASHBOARD = TREE / "apps" / "frontend"
 
 BEHIND_SIGN_IN = ("$backend", "$frontend")
 UPLOADS = "~ ^/api/projects/[^/]+/files/[^/]+$"
-AFTER_THE_FIREWALL = {"@upload": UPLOADS, "@file": UPLOADS, "@read_again": "/api/"}
-INSPECTED = "modsecurity_rules_file /etc/ingress/firewall-{}.conf;"
 
 
 def bare(text: str) -> str:
@@ -53,12 +51,34 @@ def upstream(body: str) -> str | None:
 CONF = bare((INGRESS / "nginx.conf").read_text())
 LOCATIONS = locations(CONF)
 PASSING = {name: body for name, body in LOCATIONS.items() if "proxy_pass " in body}
+ENTRIES = {name: body for name, body in LOCATIONS.items() if name[0] != "@" and "try_files" in body}
 PARTS = {path.name: bare(path.read_text()) for path in INGRESS.glob("*.conf")}
 
 
+def ways(entry: str) -> list[tuple[str, str]]:
+    """From a location that clients reach: (the firewall's location, where it is passed on)."""
+    firewall = re.search(r"try_files /\. (@\w+);", LOCATIONS[entry])
+    assert firewall, entry
+    then = LOCATIONS[firewall[1]]
+    if "proxy_pass " in then:
+        return [(firewall[1], firewall[1])]
+    chosen = re.search(r"(?:try_files /\.|error_page 418 =) \$(\w+);", then)
+    assert chosen, firewall[1]
+    ends = re.findall(rf"set \${chosen[1]} (@\w+);", LOCATIONS[entry])
+    if not ends:
+        table = re.search(rf"map \S+ \${chosen[1]} {{(.*?)}}", CONF, re.DOTALL)
+        assert table, chosen[1]
+        ends = re.findall(r"(@\w+);", table[1])
+    return [(firewall[1], end) for end in ends]
+
+
+WAYS = [(entry, *way) for entry in ENTRIES for way in ways(entry)]
+
+
 def test_the_locations_are_found() -> None:
-    assert {"= /_auth", "~ ^/login/", "/api/", "/", "@read_again", "@sign_in"} <= set(LOCATIONS)
-    assert {UPLOADS, "@upload", "@file"} <= set(LOCATIONS)
+    assert {"= /_auth", "@read_again", "@sign_in"} <= set(LOCATIONS)
+    assert {"~ ^/login/", "= /oauth2/callback", UPLOADS, "/api/", "/"} <= set(ENTRIES)
+    assert {end for *_, end in WAYS} | {"= /_auth", "@read_again"} == set(PASSING)
     assert {upstream(body) for body in PASSING.values()} == {
         "$backend", "$frontend", "$login", "$oauth2_proxy",
     }  # fmt: skip
@@ -100,16 +120,22 @@ def test_who_asks_comes_from_the_session_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, body in PASSING.items() if upstream(body) in BEHIND_SIGN_IN]
+    ("entry", "end"),
+    [(entry, end) for entry, _, end in WAYS if upstream(PASSING[end]) in BEHIND_SIGN_IN],
 )
-def test_nothing_behind_the_sign_in_is_reached_without_it_or_gets_its_cookie(name: str) -> None:
-    body = PASSING[name]
+def test_nothing_behind_the_sign_in_is_reached_without_it_or_gets_its_cookie(
+    entry: str, end: str
+) -> None:
+    assert "include /etc/ingress/auth.conf;" in ENTRIES[entry]
+    assert "Cookie" not in PASSING[end]
+
+
+def test_a_read_is_tried_again_only_after_all_that() -> None:
+    body = PASSING["@read_again"]
     assert "Cookie" not in body
-    if name == "@read_again":
-        assert "error_page 502 = @read_again;" in PARTS["api.conf"]  # the only way there
-        assert "auth" not in body
-    else:
-        assert "include /etc/ingress/auth.conf;" in body
+    assert "auth" not in body
+    assert "error_page 502 = @read_again;" in PARTS["api.conf"]  # the only way there
+    assert "@read_again;" not in CONF
 
 
 def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
@@ -132,40 +158,40 @@ def test_no_location_loses_the_servers_headers() -> None:
     assert "Strict-Transport-Security $hsts always;" in CONF
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in PASSING if name not in ("= /_auth", "@read_again")]
-)
-def test_every_way_in_is_limited(name: str) -> None:
-    body = PASSING[name]
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_way_in_is_limited_before_the_firewall_reads(name: str) -> None:
+    body = ENTRIES[name]
     assert "limit_req zone=" in body or "include /etc/ingress/api.conf;" in body
+    assert not re.search(r"modsecurity|proxy_pass", body)
 
 
-def test_the_firewall_stands_before_everything_that_is_passed_on() -> None:
-    around = CONF
-    for inside in LOCATIONS.values():
-        around = around.replace(inside, "")
-    assert "modsecurity on;" in around
-    for name, body in PASSING.items():
-        if name in AFTER_THE_FIREWALL:
-            before = LOCATIONS[AFTER_THE_FIREWALL[name]]
-            assert "modsecurity off;" not in before
-        elif name != "= /_auth":
-            assert INSPECTED.format("bodies") in body, name
-            assert "modsecurity off;" not in body, name
+@pytest.mark.parametrize(("entry", "firewall", "end"), WAYS)
+def test_the_firewall_stands_before_everything_that_is_passed_on(
+    entry: str, firewall: str, end: str
+) -> None:
+    part = "head" if entry == UPLOADS else "bodies"
+    assert "modsecurity on;" in LOCATIONS[firewall]
+    assert f"modsecurity_rules_file /etc/ingress/firewall-{part}.conf;" in LOCATIONS[firewall]
+    assert "modsecurity off;" not in CONF
+    assert end == firewall or "modsecurity" not in PASSING[end]
 
 
 def test_bodies_are_let_through_unseen_on_the_upload_route_alone() -> None:
-    heads = [name for name, body in LOCATIONS.items() if INSPECTED.format("head") in body]
-    assert heads == [UPLOADS]
-    assert "return 418;" in LOCATIONS[UPLOADS]
-    assert "error_page 418 = $file_location;" in LOCATIONS[UPLOADS]
+    assert {end for entry, _, end in WAYS if entry == UPLOADS} == {"@upload", "@file"}
+    assert "return 418;" in LOCATIONS["@head_of_file"]
     assert re.search(
         r"map \$request_method \$file_location {\s+PUT @upload;\s+default @file;", CONF
     )
-    assert CONF.count("@upload") == 2
-    assert "proxy_pass_request_body off;" in LOCATIONS["@file"]
+    assert "proxy_pass_request_body off;" in PASSING["@file"]
     sizes = [name for name, body in LOCATIONS.items() if "client_max_body_size 101m;" in body]
     assert sizes == [UPLOADS, "@upload"]
+
+
+def test_what_is_logged_of_a_sign_in_quotes_no_codes() -> None:
+    for steps in WAYS:
+        if upstream(PASSING[steps[-1]]) in ("$login", "$oauth2_proxy"):
+            for step in steps:
+                assert "error_log stderr crit;" in LOCATIONS[step], step
 
 
 def test_the_firewall_blocks_and_quotes_nothing_that_was_sent() -> None:
