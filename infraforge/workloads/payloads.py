@@ -67,7 +67,7 @@ class Sender:
         return self._session.ask("PUT", f"/api/projects/{self._project.id}", json=body)
 
     def _query(self, text: str) -> requests.Response:
-        return self._session.ask("GET", "/api/projects", params={"note": text})
+        return self._session.ask("GET", "/api/me", params={"note": text})
 
     def _file(self, text: str) -> requests.Response:
         name = urllib.parse.quote(text, safe="")

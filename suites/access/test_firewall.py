@@ -130,7 +130,7 @@ def test_nginxs_own_errors_under_api_are_problem_documents(
     form = {"Content-Type": "application/json"}
     answers = {
         401: front_door.anonymous().ask("GET", "/api/me"),
-        403: session.ask("GET", "/api/projects", params={"note": "' OR 1=1 --"}),
+        403: session.ask("GET", "/api/me", params={"note": "' OR 1=1 --"}),
         404: session.ask("GET", "/api"),
         405: session.ask("TRACE", "/api/me"),
         413: session.ask("PUT", path, data=b" " * MIB, headers=form),

@@ -56,7 +56,7 @@ def test_denials_look_alike(front_door, people, evidence):
         "disabled user": (disabled.name, disabled.password),
         "disabled user, wrong password": (disabled.name, person.password),
         "somebody who left": (former.name, former.password),
-        "a name that is a path": (f"../userpass/login/{person.name}", person.password),
+        "a name that is a path": (f"login/{person.name}", person.password),
     }
     front_door.sign_in(person.name, person.password)  # that makes no other password right
     answers = {case: front_door.begin().post(*given) for case, given in cases.items()}
