@@ -110,7 +110,7 @@ def test_a_page_of_another_site_can_do_nothing_with_a_session(
     """In Chromium: a foreign page's form and link, clicked while signed in, are both refused."""
     person, name = people.known("devon"), f"crossed {uuid.uuid4().hex}"
     with chromium(platform.ca_file) as browser:
-        browser.open(platform.origin + "/")
+        browser.open(platform.origin + "/oauth2/start?rd=/")
         browser.fill("#username", person.name)
         browser.fill("#password", person.password)
         browser.click("button[type=submit]")

@@ -56,7 +56,7 @@ def test_the_dashboard_works_under_its_policy(platform, people, project, evidenc
     """In Chromium no page violates it; a script that is slipped in is refused, and told so."""
     person = people.known("ada")
     with chromium(platform.ca_file) as browser:
-        browser.open(platform.origin + "/")
+        browser.open(platform.origin + "/oauth2/start?rd=/")
         browser.fill("#username", person.name)
         browser.fill("#password", person.password)
         browser.click("button[type=submit]")
