@@ -106,17 +106,21 @@ def test_the_common_part_lists_no_header_that_says_who_asks() -> None:
 def test_who_asks_comes_from_the_session_alone() -> None:
     identity, auth = PARTS["identity.conf"], PARTS["auth.conf"]
     assert dict(re.findall(r"proxy_set_header (\S+) (\S+);", identity)) == {
+        "X-Forwarded-Subject": "$auth_subject",
         "X-Forwarded-User": "$auth_user",
         "X-Forwarded-Email": "$auth_email",
         "X-Forwarded-Groups": "$auth_groups",
     }
     assert dict(re.findall(r"auth_request_set (\S+) (\S+);", auth)) == {
+        "$auth_subject": "$upstream_http_x_auth_request_user",
         "$auth_user": "$upstream_http_x_auth_request_preferred_username",
         "$auth_email": "$upstream_http_x_auth_request_email",
         "$auth_groups": "$upstream_http_x_auth_request_groups",
     }
     for name, part in PARTS.items():
-        found = re.search(r"(?i)proxy_set_header x-(forwarded-(user|email|groups)|auth)", part)
+        found = re.search(
+            r"(?i)proxy_set_header x-(forwarded-(subject|user|email|groups)|auth)", part
+        )
         assert name == "identity.conf" or found is None, name
 
 
@@ -129,6 +133,11 @@ def test_nothing_behind_the_sign_in_is_reached_without_it_or_gets_its_cookie(
 ) -> None:
     assert "include /etc/ingress/auth.conf;" in ENTRIES[entry]
     assert "Cookie" not in PASSING[end]
+
+
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name not in ("/", "= /oauth2/callback")])
+def test_what_changes_something_comes_from_no_other_site(name: str) -> None:
+    assert "if ($cross_site) { return 403; }" in ENTRIES[name]
 
 
 def test_a_read_is_tried_again_only_after_all_that() -> None:

@@ -108,3 +108,22 @@ def test_cached_value_expires_after_the_declared_time(platform, developer, proje
         broken=True,
     )
     assert reading.through_cache(developer, project.id) == (project, "miss")
+
+
+@pytest.mark.control("SOC2-CC6.1", "SOC2-PI1.4")
+@pytest.mark.parametrize("reader", ["admin", "developer", "viewer"])
+def test_no_project_is_answered_with_what_is_cached_of_another(developer, request, reader):
+    """Read one after the other and from the cache, each project and its files are its own."""
+    client = request.getfixturevalue(reader)
+    projects = [developer.create_project(f"apart {reader} {n}") for n in range(2)]
+    try:
+        for project in projects:
+            developer.put_file(project.id, f"{project.id}.txt", project.id.encode())
+        for _ in range(3):  # the first fills the cache, the others are answered from it
+            for project in projects:
+                assert client.read_project(project.id)[0] == project
+                names = [file.name for file in client.files(project.id)[0]]
+                assert names == [f"{project.id}.txt"]
+    finally:
+        for project in projects:
+            developer.delete_project(project.id)

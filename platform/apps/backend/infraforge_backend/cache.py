@@ -72,6 +72,9 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('DEL', KEYS[2])
 return 1
 """
+# KEYS value; ARGV value, ms
+_KEEP = "return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"
+_KEPT = "return redis.call('GET', KEYS[1])"
 # KEYS value, lease, value, lease …; ARGV mark, ms
 _FENCE = """
 for i = 1, #KEYS, 2 do
@@ -179,6 +182,15 @@ class Cache:
         if alive:
             self._take_back_lost_marks()
         return alive
+
+    def keep(self, key: str, value: bytes, seconds: float) -> None:
+        """Lay `value` down for other processes, unfenced: only for what is allowed to be old."""
+        self._ask(_KEEP, [key], value, max(1, round(seconds * 1000)))
+
+    def kept(self, key: str) -> bytes | None:
+        """What was kept under `key`, if it is still there and Redis answers."""
+        found = self._ask(_KEPT, [key])
+        return found if isinstance(found, bytes) else None
 
     def _take_back_lost_marks(self) -> None:
         """Release marks that a stopped Redis may have set late: their writers are done.
