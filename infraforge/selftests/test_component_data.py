@@ -210,6 +210,9 @@ def test_oauth2_proxy_is_kept_to_keys_under_its_cookies_name() -> None:
     proxy = tomllib.loads((FOLDERS / "oauth2-proxy" / "oauth2-proxy.cfg").read_text())
     rule = users("redis-sessions")["oauth2-proxy"].split()
     assert [word for word in rule if "~" in word] == [f"~{proxy['cookie_name']}-*"]
+    check = users("redis-sessions")["oauth2-proxy-check"]
+    assert f"~{proxy['cookie_name']}-*" in check.split()
+    assert commands(check) == {"get", "ping", "client|setinfo"}
 
 
 @pytest.mark.parametrize("store", STORES)
