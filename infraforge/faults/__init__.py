@@ -10,8 +10,18 @@ from collections.abc import Mapping
 from infraforge.faults.base import Undo
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.pause import Pause, Resume
+from infraforge.faults.scale import Rescale, ScaledToNothing
 
-__all__ = ["UNDOS", "BackToStrength", "KillContainer", "KillPod", "Pause", "Resume"]
+__all__ = [
+    "UNDOS",
+    "BackToStrength",
+    "KillContainer",
+    "KillPod",
+    "Pause",
+    "Rescale",
+    "Resume",
+    "ScaledToNothing",
+]
 
-UNDOS: Mapping[str, type[Undo]] = {undo.kind: undo for undo in (BackToStrength, Resume)}
+UNDOS: Mapping[str, type[Undo]] = {undo.kind: undo for undo in (BackToStrength, Rescale, Resume)}
 """Every kind of undo that a journal may hold; `infraforge heal` knows these."""

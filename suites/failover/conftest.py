@@ -1,0 +1,22 @@
+"""What the failover suite asks for again and again."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraforge.stack import Platform
+from infraforge.workloads.front_door import FrontDoor
+from infraforge.workloads.people import People, Person
+from infraforge.workloads.visitor import Visitor
+
+
+@pytest.fixture
+def devon(platform: Platform) -> Person:
+    """A developer, and his password."""
+    return People(platform.site).known("devon")
+
+
+@pytest.fixture
+def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
+    """The developer in a browser of this test's own, signed in."""
+    return front_door.sign_in(devon.name, devon.password)
