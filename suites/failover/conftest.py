@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from infraforge.faults.nemesis import Nemesis
 from infraforge.stack import Platform
 from infraforge.workloads.front_door import FrontDoor
 from infraforge.workloads.people import People, Person
@@ -20,3 +23,11 @@ def devon(platform: Platform) -> Person:
 def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
     """The developer in a browser of this test's own, signed in."""
     return front_door.sign_in(devon.name, devon.password)
+
+
+@pytest.fixture
+def outage(platform: Platform) -> Iterator[Nemesis]:
+    """A second nemesis, for faults that end before the other's."""
+    made = Nemesis(platform.site)
+    yield made
+    made.heal()
