@@ -9,6 +9,7 @@ import pytest
 from kubernetes import client
 
 from infraforge import faults
+from infraforge.components import rollout
 from infraforge.errors import ClusterError, TimedOut
 from infraforge.selftests.test_faults_containers import Pods, pod
 
@@ -91,3 +92,20 @@ def test_what_is_down_already_or_has_no_replicas_is_not_struck() -> None:
         faults.ScaledToNothing("backend").aim(site(backend=1))
     with pytest.raises(ClusterError, match="is no StatefulSet or Deployment"):
         faults.ScaledToNothing("backend").aim(site(backend()))
+
+
+def test_what_is_scaled_to_nothing_is_never_ready() -> None:
+    """Else `up` would find nothing to do on a platform whose fault was not undone."""
+
+    def found(replicas: int, **status: str) -> Any:
+        counts = dict.fromkeys(("replicas", "ready_replicas", "updated_replicas"), replicas)
+        return SimpleNamespace(
+            metadata=SimpleNamespace(generation=1),
+            spec=SimpleNamespace(replicas=replicas),
+            status=SimpleNamespace(observed_generation=1, **counts, **status),
+        )
+
+    stateful = {"current_revision": "1", "update_revision": "1"}
+    for status in ({}, stateful):
+        assert rollout.workload_ready(found(1, **status))
+        assert not rollout.workload_ready(found(0, **status))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import minio
 import pytest
 
+from infraforge.components.minio import Minio
 from infraforge.faults.nemesis import Nemesis
 from infraforge.stack import Platform
 from infraforge.workloads.front_door import FrontDoor
@@ -31,3 +33,10 @@ def outage(platform: Platform) -> Iterator[Nemesis]:
     made = Nemesis(platform.site)
     yield made
     made.heal()
+
+
+@pytest.fixture
+def store(platform: Platform) -> Iterator[minio.Minio]:
+    """The object store, as its root."""
+    with Minio().connect(platform.site) as client:
+        yield client

@@ -19,11 +19,10 @@ def test_files_and_their_list_agree_through_an_outage_of_minio(
     platform, developer, project, nemesis, evidence
 ):
     """Uploads and downloads get a clear 503 without MinIO; every file listed is whole after it."""
-    size = 300_000
-    name = "upload-0.bin"
-    stored = developer.put_file(project.id, name, uploads.content(name, size))
-    with uploads.Uploads(developer, project.id, size) as uploading:
+    name = "upload-1.bin"
+    with uploads.Uploads(developer, project.id) as uploading:
         uploading.until(ended=5)
+        stored = {file.name: file for file in developer.files(project.id)[0]}[name]
         nemesis.inject(faults.ScaledToNothing("minio"))
         uploading.until(ended=2, kind=Kind.INFO)
         with pytest.raises(Unknown) as download:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from infraforge import faults
@@ -35,9 +37,13 @@ def test_no_session_is_lost_with_the_session_store(
     with steady.Users(visitor, ASKED) as users:
         users.until(answers=10)
         nemesis.inject(fault)
-        during = {path: visitor.twin().get(path) for path in ASKED.values()}
-        with pytest.raises(NoAnswer):
-            front_door.begin()
+        with (
+            ThreadPoolExecutor() as pool
+        ):  # at once: a store that is silent is not left so for long
+            newcomer = pool.submit(front_door.begin)
+            answers = pool.map(lambda path: visitor.twin().get(path), ASKED.values())
+            during = dict(zip(ASKED.values(), answers, strict=True))
+            turned_away = newcomer.exception()
         nemesis.heal()
         users.until(answers=10, within=platform.profile.budgets.rejoin)
     evidence.attach(users.history + nemesis.history, fared=users.fared)
@@ -46,6 +52,7 @@ def test_no_session_is_lost_with_the_session_store(
         for path, answer in during.items()
     }
     assert told == dict.fromkeys(ASKED.values(), (503, None))
+    assert isinstance(turned_away, NoAnswer), f"somebody new was not told: {turned_away!r}"
     kind = during["/api/me"].headers["Content-Type"].split(";")[0]
     assert kind == "application/problem+json"
     assert users.fared.dishonest == {}
