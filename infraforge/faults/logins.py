@@ -17,7 +17,7 @@ from infraforge.probes import logins
 
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY(%s)"
 _EXISTS = "SELECT count(*) FROM pg_roles WHERE rolname = %s"
-_PAST = "-infinity"
+_PAST = "2000-01-01"
 
 
 @dataclass(frozen=True)
