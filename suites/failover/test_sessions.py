@@ -37,9 +37,8 @@ def test_no_session_is_lost_with_the_session_store(
     with steady.Users(visitor, ASKED) as users:
         users.until(answers=10)
         nemesis.inject(fault)
-        with (
-            ThreadPoolExecutor() as pool
-        ):  # at once: a store that is silent is not left so for long
+        # at once: a store that is silent is not left so for long
+        with ThreadPoolExecutor() as pool:
             newcomer = pool.submit(front_door.begin)
             answers = pool.map(lambda path: visitor.twin().get(path), ASKED.values())
             during = dict(zip(ASKED.values(), answers, strict=True))
