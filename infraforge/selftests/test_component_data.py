@@ -53,7 +53,8 @@ def settings(store: str) -> dict[str, str]:
 
 
 def commands(rule: str) -> set[str]:
-    return {word[1:] for word in rule.split() if word.startswith("+")}
+    """All of a user's commands, those within brackets (for some keys only) included."""
+    return {word[1:] for word in re.sub(r"[()]", "", rule).split() if word.startswith("+")}
 
 
 # all of them
@@ -183,7 +184,7 @@ def test_the_acl_file_holds_hashes_and_shuts_the_default_user_out() -> None:
 @pytest.mark.parametrize("store", STORES)
 def test_no_redis_user_may_do_everything(store: str) -> None:
     for rule in users(store).values():
-        words = rule.split()
+        words = re.sub(r"[()]", "", rule).split()
         assert all(word[0] in "~+%" for word in words)
         assert not any("@" in word or word in ("~*", "%RW~*") for word in words)
         assert commands(rule).isdisjoint({"keys", "flushall", "flushdb", "config", "acl", "client"})
@@ -199,7 +200,8 @@ def test_observer_and_probe_change_nothing(store: str) -> None:
 
 def test_the_backend_may_run_its_scripts_and_no_more() -> None:
     scripts = (
-        cache._LOOKUP, cache._FILL, cache._FENCE, cache._RELEASE, cache._KEEP, cache._KEPT,
+        cache._LOOKUP, cache._FILL, cache._GIVE_BACK, cache._FENCE, cache._RELEASE, cache._KEEP,
+        cache._KEPT,
     )  # fmt: skip
     called = {name.lower() for text in scripts for name in re.findall(r"call\('(\w+)'", text)}
     assert commands(users("redis-cache")["backend"]) == called | {"eval", "ping", "client|setinfo"}
@@ -213,6 +215,11 @@ def test_oauth2_proxy_is_kept_to_keys_under_its_cookies_name() -> None:
     proxy = tomllib.loads((FOLDERS / "oauth2-proxy" / "oauth2-proxy.cfg").read_text())
     rule = users("redis-sessions")["oauth2-proxy"].split()
     assert [word for word in rule if "~" in word] == [f"~{proxy['cookie_name']}-*"]
+    check, _, at_its_start = users("redis-sessions")["oauth2-proxy-check"].partition(" (")
+    assert f"~{proxy['cookie_name']}-*" in check.split()
+    assert commands(check) == {"get", "ping", "client|setinfo"}
+    # a session's key goes on with 32 hexadecimal digits
+    assert at_its_start == f"~{proxy['cookie_name']}-healthcheck-* +set +del)"
 
 
 def test_the_sweeper_may_run_its_script_and_no_more() -> None:

@@ -124,6 +124,33 @@ def test_who_asks_comes_from_the_session_alone() -> None:
         assert name == "identity.conf" or found is None, name
 
 
+def test_who_asks_is_answered_by_the_process_that_can_end_no_session() -> None:
+    assert "$oauth2_proxy:4181/oauth2/auth;" in LOCATIONS["= /_auth"]
+    assert "$oauth2_proxy:4181/ready;" in LOCATIONS["= /_store"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "firewall", "end"),
+    [way for way in WAYS if "$oauth2_proxy:4180" in PASSING[way[-1]]],
+)
+def test_sessions_are_made_and_ended_only_while_their_store_answers(
+    entry: str, firewall: str, end: str
+) -> None:
+    assert "auth_request /_store;" in ENTRIES[entry]
+    for part in (PARTS["page.conf"], ENTRIES[entry], LOCATIONS[firewall], PASSING[end]):
+        assert not re.search(r"error_page [0-9 ]*401", part)
+
+
+@pytest.mark.parametrize("kind", ["api", "page"])
+def test_no_session_is_said_only_after_the_store_has_answered(kind: str) -> None:
+    doubts, again = LOCATIONS[f"@{kind}_doubts"], LOCATIONS[f"@{kind}_asked_again"]
+    assert 'if ($cookie_infraforge_session = "") {' in (INGRESS / "nginx.conf").read_text()
+    assert re.search(rf"auth_request /_store;\s+try_files /nowhere @{kind}_asked_again;", doubts)
+    assert re.search(r"auth_request /_auth;\s+try_files /nowhere =503;", again)
+    for body in (doubts, again):
+        assert "error_page 500 =503" in body
+
+
 @pytest.mark.parametrize(
     ("entry", "end"),
     [(entry, end) for entry, _, end in WAYS if upstream(PASSING[end]) in BEHIND_SIGN_IN],
@@ -149,9 +176,9 @@ def test_a_read_is_tried_again_only_after_all_that() -> None:
 
 
 def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
-    body = LOCATIONS["= /_auth"]
-    assert "internal;" in body
-    assert "error_page" not in body
+    for body in (LOCATIONS["= /_auth"], LOCATIONS["= /_store"]):
+        assert "internal;" in body
+        assert "error_page" not in body
     around = CONF
     for inside in LOCATIONS.values():
         around = around.replace(inside, "")
