@@ -23,6 +23,7 @@ Object = dict[str, Any]
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 API_SERVER_LABEL = "infraforge.io/api-server"
+NODE_NETWORK_LABEL = "infraforge.io/node-network"
 _LAST = {"Deployment": 1, "StatefulSet": 1, "DaemonSet": 1}
 
 
@@ -87,16 +88,21 @@ def allow_node_networks(objects: Sequence[Object], cidrs: Sequence[str]) -> list
     """The same objects; policies labelled as meaning the API server also name the nodes' networks.
 
     `0.0.0.0/0` in an ipBlock does not match nodes under every CNI, and the API server lives
-    on one. The networks are only known once the cluster exists.
+    on one. Those labelled as meaning what is beside the nodes (the registry) name their networks
+    only. The networks are only known once the cluster exists.
     """
+    blocks = [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]
     changed = [copy.deepcopy(item) for item in objects]
     for item in changed:
         labels = item["metadata"].get("labels", {})
-        if item["kind"] != "NetworkPolicy" or labels.get(API_SERVER_LABEL) != "true":
+        beside = labels.get(NODE_NETWORK_LABEL) == "true"
+        if item["kind"] != "NetworkPolicy" or not (
+            beside or labels.get(API_SERVER_LABEL) == "true"
+        ):
             continue
         for rule in item["spec"].get("egress", []):
             if any("ipBlock" in peer for peer in rule.get("to", [])):
-                rule["to"] += [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]
+                rule["to"] = blocks if beside else [*rule["to"], *blocks]
     return changed
 
 

@@ -168,6 +168,15 @@ class Site:
         """A local port that leads to `target` (`svc/NAME` or `pod/NAME`), while the block runs."""
         return portforward.forward(tools.kubectl(self.tree), self.cluster, namespace, target, port)
 
+    def account_token(self, account: str, namespace: str, *audiences: str) -> str:
+        """A ServiceAccount's token that lives 10 minutes; for the API server if for nobody else."""
+        request = client.AuthenticationV1TokenRequest(
+            spec=client.V1TokenRequestSpec(audiences=list(audiences), expiration_seconds=600)
+        )
+        answer = self.core.create_namespaced_service_account_token(account, namespace, request)
+        token: str = answer.status.token
+        return token
+
     def vault(self) -> hvac.Client:
         """Vault, signed in as the operator role with a ServiceAccount token that lives 10 minutes.
 
@@ -177,7 +186,9 @@ class Site:
             address = self._vault_address()
         vault = hvac.Client(url=address, verify=str(self.ca_file), timeout=10)
         try:
-            vault.auth.kubernetes.login(role="operator", jwt=self._operator_token())
+            vault.auth.kubernetes.login(
+                role="operator", jwt=self.account_token(OPERATOR, SYSTEM, "vault")
+            )
         except (hvac.exceptions.VaultError, requests.RequestException) as error:
             raise ClusterError(f"Vault refuses the operator role: {error}") from error
         return vault
@@ -195,14 +206,6 @@ class Site:
             self.forward("infraforge-security", "svc/vault", 8200)
         )
         return f"https://127.0.0.1:{self._vault_port}"
-
-    def _operator_token(self) -> str:
-        request = client.AuthenticationV1TokenRequest(
-            spec=client.V1TokenRequestSpec(audiences=["vault"], expiration_seconds=600)
-        )
-        answer = self.core.create_namespaced_service_account_token(OPERATOR, SYSTEM, request)
-        token: str = answer.status.token
-        return token
 
 
 def _life(path: Path) -> datetime.timedelta:

@@ -36,6 +36,13 @@ RULES: Mapping[tuple[str, str], Role] = {
     ("PUT", "/api/projects/<uuid:project_id>/files/<path:name>"): Role.DEVELOPER,
     ("DELETE", "/api/projects/<uuid:project_id>/files/<path:name>"): Role.DEVELOPER,
     ("GET", "/api/audit"): Role.ADMIN,
+    ("GET", "/api/platform/openapi.json"): Role.VIEWER,
+    ("GET", "/api/platform/components"): Role.VIEWER,
+    ("GET", "/api/platform/components/<name>"): Role.VIEWER,
+    ("PUT", "/api/platform/components/<name>/scale"): Role.ADMIN,
+    ("POST", "/api/platform/components/<name>/restart"): Role.ADMIN,
+    ("GET", "/api/platform/registry"): Role.VIEWER,
+    ("GET", "/api/platform/actions"): Role.ADMIN,
 }
 """(method, route) → the least role that may use it. What is not here, nobody may use."""
 

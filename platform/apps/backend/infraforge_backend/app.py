@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import flask
 
-from infraforge_backend import files, health, problems, projects, trail, validation, web
+from infraforge_backend import (
+    files,
+    health,
+    platform,
+    problems,
+    projects,
+    trail,
+    validation,
+    web,
+)
 from infraforge_backend.services import Services
 
 
@@ -23,6 +32,6 @@ def create(services: Services) -> flask.Flask:
     def invalid(error: validation.Invalid) -> flask.Response:
         return problems.response(problems.Problem(422, str(error)))
 
-    for part in (health, projects, files, trail):
+    for part in (health, projects, files, trail, platform):
         app.register_blueprint(part.blueprint)
     return app

@@ -15,6 +15,7 @@ from infraforge_backend.deadline import Watchdog
 from infraforge_backend.epoch import EpochKnowledge
 from infraforge_backend.heartbeat import CachePulse, EpochPulse, Pulse
 from infraforge_backend.objects import Objects
+from infraforge_backend.platform_api import PlatformApi
 from infraforge_backend.problems import OutcomeUnknown, Unavailable
 from infraforge_backend.standing import Standings
 from infraforge_backend.vault import Credentials, Keys
@@ -38,6 +39,7 @@ class Services:
         self.standings = Standings(
             credentials.look_up, self.cache, config.standing_seconds, config.standing_grace_seconds
         )
+        self.platform = PlatformApi(config)
         self.epoch_pulse = EpochPulse(config, self.knowledge, self.watchdog, credentials.suspect)
         collector = garbage.Collector(self.database, self.objects)
         self._pulses = (

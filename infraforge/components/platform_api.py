@@ -1,0 +1,21 @@
+"""The platform API: its certificate; what it may do is all in its manifests."""
+
+from __future__ import annotations
+
+from infraforge.components.base import Component
+from infraforge.components.site import SYSTEM, Site
+
+NAMESPACE = SYSTEM
+AUDIENCE = "platform-api"
+PORT = 8443
+
+
+class PlatformApi(Component):
+    """Flask under gunicorn; answers the backend alone, and may do little at the API server."""
+
+    name = "platform-api"
+    namespace = NAMESPACE
+    needs = ("namespaces",)
+
+    def prepare(self, site: Site) -> None:
+        site.certificate(self.name, NAMESPACE, [self.name])

@@ -1,0 +1,71 @@
+"""What can be done: scale and restart. Each is written down first, with who asked for it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+import flask
+
+from infraforge_platform_api import reading, validation, web
+from infraforge_platform_api.components import Component
+from infraforge_platform_api.kube import Refused
+from infraforge_platform_api.problems import OutcomeUnknown, Problem, Unavailable
+
+blueprint = flask.Blueprint("doing", __name__)
+
+_RESTARTED = "kubectl.kubernetes.io/restartedAt"
+
+
+@blueprint.put("/api/platform/components/<name>/scale")
+def scale(name: str) -> flask.Response:
+    """Have so many replicas of a component. Stateless ones only, within bounds."""
+    validation.only(flask.request.args)
+    component = reading.find(name)
+    most = web.services().limits.most.get(name)
+    if most is None:
+        raise Problem(409, f"{name} cannot be scaled: it keeps state, or runs once by design")
+    wanted = validation.replicas(web.body(), most)
+    detail = f"replicas {component.replicas.wanted} to {wanted}"
+    return _do("scale", component, detail, "/scale", {"spec": {"replicas": wanted}})
+
+
+@blueprint.post("/api/platform/components/<name>/restart")
+def restart(name: str) -> flask.Response:
+    """Replace a component's pods, the way its rollout does."""
+    validation.only(flask.request.args)
+    if flask.request.get_data(cache=False):
+        raise validation.Invalid("a restart takes no body")
+    component = reading.find(name)
+    if name not in web.services().limits.restart:
+        raise Problem(409, f"{name} cannot be restarted from here")
+    if component.changing:
+        raise Problem(409, f"{name} is changing already: wait until that is over")
+    now = datetime.datetime.now(datetime.UTC).isoformat()
+    template = {"metadata": {"annotations": {_RESTARTED: now}}}
+    return _do("restart", component, "all pods", "", {"spec": {"template": template}})
+
+
+def _do(
+    action: str, component: Component, detail: str, place: str, change: Mapping[str, Any]
+) -> flask.Response:
+    """Write down, do, write down what became of it."""
+    services = web.services()
+    begun = services.actions.begin(web.who(), action, component.name, detail, flask.g.request_id)
+    try:
+        services.kube.merge(component.path + place, change)
+    except Refused as error:
+        services.actions.end(begun, "failed")
+        raise Problem(409, f"Kubernetes does not take it: {error.message}") from error
+    except OutcomeUnknown:
+        services.actions.end(begun, "unknown")
+        raise
+    except Unavailable:
+        services.actions.end(begun, "failed")
+        raise
+    finally:
+        services.snapshot.forget()
+    done = services.actions.end(begun, "done")
+    told = {"id": done.id, "action": action, "component": component.name, "detail": detail}
+    return web.answer(told, 202)

@@ -1,0 +1,54 @@
+"""Image references and digests, as manifests and the kubelet write them. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`REPOSITORY[:TAG][@DIGEST]`; what is not said is empty."""
+
+    repository: str
+    tag: str
+    digest: str
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        name, _, digest = text.partition("@")
+        head, slash, last = name.rpartition("/")
+        last, _, tag = last.partition(":")
+        return cls(f"{head}{slash}{last}", tag, digest if _DIGEST.fullmatch(digest) else "")
+
+    @property
+    def name(self) -> str:
+        """The reference without its digest."""
+        return f"{self.repository}:{self.tag}" if self.tag else self.repository
+
+
+def running_digest(image_id: str) -> str:
+    """The digest in a container status' imageID; empty where it has none yet."""
+    found = _DIGEST.search(image_id.partition("@")[2] or image_id)
+    return found[0] if found else ""
+
+
+def state(pinned: str, running: tuple[str, ...], held: bool | None, tagged: str | None) -> str:
+    """How an image in use stands to the registry, in one word.
+
+    held: whether the registry has the pinned digest, None where it did not say; tagged: the digest
+    that its tag has there. unpinned: the manifest names no digest; differs: something else runs
+    than what is pinned; missing: a node that lacks it cannot get it; moved: it is there, and the
+    tag means another; current: all three are the same.
+    """
+    if not pinned:
+        return "unpinned"
+    if any(digest != pinned for digest in running):
+        return "differs"
+    if held is None:
+        return "unknown"
+    if not held:
+        return "missing"
+    return "current" if tagged == pinned else "moved"

@@ -1,0 +1,79 @@
+"""What can be read: health, components, the registry, actions, and this API's description."""
+
+from __future__ import annotations
+
+import flask
+
+from infraforge_platform_api import openapi, validation, web
+from infraforge_platform_api.components import Component
+from infraforge_platform_api.problems import Problem
+
+blueprint = flask.Blueprint("reading", __name__)
+
+
+@blueprint.get("/healthz")
+def alive() -> flask.Response:
+    """200: the process answers. Says nothing about what it depends on."""
+    return web.answer({"status": "alive"})
+
+
+@blueprint.get("/readyz")
+def ready() -> flask.Response:
+    """200 once the platform could be looked at."""
+    if not web.services().ready():
+        raise Problem(503, "the platform could not be looked at yet")
+    return web.answer({"status": "ready"})
+
+
+@blueprint.get("/api/platform/openapi.json")
+def description() -> flask.Response:
+    """This API in OpenAPI's words."""
+    validation.only(flask.request.args)
+    return web.answer(openapi.document())
+
+
+@blueprint.get("/api/platform/components")
+def components() -> flask.Response:
+    """Every component: health, versions, digests, and what may be done to it."""
+    validation.only(flask.request.args)
+    found = web.services().snapshot.components()
+    return web.answer({"items": [document(one) for one in found.values()]})
+
+
+@blueprint.get("/api/platform/components/<name>")
+def component(name: str) -> flask.Response:
+    """One component."""
+    validation.only(flask.request.args)
+    return web.answer(document(find(name)))
+
+
+@blueprint.get("/api/platform/registry")
+def registry() -> flask.Response:
+    """The images in use, and what the registry has of them."""
+    validation.only(flask.request.args)
+    return web.answer(web.services().registry.get())
+
+
+@blueprint.get("/api/platform/actions")
+def actions() -> flask.Response:
+    """Who did what, newest first."""
+    arguments = flask.request.args
+    validation.only(arguments, "limit", "before")
+    limit = validation.limit(arguments.get("limit"))
+    before = validation.before(arguments.get("before"))
+    items, following = web.services().actions.page(before, limit)
+    return web.answer({"items": items, "next": following})
+
+
+def find(name: str) -> Component:
+    """The component of that name; Problem 404 where there is none."""
+    found = web.services().snapshot.components().get(name)
+    if found is None:
+        raise Problem(404, "there is no such component")
+    return found
+
+
+def document(one: Component) -> dict[str, object]:
+    """The component as it is sent."""
+    limits = web.services().limits
+    return one.document(limits.most.get(one.name), restart=one.name in limits.restart)

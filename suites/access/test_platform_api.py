@@ -1,0 +1,262 @@
+"""The platform API through the front door: what it tells, what it does, and for whom."""
+
+import secrets
+from functools import partial
+
+import allure
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.errors import Inconclusive
+from infraforge.table import Table
+from infraforge.wait import wait_until
+from infraforge.workloads import described
+from infraforge.workloads.backend_client import Refused, Unknown
+from infraforge.workloads.platform_client import PlatformClient
+from infraforge.workloads.visitor import Visitor
+
+pytestmark = [
+    allure.severity(allure.severity_level.CRITICAL),
+    pytest.mark.control("SOC2-CC6.3", "ISO27001-A.8.2", "NIST-AC-6"),
+]
+
+REGISTRY_HERE = "https://127.0.0.1:5001"
+MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
+OURS = "app.kubernetes.io/part-of=infraforge"
+SCALED = "login"
+SEED = secrets.randbits(32)
+EXAMPLES = 25
+
+# A change is asked for at a component that there is not: who may is told 404, and nothing happens.
+PATHS = {
+    "read the description": ("GET", "/api/platform/openapi.json"),
+    "list components": ("GET", "/api/platform/components"),
+    "read a component": ("GET", "/api/platform/components/backend"),
+    "read the registry": ("GET", "/api/platform/registry"),
+    "scale": ("PUT", "/api/platform/components/nobody/scale"),
+    "restart": ("POST", "/api/platform/components/nobody/restart"),
+    "read who did what": ("GET", "/api/platform/actions"),
+}
+READING = {name for name, (method, _) in PATHS.items() if method == "GET"} - {"read who did what"}
+MAY = {"admin": set(PATHS), "developer": READING, "viewer": READING, "in no group": set()}
+
+
+def test_every_component_tells_health_version_and_digest(platform, viewer, evidence):
+    """Each component is there, healthy, and runs the digest that the cluster itself names."""
+    told = PlatformClient.of(viewer).components()
+    cells, declared = {}, {}
+    for row in platform.status():
+        found = told.get(row.name)
+        pods = platform.site.core.list_namespaced_pod(
+            row.namespace, label_selector=f"app.kubernetes.io/name={row.name},{OURS}"
+        ).items
+        statuses = [one for pod in pods for one in pod.status.container_statuses or ()]
+        declared |= {
+            (row.name, "status"): "healthy",
+            (row.name, "ready"): row.wanted,
+            (row.name, "pinned"): joined(image for image in row.images),
+            (row.name, "running"): joined(one.image_id.partition("@")[2] for one in statuses),
+        }
+        if found is None:
+            raise AssertionError(f"{row.name} is not among {sorted(told)}")
+        cells |= {
+            (row.name, "status"): found.status,
+            (row.name, "ready"): found.ready,
+            (row.name, "pinned"): joined(f"{one.reference}@{one.pinned}" for one in found.images),
+            (row.name, "running"): joined(one for image in found.images for one in image.running),
+        }
+        assert all(image.version for image in found.images), found
+    judge(cells, declared, evidence)
+
+
+def test_registry_state_is_what_the_registry_says(platform, viewer, evidence):
+    """For each image in use: whether the registry has the pinned digest, and what its tag means."""
+    told = PlatformClient.of(viewer).registry()
+    evidence.attach(told)
+    if not told["registry"]["reachable"]:
+        raise Inconclusive(f"the registry is not reached: {told['registry']}")
+    here = Visitor(REGISTRY_HERE, platform.ca_file)
+    cells, declared = {}, {}
+    for image in told["images"]:
+        repository, _, tag = image["reference"].rpartition(":")
+        ask = partial(held, here, repository.partition("/")[2])
+        row = image["reference"]
+        cells |= {(row, "held"): image["held"], (row, "tagged"): image["tagged"]}
+        declared |= {(row, "held"): bool(ask(image["pinned"])), (row, "tagged"): ask(tag)}
+        assert image["running"] == [image["pinned"]], image
+    in_use = {one.rpartition(":")[0] for one, _ in cells}
+    assert "ghcr.io/tca-infraforge/platform-api" in in_use
+    judge(cells, declared, evidence)
+
+
+def test_each_role_may_do_exactly_what_it_should_to_the_platform(front_door, people, evidence):
+    """Reading is for viewers, changes and who made them for admins, cell by cell."""
+    visitors = {"nobody": front_door.anonymous()}
+    for role in MAY:
+        person = people.make(*([] if role == "in no group" else [role]))
+        visitors[role] = front_door.sign_in(person.name, person.password)
+    cells = {}
+    for role, visitor in visitors.items():
+        for name, (method, path) in PATHS.items():
+            body = {"replicas": 1} if method == "PUT" else None
+            status = visitor.ask(method, path, json=body).status_code
+            cells[role, name] = {401: "sign in", 403: "denied"}.get(status, "allowed")
+    declared = {
+        (role, name): "allowed" if name in MAY.get(role, ()) else "denied" for role, name in cells
+    }
+    judge(cells, declared | {("nobody", name): "sign in" for name in PATHS}, evidence)
+
+
+def test_answers_are_as_described_whatever_is_asked(platform, admin, evidence):
+    """Every read keeps to the OpenAPI description, for random input too; none fails."""
+    asked = described.ask(
+        PlatformClient.of(admin).description(),
+        lambda case: case.call(
+            base_url=platform.origin, session=admin.session, verify=admin.session.verify
+        ),
+        seed=SEED,
+        examples=EXAMPLES,
+        known={"name": ["backend", "postgres"]},
+    )
+    print(asked)
+    evidence.attach(asked=str(asked))
+    assert not asked.complaints, str(asked)
+    silent = [name for name, counted in asked.statuses.items() if 200 not in counted]
+    if silent or not asked.statuses:
+        raise Inconclusive(f"never answered with content: {silent or 'anything'}")
+
+
+BODIES = (
+    {"replicas": 0},
+    {"replicas": -1},
+    {"replicas": 99},
+    {"replicas": 2**63},
+    {"replicas": 1.5},
+    {"replicas": True},
+    {"replicas": "1"},
+    {"replicas": None},
+    {"replicas": 1, "force": True},
+    {"Replicas": 1},
+    {},
+    [],
+    "1",
+    None,
+)
+
+
+def test_a_change_out_of_bounds_is_refused_and_nothing_is_changed(admin, evidence):
+    """Only stateless components are scaled, to 1 at least and to no more than their own most."""
+    user = PlatformClient.of(admin)
+    before, written = shape(user), user.actions(1)
+    too_many = {"replicas": user.component(SCALED).most + 1}
+    asked = {
+        f"{SCALED} {body}": admin.session.ask("PUT", scale_path(SCALED), json=body).status_code
+        for body in (*BODIES, too_many)
+    }
+    for name in ("postgres", "vault", "redis-cache"):
+        asked[f"{name}, 1"] = admin.session.ask(
+            "PUT", scale_path(name), json={"replicas": 1}
+        ).status_code
+    evidence.attach(asked)
+    assert {status for name, status in asked.items() if name.startswith(SCALED)} <= {415, 422}
+    assert {status for name, status in asked.items() if name.endswith(", 1")} == {409}
+    assert shape(user) == before
+    assert user.actions(1) == written
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
+def test_a_component_is_scaled_up_and_down(platform, front_door, people, evidence):
+    """Replicas follow what an admin asks for, health tells the way there, and it is written who."""
+    person = people.make("admin")
+    user = PlatformClient(front_door.sign_in(person.name, person.password), platform.origin)
+    assert (user.component(SCALED).status, user.component(SCALED).wanted) == ("healthy", 1)
+    try:
+        up = user.scale(SCALED, 2)
+        on_the_way = user.component(SCALED)
+        becomes(platform, user, SCALED, 2)
+    finally:
+        down = user.scale(SCALED, 1)
+        becomes(platform, user, SCALED, 1)
+    written = {item["id"]: item for item in user.actions()}
+    evidence.attach(on_the_way=str(on_the_way), up=written[up], down=written[down])
+    assert (on_the_way.status, on_the_way.ready, on_the_way.wanted) == ("degraded", 1, 2)
+    assert [summary(written[key]) for key in (up, down)] == [
+        (person.name, "admin", "scale", SCALED, "replicas 1 to 2", "done"),
+        (person.name, "admin", "scale", SCALED, "replicas 2 to 1", "done"),
+    ]
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
+def test_a_restart_replaces_every_pod_and_is_written_down(platform, front_door, people, evidence):
+    """A restart leaves no old pod, the component is healthy again, and it is written who asked."""
+    person = people.make("admin")
+    user = PlatformClient(front_door.sign_in(person.name, person.password), platform.origin)
+    before = pods(platform, SCALED)
+    action = user.restart(SCALED)
+    wait_until(
+        lambda: pods(platform, SCALED).isdisjoint(before) and pods(platform, SCALED),
+        within=platform.profile.budgets.rejoin,
+        what=f"every pod of {SCALED} is another",
+        broken=True,
+    )
+    becomes(platform, user, SCALED, 1)
+    written = next(item for item in user.actions() if item["id"] == action)
+    evidence.attach(before=str(before), after=str(pods(platform, SCALED)), written=written)
+    assert summary(written) == (person.name, "admin", "restart", SCALED, "all pods", "done")
+
+
+def becomes(platform, user, name, replicas):
+    """The component is healthy with so many replicas, by its own account and the cluster's."""
+    wait_until(
+        lambda: (
+            (found := user.component(name)).status == "healthy"
+            and found.ready == replicas
+            and len(pods(platform, name)) == replicas
+        ),
+        within=platform.profile.budgets.rejoin,
+        what=f"{name} is healthy with {replicas}",
+        ignoring=(Unknown, Refused),
+        broken=True,
+    )
+
+
+def pods(platform, name):
+    """Names of the component's pods, those that are going included."""
+    found = platform.site.core.list_pod_for_all_namespaces(
+        label_selector=f"app.kubernetes.io/name={name},{OURS}"
+    )
+    return {pod.metadata.name for pod in found.items}
+
+
+def shape(user):
+    return {name: (one.wanted, one.images) for name, one in user.components().items()}
+
+
+def summary(item):
+    return tuple(item[key] for key in ("actor", "role", "action", "component", "detail", "outcome"))
+
+
+def scale_path(name):
+    return f"/api/platform/components/{name}/scale"
+
+
+def joined(values):
+    return " ".join(sorted(set(values)))
+
+
+def held(here, repository, reference):
+    """The digest that the registry, asked from here, has for a tag or digest; None for none."""
+    answer = here.ask(
+        "HEAD", f"/v2/{repository}/manifests/{reference}", headers={"Accept": MANIFESTS}
+    )
+    if answer.status_code not in (200, 404):
+        raise Inconclusive(f"{repository}: the registry answers {answer.status_code}")
+    return answer.headers.get("Docker-Content-Digest") if answer.ok else None
+
+
+def judge(observed, declared, evidence):
+    verdict = cells_match(Table(observed), Table(declared))
+    evidence.attach(Table(observed), verdict)
+    assert verdict.holds, verdict.explain()
