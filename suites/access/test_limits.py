@@ -106,7 +106,7 @@ def pieces(data):
 
 
 def announced(front_door, session, path, length):
-    """Status and type of the answer to a body that is announced and not sent."""
+    """Status and type of the answer to a body that is announced and not sent; what else came."""
     where = urllib.parse.urlsplit(front_door.origin)
     trust = ssl.create_default_context(cafile=str(front_door.ca_file))
     connection = http.client.HTTPSConnection(where.hostname, where.port, timeout=30, context=trust)
@@ -117,6 +117,8 @@ def announced(front_door, session, path, length):
         connection.endheaders()
         answer = connection.getresponse()
         return answer.status, answer.headers.get("Content-Type", "")
+    except TimeoutError:
+        return "waited for", ""
     finally:
         connection.close()
 
