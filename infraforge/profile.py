@@ -63,6 +63,9 @@ class Profile:
 
     components: name → settings (`replicas`); required: node ids of tests that must have run;
     deployable: False while this version lacks parts the profile asks for.
+
+    A file may say that it `extends` another profile: then it has all that this one has, tests
+    included, beside or in place of which stands what it says itself.
     """
 
     name: str
@@ -88,6 +91,8 @@ class Profile:
             data = tomllib.loads(path.read_text())
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path}: {error}") from error
+        if "extends" in data:
+            data = _extended(path, data, tree)
         _only(
             path,
             "",
@@ -128,6 +133,24 @@ def names(tree: Path) -> list[str]:
     """The profiles there are, smallest machine first."""
     found = {path.stem: tomllib.loads(path.read_text()) for path in tree.glob("profiles/*.toml")}
     return sorted(found, key=lambda name: found[name].get("machine", {}).get("memory_gib", 0))
+
+
+def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:
+    """What `own` says on top of what the profile says that it extends; that one extends none."""
+    name = own["extends"]
+    if name not in names(tree):
+        raise UsageError(f"{path}: extends {name!r}; there are: {', '.join(names(tree))}")
+    base = tomllib.loads((tree / "profiles" / f"{name}.toml").read_text())
+    if "extends" in base:
+        raise UsageError(f"{path}: extends {name!r}, which extends another one itself")
+    merged = {key: value for key, value in own.items() if key != "extends"}
+    for key, below in base.items():
+        above = merged.get(key, {})
+        if isinstance(below, dict) and isinstance(above, dict):
+            merged[key] = {**below, **above}
+    both = [part.get("tests", {}).get("required", []) for part in (base, own)]
+    merged["tests"] = {"required": [*both[0], *both[1]]}
+    return merged
 
 
 def _only(path: Path, where: str, table: Any, known: set[str]) -> None:

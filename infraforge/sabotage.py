@@ -53,8 +53,8 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         print(_listing([Sabotage.load(name, CASES) for name in known]).text())
         return 0
-    chosen = _chosen(options, known)
     profile = _profile(options.name, options.profile)
+    chosen = _chosen(options, known, profile)
     with tempfile.TemporaryDirectory(prefix="infraforge-sabotage-") as work:
         experiments = []
         for one in chosen:  # whatever is wrong with them is told before anything is touched
@@ -87,17 +87,23 @@ def _try_all(experiments: Sequence[Experiment]) -> Mapping[str, Judgement]:
     return judgements
 
 
-def _chosen(options: argparse.Namespace, known: Sequence[str]) -> list[Sabotage]:
+def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile) -> list[Sabotage]:
+    """Those that were asked for; of all, those whose components the profile has."""
     if sum([bool(options.names), options.all, options.rotate is not None]) != 1:
         raise UsageError(
             "say what to break: names of sabotages, or --all, or --rotate N; they are: "
             f"{', '.join(known)} (infraforge sabotage --list says what each does)"
         )
-    wanted = options.names or known
+    has = set(profile.components)
+    fitting = [name for name in known if has.issuperset(Sabotage.load(name, CASES).components)]
+    if not options.names and fitting != known:
+        beyond = ", ".join(name for name in known if name not in fitting)
+        print(f"not of profile {profile.name}: {beyond}", flush=True)
+    wanted = options.names or fitting
     if options.rotate is not None:
         commit = _commit()[:8]
-        wanted = pick(known, options.rotate, commit)
-        at = f"0x{commit} modulo {len(known)} is {int(commit, 16) % len(known)}"
+        wanted = pick(fitting, options.rotate, commit)
+        at = f"0x{commit} modulo {len(fitting)} is {int(commit, 16) % len(fitting)}"
         print(f"chosen by commit {commit} ({at}): {', '.join(wanted)}", flush=True)
     return [Sabotage.load(name, CASES) for name in dict.fromkeys(wanted)]
 

@@ -30,6 +30,7 @@ from infraforge.profile import Profile
 
 HTTPS_NODE_PORT = 30443
 HTTP_NODE_PORT = 30080
+INGRESS_LABEL = "infraforge.io/ingress"
 POD_SUBNET = "10.244.0.0/16"
 _HOSTED = "ghcr.io"
 
@@ -183,16 +184,14 @@ def kind_config(profile: Profile, files: Mapping[str, Path]) -> dict[str, Any]:
             *mounts,
             {"hostPath": str(files["control"]), "containerPath": "/etc/kubernetes/infraforge"},
         ],
-        "extraPortMappings": [
-            _port(HTTPS_NODE_PORT, profile.ports.https),
-            _port(HTTP_NODE_PORT, profile.ports.http),
-        ],
         "kubeadmConfigPatches": [json.dumps(patch) for patch in _kubeadm_patches()],
+        "labels": {} if profile.cluster.workers else _zone(zones, 0),
     }
     workers = [
-        {"role": "worker", "extraMounts": mounts, **_zone(zones, index)}
+        {"role": "worker", "extraMounts": mounts, "labels": _zone(zones, index)}
         for index in range(profile.cluster.workers)
     ]
+    _publish(workers[0] if workers else control, profile)
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
@@ -202,14 +201,26 @@ def kind_config(profile: Profile, files: Mapping[str, Path]) -> dict[str, Any]:
             "kubeProxyMode": "iptables",
             "apiServerAddress": "127.0.0.1",
         },
-        "nodes": [{**control, **_zone(zones, 0)} if not workers else control, *workers],
+        "nodes": [control, *workers],
     }
 
 
-def _zone(zones: Sequence[str], index: int) -> dict[str, Any]:
-    if not zones:
-        return {}
-    return {"labels": {"topology.kubernetes.io/zone": zones[index % len(zones)]}}
+def _publish(node: dict[str, Any], profile: Profile) -> None:
+    """Publish the front door's ports through `node`, and let the ingress find it by its label.
+
+    A node passes on what arrives at its NodePort only to an ingress on itself: that keeps the
+    client's address. With workers it must be one of them, for nothing else runs beside the
+    control plane.
+    """
+    node["labels"] = {**node.get("labels", {}), INGRESS_LABEL: "true"}
+    node["extraPortMappings"] = [
+        _port(HTTPS_NODE_PORT, profile.ports.https),
+        _port(HTTP_NODE_PORT, profile.ports.http),
+    ]
+
+
+def _zone(zones: Sequence[str], index: int) -> dict[str, str]:
+    return {"topology.kubernetes.io/zone": zones[index % len(zones)]} if zones else {}
 
 
 def _port(node_port: int, host_port: int) -> dict[str, Any]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import hvac
 
 from infraforge.components.base import Component
 from infraforge.components.minio import Minio
+from infraforge.components.nats import URL, Nats
 from infraforge.components.postgres import Postgres
 from infraforge.components.redis_cache import RedisCache
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
+from infraforge.profile import Profile
 
 NAMESPACE = "infraforge-application"
 ROLE = "backend"
+_ROLES = (ROLE, "worker")
 _CONNECTION = "postgres"
 _URL = (
     "postgresql://{{username}}:{{password}}@postgres.infraforge-data.svc:5432/infraforge"
@@ -54,11 +57,12 @@ class Backend(Component):
     def prepare(self, site: Site) -> None:
         """Its certificate, and at Vault: database engine, keys, policy, and the way to sign in."""
         site.certificate(self.name, NAMESPACE, [self.name])
+        site.config_map("backend-profile", NAMESPACE, profile_settings(site.profile))
         vault = site.vault()
         try:
             _set_up_database(site, vault)
-            _hand_over_keys(site, vault)
-            _let_sign_in(site, vault)
+            hand_over_keys(vault, ROLE, _keys(site))
+            let_sign_in(site, vault, ROLE)
         except hvac.exceptions.VaultError as error:
             raise ClusterError(f"Vault does not take the backend's set-up: {error}") from error
 
@@ -91,12 +95,18 @@ class Backend(Component):
         site.vault().sys.revoke_prefix(f"{_PREFIX}/")
 
 
-def _set_up_database(site: Site, vault: hvac.Client) -> None:
-    """Vault's own login to PostgreSQL, with a password that from then on only Vault knows."""
-    settings = _settings(site)
-    engine = vault.secrets.database
-    engine.create_role(
-        name=ROLE,
+def profile_settings(profile: Profile) -> Mapping[str, str]:
+    """The backend's settings that follow from which other components there are."""
+    if Nats.name not in profile.components:
+        return {}
+    return {"NATS_URL": URL, "VAULT_KEYS": "minio redis nats"}
+
+
+def create_login_role(site: Site, vault: hvac.Client, role: str) -> None:
+    """How Vault makes `role`'s logins, as `components/ROLE/database-role.toml` says."""
+    settings = tomllib.loads((_folder(site, role) / "database-role.toml").read_text())
+    vault.secrets.database.create_role(
+        name=role,
         db_name=_CONNECTION,
         creation_statements=settings["creation"],
         renew_statements=settings["renew"],
@@ -105,13 +115,19 @@ def _set_up_database(site: Site, vault: hvac.Client) -> None:
         default_ttl=settings["default_ttl"],
         max_ttl=settings["max_ttl"],
     )
+
+
+def _set_up_database(site: Site, vault: hvac.Client) -> None:
+    """Vault's own login to PostgreSQL, with a password that from then on only Vault knows."""
+    create_login_role(site, vault, ROLE)
+    engine = vault.secrets.database
     if _connection_works(vault):
         return
     user, password = Postgres().vault_credentials(site)
     engine.configure(
         name=_CONNECTION,
         plugin_name="postgresql-database-plugin",
-        allowed_roles=[ROLE],
+        allowed_roles=list(_ROLES),
         connection_url=_URL,
         username=user,
         password=password,
@@ -139,20 +155,27 @@ def _login(vault: hvac.Client) -> DatabaseLogin:
     return DatabaseLogin(data["username"], data["password"], answer["lease_id"])
 
 
-def _hand_over_keys(site: Site, vault: hvac.Client) -> None:
+def _keys(site: Site) -> Mapping[str, tuple[str, str]]:
     keys = {"minio": Minio().backend_keys(site), "redis": RedisCache().backend_keys(site)}
+    if Nats.name in site.profile.components:
+        keys["nats"] = Nats().credentials(site, ROLE)
+    return keys
+
+
+def hand_over_keys(vault: hvac.Client, role: str, keys: Mapping[str, tuple[str, str]]) -> None:
+    """Put user and secret of each service where only `role` reads them."""
     for service, (user, secret) in keys.items():
         wanted = {"user": user, "secret": secret}
-        if _kept(vault, service) != wanted:
+        if _kept(vault, role, service) != wanted:
             vault.secrets.kv.v2.create_or_update_secret(
-                path=f"backend/{service}", secret=wanted, mount_point="kv"
+                path=f"{role}/{service}", secret=wanted, mount_point="kv"
             )
 
 
-def _kept(vault: hvac.Client, service: str) -> Mapping[str, str] | None:
+def _kept(vault: hvac.Client, role: str, service: str) -> Mapping[str, str] | None:
     try:
         answer = vault.secrets.kv.v2.read_secret_version(
-            path=f"backend/{service}", mount_point="kv", raise_on_deleted_version=True
+            path=f"{role}/{service}", mount_point="kv", raise_on_deleted_version=True
         )
     except hvac.exceptions.InvalidPath:
         return None
@@ -160,22 +183,22 @@ def _kept(vault: hvac.Client, service: str) -> Mapping[str, str] | None:
     return found
 
 
-def _let_sign_in(site: Site, vault: hvac.Client) -> None:
-    policy = (site.tree / "components" / "backend" / "vault-policy.hcl").read_text()
-    vault.sys.create_or_update_policy(name=ROLE, policy=policy)
+def let_sign_in(site: Site, vault: hvac.Client, role: str) -> None:
+    """Let ServiceAccount `role` in, to do what `components/ROLE/vault-policy.hcl` says."""
+    policy = (_folder(site, role) / "vault-policy.hcl").read_text()
+    vault.sys.create_or_update_policy(name=role, policy=policy)
     vault.write_data(
-        f"auth/kubernetes/role/{ROLE}",
+        f"auth/kubernetes/role/{role}",
         data={
-            "bound_service_account_names": [ROLE],
+            "bound_service_account_names": [role],
             "bound_service_account_namespaces": [NAMESPACE],
             "audience": "vault",
-            "token_policies": [ROLE],
+            "token_policies": [role],
             "token_no_default_policy": True,
             "token_period": "1h",  # renewed for as long as the process lives
         },
     )
 
 
-def _settings(site: Site) -> dict[str, Any]:
-    path = site.tree / "components" / "backend" / "database-role.toml"
-    return tomllib.loads(path.read_text())
+def _folder(site: Site, role: str) -> Path:
+    return site.tree / "components" / role

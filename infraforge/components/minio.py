@@ -9,6 +9,7 @@ import secrets
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import minio
 import urllib3
@@ -47,26 +48,35 @@ class Minio(Component):
 
     def configure(self, site: Site) -> None:
         """The backend's bucket, and its user, who may do nothing outside of it."""
-        user, secret = self.backend_keys(site)
         folder = site.tree / "components" / "minio"
         policy = json.loads((folder / "backend-policy.json").read_text())
+        try:
+            with self.connect(site) as store:
+                if not store.bucket_exists(bucket_name=BUCKET):
+                    store.make_bucket(bucket_name=BUCKET)
+        except _FAILURES as error:
+            raise ClusterError(f"MinIO does not make the backend's bucket: {error}") from error
+        self.let_in(site, _POLICY, self.backend_keys(site), policy)
+
+    def let_in(
+        self, site: Site, name: str, keys: tuple[str, str], policy: Mapping[str, Any]
+    ) -> None:
+        """A user with these keys, who may do what the policy (kept under `name`) says."""
+        user, secret = keys
         root = self._root(site)
         try:
             with self._way(site) as (endpoint, http):
-                store = _client(endpoint, http, root)
-                if not store.bucket_exists(bucket_name=BUCKET):
-                    store.make_bucket(bucket_name=BUCKET)
                 admin = minio.MinioAdmin(
                     endpoint=endpoint,
                     credentials=StaticProvider(*root),
                     region=_REGION,
                     http_client=http,
                 )
-                admin.policy_add(_POLICY, policy=policy)
+                admin.policy_add(name, policy=dict(policy))
                 admin.user_add(user, secret)
-                admin.policy_set(_POLICY, user=user)
+                admin.policy_set(name, user=user)
         except _FAILURES as error:
-            raise ClusterError(f"MinIO does not take the backend's set-up: {error}") from error
+            raise ClusterError(f"MinIO does not take the user {user}: {error}") from error
 
     def backend_keys(self, site: Site) -> tuple[str, str]:
         """The backend's user and its secret, as it gets them through Vault."""

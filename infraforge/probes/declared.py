@@ -29,6 +29,11 @@ def idle_session(site: Site) -> int:
     return int(_setting(path, "IDLE_SECONDS"))
 
 
+def jobs_limit(site: Site) -> int:
+    """How many jobs may wait."""
+    return int(_backend_setting(site, "JOBS_LIMIT"))
+
+
 def object_keeping(site: Site) -> float:
     """Seconds the object of a replaced or deleted file stays, for downloads under way."""
     return _backend_setting(site, "GARBAGE_SECONDS")

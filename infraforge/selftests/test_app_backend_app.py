@@ -145,3 +145,12 @@ def test_request_id_of_the_ingress_is_kept_and_an_unfit_one_is_not(app: Any) -> 
     assert kept.headers["X-Request-Id"] == "0123456789abcdef"
     replaced = client.get("/healthz", headers={"X-Request-Id": "a b"})
     assert replaced.headers["X-Request-Id"] != "a b"
+
+
+def test_without_a_queue_jobs_are_not_implemented_and_nothing_is_kept_for_one(app: Any) -> None:
+    path = "/api/projects/00000000-0000-4000-8000-000000000000/jobs"
+    answer = app.test_client().get(path, headers=VIEWER)
+    assert (answer.status_code, answer.mimetype) == (501, "application/problem+json")
+    assert app.test_client().post(path, headers=DEVELOPER, json={}).status_code == 501
+    assert app.test_client().post(path, headers=VIEWER, json={}).status_code == 403
+    assert not app.extensions["infraforge"].outbox.enabled

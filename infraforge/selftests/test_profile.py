@@ -26,8 +26,42 @@ def existing_tests() -> set[str]:
     return found
 
 
-def test_minimal_requires_every_test_of_the_suites() -> None:
-    assert set(Profile.load("minimal", TREE).required) == existing_tests()
+BEYOND_MINIMAL = {"suites/queue": "standard"}
+"""Suites of what minimal does not have: folder → the least profile that has it."""
+
+
+def beyond_minimal(node: str) -> bool:
+    return node.rpartition("/")[0] in BEYOND_MINIMAL
+
+
+def test_minimal_requires_every_test_of_what_it_has() -> None:
+    wanted = {node for node in existing_tests() if not beyond_minimal(node)}
+    assert set(Profile.load("minimal", TREE).required) == wanted
+
+
+def test_standard_requires_every_test_there_is() -> None:
+    assert set(Profile.load("standard", TREE).required) == existing_tests()
+
+
+def test_standard_has_all_of_minimal_and_says_the_rest_itself() -> None:
+    minimal, standard = (Profile.load(name, TREE) for name in ("minimal", "standard"))
+    assert standard.components.items() > minimal.components.items()
+    assert len(standard.required) == len(set(standard.required)) > len(minimal.required)
+    assert (standard.ports, standard.budgets) == (minimal.ports, minimal.budgets)
+    assert (standard.cluster.workers, minimal.cluster.workers) == (1, 0)
+    assert standard.machine.memory_gib > minimal.machine.memory_gib
+    assert standard.description != minimal.description
+
+
+@pytest.mark.parametrize("base", ["maximal", "enterprise", "standard"])
+def test_a_profile_extends_one_that_is_there_and_complete(tree: Path, base: str) -> None:
+    path = tree / "profiles" / "professional.toml"
+    path.write_text(f'extends = "{base}"\n' + path.read_text())
+    if base == "enterprise":
+        assert not Profile.load("professional", tree).deployable
+        return
+    with pytest.raises(UsageError, match=f"extends '{base}'"):
+        Profile.load("professional", tree)
 
 
 @pytest.mark.parametrize("name", names(TREE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import tomllib
 from pathlib import Path
@@ -14,7 +15,7 @@ from infraforge.cluster import state
 from infraforge.errors import UsageError
 from infraforge.outcome import Outcome
 from infraforge.profile import Profile
-from infraforge.sabotage import CASES, ROOT, heal, left_behind
+from infraforge.sabotage import CASES, ROOT, _chosen, heal, left_behind
 from infraforge.sabotage_case import Sabotage, has_test, pick
 from infraforge.sabotage_experiment import JOURNAL
 from infraforge.sabotage_verdict import Judgement, exit_code, failed, judge
@@ -63,7 +64,7 @@ def test_there_are_sabotages() -> None:
 def test_it_fits_the_platform_and_the_suites(name: str, tmp_path: Path) -> None:
     """Its patches apply, its tests and components exist, and what it changes can still be read."""
     one = Sabotage.load(name, CASES)
-    one.check(ROOT, Profile.load("minimal", TREE).components)
+    one.check(ROOT, Profile.load("standard", TREE).components)  # the most there is
     patched = one.patched(TREE, tmp_path)
     changed = [path for path in sorted(patched.rglob("*")) if path.is_file() and differs(path)]
     assert changed
@@ -235,3 +236,11 @@ def test_the_list_says_what_each_breaks(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["sabotage", "--list"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in NAMES)
+
+
+def test_of_all_sabotages_those_are_tried_whose_components_there_are() -> None:
+    options = argparse.Namespace(names=[], all=True, rotate=None)
+    minimal, standard = (Profile.load(name, TREE) for name in ("minimal", "standard"))
+    tried = {one.name for one in _chosen(options, NAMES, minimal)}
+    assert set(NAMES) - tried == {"worker-acknowledges-first"}
+    assert [one.name for one in _chosen(options, NAMES, standard)] == NAMES

@@ -59,6 +59,18 @@ class FileInfo:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A job. state: queued, done or dead; result: of one that is done; error: why one is dead."""
+
+    id: str
+    kind: str
+    file: str | None
+    state: str
+    error: str
+    result: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
 class Me:
     """Who the backend says is asking."""
 
@@ -146,6 +158,25 @@ class BackendClient:
 
     def delete_file(self, project_id: str, name: str) -> None:
         self._call("DELETE", _file(project_id, name))
+
+    def create_job(self, project_id: str, body: Mapping[str, Any]) -> Job:
+        """Ask for a job: `kind`, for a checksum `file`, and where the client names it `id`."""
+        answer = self._call("POST", f"/api/projects/{project_id}/jobs", json=dict(body))
+        return _make(Job, answer.json())
+
+    def read_job(self, project_id: str, job_id: str) -> Job:
+        return _make(Job, self._call("GET", f"/api/projects/{project_id}/jobs/{job_id}").json())
+
+    def jobs(self, project_id: str) -> list[Job]:
+        """All jobs of the project, latest first, over as many pages as there are."""
+        found: list[Job] = []
+        query: dict[str, str] = {"limit": "200"}
+        while True:
+            page = self._call("GET", f"/api/projects/{project_id}/jobs", params=query).json()
+            found += [_make(Job, item) for item in page["items"]]
+            if page["next"] is None:
+                return found
+            query["after"] = page["next"]
 
     def audit(self, limit: int = 50) -> list[dict[str, Any]]:
         """The latest rows of the audit log, newest first (admins only)."""

@@ -13,13 +13,16 @@ NOBODY = "nobody"
 
 @dataclass(frozen=True)
 class Row:
-    """One method of one endpoint. path: with `{project}`; route: as the backend spells it."""
+    """One method of one endpoint. path: with `{project}`; route: as the backend spells it.
+
+    answers: the statuses that say it was done, or would be if what it is about were there.
+    """
 
     method: str
     path: str
     route: str
     allowed: tuple[str, ...]
-    answers: int
+    answers: tuple[int, ...]
     sends: str = ""
     kind: str = "application/json"
 
@@ -51,7 +54,7 @@ class Roles:
                 item["path"],
                 item.get("route", item["path"]),
                 tuple(item["allowed"]),
-                item["answers"],
+                _statuses(item["answers"]),
                 item.get("sends", ""),
                 item.get("kind", Row.kind),
             )
@@ -68,10 +71,14 @@ class Roles:
                 if row is None and method == "HEAD" and ("GET", path) in known:
                     get = known["GET", path]
                     row = Row("HEAD", path, route, get.allowed, get.answers)
-                yield row or Row(method, path, route, (), 0)
+                yield row or Row(method, path, route, (), ())
 
     def cell(self, role: str, row: Row) -> str:
         return ALLOWED if role in row.allowed else DENIED
+
+
+def _statuses(told: int | list[int]) -> tuple[int, ...]:
+    return (told,) if isinstance(told, int) else tuple(told)
 
 
 def treated(row: Row, status: int, kind: str) -> str:
@@ -79,7 +86,7 @@ def treated(row: Row, status: int, kind: str) -> str:
 
     A refusal is a problem document; one to HEAD has no body, and still says so.
     """
-    if status == row.answers:
+    if status in row.answers:
         return ALLOWED
     if status in (401, 403, 405) and kind.split(";", maxsplit=1)[0] == "application/problem+json":
         return DENIED

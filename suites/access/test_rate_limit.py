@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.exclusive, pytest.mark.control("SOC2-CC6.6", "ISO27001
 
 # The documented bursts are 200 for a session, 60 for an address without one, 20 for passwords.
 MODEST_QUESTIONS, SOON = 40, 5.0
-SESSION_SHOTS, STRANGER_SHOTS, PASSWORD_SHOTS = 240, 120, 60
+# What is above must not drain away (100, 20 and 5 a second) while a slow machine takes the rest in.
+SESSION_SHOTS, STRANGER_SHOTS, PASSWORD_SHOTS = 360, 120, 60
 
 
 def test_a_session_is_limited_and_others_are_not(front_door, people, evidence):

@@ -7,6 +7,7 @@ import flask
 from infraforge_backend import (
     files,
     health,
+    jobs,
     platform,
     problems,
     projects,
@@ -32,6 +33,6 @@ def create(services: Services) -> flask.Flask:
     def invalid(error: validation.Invalid) -> flask.Response:
         return problems.response(problems.Problem(422, str(error)))
 
-    for part in (health, projects, files, trail, platform):
+    for part in (health, projects, files, jobs, trail, platform):
         app.register_blueprint(part.blueprint)
     return app

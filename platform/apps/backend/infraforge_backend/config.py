@@ -14,7 +14,9 @@ class Config:
     trust its last look at the cache epoch. garbage_seconds: how long a replaced file's object
     stays for downloads already under way. ready_seconds: how long the database may be silent
     before this process calls itself unready. standing_seconds: how long what Vault said of somebody
-    counts; standing_grace_seconds: how long while Vault does not answer.
+    counts; standing_grace_seconds: how long while Vault does not answer. nats_url: empty
+    where the platform has no queue. jobs_limit: how many jobs may wait. vault_keys: which services'
+    keys Vault holds for this role.
     """
 
     ca_file: str = "/etc/platform-ca/ca.crt"
@@ -36,6 +38,9 @@ class Config:
     standing_seconds: float = 20.0
     standing_grace_seconds: float = 3600.0
     file_limit_bytes: int = 100 * 1024 * 1024
+    nats_url: str = ""
+    jobs_limit: int = 100
+    vault_keys: str = "minio redis"
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Config:

@@ -65,7 +65,7 @@ def parameters(config: Config, login: Login) -> dict[str, Any]:
         "sslmode": "verify-full",
         "sslrootcert": config.ca_file,
         "connect_timeout": 3,
-        "application_name": "backend",
+        "application_name": config.vault_role,
         "client_encoding": "UTF8",
         "options": _SERVER_SETTINGS,
         "autocommit": True,
@@ -99,7 +99,7 @@ class Database:
             reconnect_timeout=0,
             num_workers=1,
             open=True,
-            name="backend",
+            name=self._config.vault_role,
         )
         with self._lock:
             old, self._pool = self._pool, pool

@@ -102,6 +102,8 @@ def upload(project_id: uuid.UUID, name: str) -> flask.Response:
         if old is not None:
             connection.execute(_DISCARD, (old["object_key"], services.config.garbage_seconds))
         audit.record(connection, who, "file.put", f"{project_id}/{name}")
+        about = {"file": name, "sha256": stored.sha256}
+        services.outbox.event(connection, "file.stored", who.user, project_id, **about)
 
     services.database.write([cache.files_key(project_id)], switch)
     audit.tell(who, "file.put", f"{project_id}/{name}")
@@ -144,6 +146,7 @@ def delete(project_id: uuid.UUID, name: str) -> flask.Response:
             raise Problem(404, "there is no such file")
         connection.execute(_DISCARD, (row["object_key"], services.config.garbage_seconds))
         audit.record(connection, who, "file.delete", f"{project_id}/{name}")
+        services.outbox.event(connection, "file.deleted", who.user, project_id, file=name)
 
     services.database.write([cache.files_key(project_id)], remove)
     audit.tell(who, "file.delete", f"{project_id}/{name}")

@@ -55,7 +55,8 @@ def me() -> flask.Response:
 def dependencies() -> flask.Response:
     """Each dependency: up or down, and how long it took to say so (null where it did not)."""
     services = web.services()
-    looks = [(look.name, look.begin(services)) for look in _LOOKS]
+    wanted = (*_LOOKS, _NATS) if services.outbox.enabled else _LOOKS
+    looks = [(look.name, look.begin(services)) for look in wanted]
     return web.answer({"components": [_report(*look) for look in looks]})
 
 
@@ -124,6 +125,11 @@ def _vault(services: Services) -> str:
     return "sealed" if state.get("sealed") else ""
 
 
+def _nats(services: Services) -> str:
+    return services.bus.probe(_WITHIN)
+
+
+_NATS = _Look("nats", _nats)
 _LOOKS = (
     _Look("postgres", _postgres),
     _Look("redis", _redis),

@@ -22,6 +22,7 @@ EPOCHS = prometheus.Counter(
 CREDENTIALS = prometheus.Counter(
     "backend_database_credentials", "Database credentials taken from Vault"
 )
+JOBS = prometheus.Counter("worker_deliveries", "Deliveries of jobs by how they ended", ["outcome"])
 UP = prometheus.Gauge(
     "backend_dependency_up", "1 when the last look found it", ["name"], multiprocess_mode="min"
 )

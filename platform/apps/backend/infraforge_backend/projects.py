@@ -59,6 +59,7 @@ def create() -> flask.Response:
     def insert(connection: Connection) -> dict[str, Any]:
         values = (project_id, given.name, given.description, who.user)
         audit.record(connection, who, "project.create", str(project_id))
+        _tell(connection, "project.created", project_id)
         return _found(connection.execute(_INSERT, values).fetchone())
 
     row = web.services().database.write((), insert)  # nobody can have cached it yet
@@ -91,6 +92,7 @@ def change(project_id: uuid.UUID) -> flask.Response:
         if given.version is not None and row["version"] != given.version + 1:
             raise Problem(409, f"the project is at version {row['version'] - 1}")
         audit.record(connection, who, "project.change", str(project_id))
+        _tell(connection, "project.changed", project_id, version=row["version"])
         return row
 
     row = web.services().database.write([cache.project_key(project_id)], update)
@@ -112,11 +114,16 @@ def delete(project_id: uuid.UUID) -> flask.Response:
         connection.execute(_DISCARD_FILES, (services.config.garbage_seconds, project_id))
         connection.execute("DELETE FROM projects WHERE id = %s", (project_id,))
         audit.record(connection, who, "project.delete", str(project_id))
+        _tell(connection, "project.deleted", project_id)
 
     keys = [cache.project_key(project_id), cache.files_key(project_id)]
     services.database.write(keys, remove)
     audit.tell(who, "project.delete", str(project_id))
     return flask.Response(status=204)
+
+
+def _tell(connection: Connection, event: str, project_id: uuid.UUID, **more: object) -> None:
+    web.services().outbox.event(connection, event, web.who().user, project_id, **more)
 
 
 def _found(row: dict[str, Any] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import threading
 import psycopg
 
 from infraforge_backend import garbage, migrations
+from infraforge_backend.bus import Bus
 from infraforge_backend.cache import Cache, connect
 from infraforge_backend.config import Config
 from infraforge_backend.database import Database, Login
@@ -15,6 +16,7 @@ from infraforge_backend.deadline import Watchdog
 from infraforge_backend.epoch import EpochKnowledge
 from infraforge_backend.heartbeat import CachePulse, EpochPulse, Pulse
 from infraforge_backend.objects import Objects
+from infraforge_backend.outbox import Outbox, Relay
 from infraforge_backend.platform_api import PlatformApi
 from infraforge_backend.problems import OutcomeUnknown, Unavailable
 from infraforge_backend.standing import Standings
@@ -47,6 +49,9 @@ class Services:
             Pulse("cache", CachePulse(self.cache).beat),
             Pulse("garbage", collector.beat, garbage.EVERY),
         )
+        self.outbox = Outbox(enabled=bool(config.nats_url))
+        self.bus = Bus(config)
+        self._relay = Relay(self.database, self.bus)
         self._migrated = threading.Event()
         self._stopping = threading.Event()
         self._migration = threading.Thread(target=self._migrate, name="migration", daemon=True)
@@ -62,6 +67,8 @@ class Services:
         self._stopping.set()
         for pulse in self._pulses:
             pulse.stop()
+        self._relay.stop()
+        self.bus.stop()
         self.database.close()
         self.credentials.stop()
         self.watchdog.stop()
@@ -75,6 +82,13 @@ class Services:
 
     def use_minio(self, keys: Keys) -> None:
         self.objects.use(keys.user, keys.secret)
+
+    def use_nats(self, keys: Keys) -> None:
+        self.bus.use(keys.user, keys.secret)
+
+    def wake_relay(self) -> None:
+        """There may be something in the outbox."""
+        self._relay.wake()
 
     def lacks(self) -> list[str]:
         """What keeps this process from serving; empty when it is ready.
@@ -108,3 +122,6 @@ class Services:
         self._migrated.set()
         for pulse in self._pulses:
             pulse.start()
+        if self.outbox.enabled:
+            self.bus.start()
+            self._relay.start()

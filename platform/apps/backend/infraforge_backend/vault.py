@@ -3,7 +3,7 @@
 Signed in with the pod's own ServiceAccount token (audience `vault`) under a periodic token that
 is renewed for as long as the process lives. The database login is a lease: renewed at half its
 time, replaced before it can no longer be renewed, and replaced at once when Vault no longer
-knows it or PostgreSQL no longer takes it. Keys for MinIO and Redis are read again every half
+knows it or PostgreSQL no longer takes it. Keys for other services are read again every half
 minute, so that changed ones are taken up.
 """
 
@@ -48,6 +48,7 @@ class Takers(Protocol):
     def use_database(self, login: Login) -> None: ...
     def use_redis(self, keys: Keys) -> None: ...
     def use_minio(self, keys: Keys) -> None: ...
+    def use_nats(self, keys: Keys) -> None: ...
 
 
 class Credentials(Protocol):
@@ -209,7 +210,7 @@ class VaultCredentials:
 
     def _new_login(self) -> None:
         asked = self._clock()
-        answer = self._client.secrets.database.generate_credentials(name="backend")
+        answer = self._client.secrets.database.generate_credentials(name=self._config.vault_role)
         login = Login(answer["data"]["username"], answer["data"]["password"])
         old = self._lease
         self._lease = _Lease(answer["lease_id"], asked, asked + float(answer["lease_duration"]))
@@ -221,16 +222,21 @@ class VaultCredentials:
             log.info("database login replaced", extra={"lease": old.lease_id})
 
     def _read_keys(self) -> None:
-        for name in ("minio", "redis"):
+        takers = self._takers
+        if takers is None:
+            return
+        take = {"minio": takers.use_minio, "redis": takers.use_redis, "nats": takers.use_nats}
+        for name in self._config.vault_keys.split():
             keys = self._read(name)
-            if keys == self._keys.get(name) or self._takers is None:
-                continue
-            self._keys[name] = keys
-            (self._takers.use_minio if name == "minio" else self._takers.use_redis)(keys)
+            if keys != self._keys.get(name):
+                self._keys[name] = keys
+                take[name](keys)
 
     def _read(self, name: str) -> Keys:
         answer: dict[str, Any] = self._client.secrets.kv.v2.read_secret_version(
-            path=f"backend/{name}", mount_point="kv", raise_on_deleted_version=True
+            path=f"{self._config.vault_role}/{name}",
+            mount_point="kv",
+            raise_on_deleted_version=True,
         )
         data = answer["data"]["data"]
         return Keys(data["user"], data["secret"])

@@ -90,6 +90,20 @@ path "sys/leases/revoke-prefix/database/creds/*" {
   capabilities = ["update", "sudo"]
 }
 
+# what the workers live on
+path "kv/data/worker/*" {
+  capabilities = ["create", "read", "update"]
+}
+path "sys/policies/acl/worker" {
+  capabilities = ["create", "read", "update"]
+}
+path "sys/policy/worker" {
+  capabilities = ["create", "read", "update"]
+}
+path "auth/kubernetes/role/worker" {
+  capabilities = ["create", "read", "update"]
+}
+
 # looking only: what is enforced, and that no root token is left
 path "sys/policies/acl/operator" {
   capabilities = ["read"]

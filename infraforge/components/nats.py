@@ -1,0 +1,198 @@
+"""NATS with JetStream: users with hashed passwords, streams as data, a way in for the harness."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import ssl
+import tomllib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import bcrypt
+import nats.errors
+from nats.aio.client import Client
+
+from infraforge.components.base import Component
+from infraforge.components.site import Site
+from infraforge.errors import ClusterError
+
+T = TypeVar("T")
+Ask = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+
+NAMESPACE = "infraforge-data"
+URL = f"tls://nats.{NAMESPACE}.svc:4222"
+_OPERATOR = "operator"
+_SECONDS = 10
+_FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
+
+
+class Nats(Component):
+    """One server. Secret `nats`: passwords; `nats-hashes`, `nats-users`: what the server gets."""
+
+    name = "nats"
+    namespace = NAMESPACE
+    needs = ("namespaces",)
+
+    def prepare(self, site: Site) -> None:
+        """Its certificate, and the users with hashes of their passwords."""
+        site.certificate(
+            self.name, NAMESPACE, [self.name], extra_names=[f"*.nats-internal.{NAMESPACE}.svc"]
+        )
+        passwords = self._passwords(site)
+        # kept: a hash is salted, and other text in the file would look like a change
+        hashes = dict(site.secret("nats-hashes", NAMESPACE, lambda: _hashes(passwords)))
+        if set(hashes) != set(passwords):
+            hashes = _hashes(passwords)
+            site.write_secret("nats-hashes", NAMESPACE, hashes)
+        wanted = {"users.conf": users_conf(self._rules(site), hashes)}
+        if site.read_secret("nats-users", NAMESPACE) != wanted:
+            site.write_secret("nats-users", NAMESPACE, wanted)
+
+    def configure(self, site: Site) -> None:
+        """Streams and consumers as `streams.json` says."""
+        wanted = json.loads((site.tree / "components" / self.name / "streams.json").read_text())
+
+        async def set_up(_client: Client, ask: Ask) -> None:
+            for stream in wanted["streams"]:
+                await _put_stream(ask, stream)
+            for consumer in wanted["consumers"]:
+                name = consumer["config"]["durable_name"]
+                place = f"{consumer['stream_name']}.{name}"
+                await ask(f"$JS.API.CONSUMER.CREATE.{place}", consumer)
+
+        self.work(site, set_up)
+
+    def credentials(self, site: Site, user: str) -> tuple[str, str]:
+        """Name and password of one of its users. Raises ClusterError where it has no such user."""
+        passwords = self._passwords(site)
+        if user not in passwords:
+            raise ClusterError(f"{self.name} knows no user {user!r}")
+        return user, passwords[user]
+
+    def work(
+        self,
+        site: Site,
+        do: Callable[[Client, Ask], Awaitable[T]],
+        user: str = _OPERATOR,
+        told: Callable[[Exception], Awaitable[None]] | None = None,
+    ) -> T:
+        """What `do` returns, given a connection as `user` and a way to ask JetStream's API.
+
+        told: gets what the server complains of meanwhile.
+        Raises ClusterError when NATS does not let the user in or does not do it.
+        """
+        name, password = self.credentials(site, user)
+        with site.forward(NAMESPACE, f"svc/{self.name}", 4222) as port:
+
+            async def session() -> T:
+                client = Client()
+                await client.connect(
+                    [f"tls://localhost:{port}"],  # the name in its certificate
+                    user=name,
+                    password=password,
+                    tls=ssl.create_default_context(cafile=str(site.ca_file)),
+                    inbox_prefix=f"_INBOX_{name}",
+                    allow_reconnect=False,
+                    connect_timeout=_SECONDS,
+                    error_cb=told or _quiet,
+                )
+                try:
+                    return await do(client, _asking(client))
+                finally:
+                    await client.close()
+
+            try:
+                return asyncio.run(session())
+            except _FAILURES as error:
+                raise ClusterError(
+                    f"NATS does not do it: {type(error).__name__}: {error}"
+                ) from error
+
+    def _rules(self, site: Site) -> Mapping[str, Any]:
+        path = site.tree / "components" / self.name / "users.toml"
+        return tomllib.loads(path.read_text())
+
+    def _passwords(self, site: Site) -> Mapping[str, str]:
+        users = self._rules(site)
+
+        def make() -> Mapping[str, str]:
+            return {user: secrets.token_urlsafe(32) for user in users}
+
+        found = dict(site.secret(self.name, NAMESPACE, make))
+        missing = set(users) - set(found)
+        if missing:
+            found |= {user: secrets.token_urlsafe(32) for user in missing}
+            site.write_secret(self.name, NAMESPACE, found)
+        return {user: found[user] for user in users}
+
+
+class Refused(ClusterError):
+    """JetStream's API answered with an error. code: its `err_code`."""
+
+    def __init__(self, subject: str, error: Mapping[str, Any]) -> None:
+        super().__init__(f"{subject}: {error.get('description')} ({error.get('err_code')})")
+        self.code = int(error.get("err_code", 0))
+
+
+def users_conf(rules: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
+    """The piece of NATS' configuration that names its users (JSON is a part of its language)."""
+    users = [
+        {
+            "user": user,
+            "password": hashes[user],
+            "permissions": {
+                "publish": {"allow": rule["publish"]},
+                "subscribe": {"allow": rule["subscribe"]},
+            },
+        }
+        for user, rule in sorted(rules.items())
+    ]
+    return f"authorization: {json.dumps({'timeout': 5, 'users': users}, indent=1)}\n"
+
+
+def _hashes(passwords: Mapping[str, str]) -> dict[str, str]:
+    return {
+        user: bcrypt.hashpw(password.encode(), bcrypt.gensalt(10, prefix=b"2a")).decode()
+        for user, password in passwords.items()
+    }
+
+
+async def _put_stream(ask: Ask, stream: Mapping[str, Any]) -> None:
+    try:
+        await ask(f"$JS.API.STREAM.INFO.{stream['name']}", {})
+    except Refused as error:
+        if error.code != _NO_SUCH_STREAM:
+            raise
+        await ask(f"$JS.API.STREAM.CREATE.{stream['name']}", stream)
+        return
+    await ask(f"$JS.API.STREAM.UPDATE.{stream['name']}", stream)
+
+
+_NO_SUCH_STREAM = 10059
+
+
+def _asking(client: Client) -> Ask:
+    async def ask(subject: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        payload = json.dumps(body).encode() if body else b""
+        message = await client.request(subject, payload, timeout=_SECONDS)
+        answer: dict[str, Any] = json.loads(message.data)
+        if "error" in answer:
+            raise Refused(subject, answer["error"])
+        return answer
+
+    return ask
+
+
+def _no_news(record: logging.LogRecord) -> bool:
+    """False for what asyncio says whenever the client leaves a TLS connection."""
+    return "eof_received" not in record.getMessage()
+
+
+logging.getLogger("asyncio").addFilter(_no_news)
+
+
+async def _quiet(_error: Exception) -> None:
+    """What goes wrong is raised where it is asked for."""

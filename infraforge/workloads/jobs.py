@@ -1,0 +1,144 @@
+"""Clients that ask for jobs, and what became of them: a history for `acknowledged_writes_kept`.
+
+    with jobs.Load(developer, project.id, file="plan.bin") as load:
+        load.until(acknowledged=30)
+    history = load.history + jobs.outcome(developer, site, project.id)
+
+Asking for a job is an `add` of its id, named by the client; it is acknowledged once the backend has
+accepted it. What was done is read twice: from the results, and from the event that each result was
+announced by, where one that was done twice would show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+import uuid
+from types import TracebackType
+from typing import Any
+
+from infraforge.components.site import Site
+from infraforge.errors import Inconclusive, TimedOut
+from infraforge.history import History, Recorder
+from infraforge.probes import queue
+from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
+from infraforge.workloads.register import twin
+
+_STOPS_WITHIN = seconds(60)
+
+
+class Load:
+    """Clients, each a thread, that ask for jobs on one project for as long as the block runs.
+
+    file: whose checksum is wanted; reports where it is empty. pace: seconds between two requests
+    of a client. A request that is refused for now (503) is followed by the next all the same.
+    """
+
+    def __init__(
+        self,
+        client: BackendClient,
+        project: str,
+        *,
+        file: str = "",
+        clients: int = 2,
+        pace: float = 0.05,
+    ) -> None:
+        self._project = project
+        self._body: dict[str, Any] = {"kind": "report"}
+        if file:
+            self._body = {"kind": "checksum", "file": file}
+        self._pace = pace
+        self._recorder = Recorder()
+        self._acknowledged = itertools.count(1)
+        self._so_far = 0
+        self._failures: list[BaseException] = []
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"client-{n}", args=(twin(client),))
+            for n in range(clients)
+        ]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        end = Deadline(_STOPS_WITHIN)
+        for thread in self._threads:
+            thread.join(end.left)
+        if error is None:
+            self._complain()
+
+    @property
+    def history(self) -> History:
+        """What was asked for and answered so far."""
+        return self._recorder.history
+
+    def until(self, *, acknowledged: int, within: float = 60.0) -> None:
+        """Go on until so many more jobs are acknowledged. Raises TimedOut."""
+        goal = self._so_far + acknowledged
+
+        def enough() -> bool:
+            self._complain()
+            return self._so_far >= goal
+
+        wait_until(enough, within, every=0.05, what=f"{acknowledged} more jobs are acknowledged")
+
+    def _complain(self) -> None:
+        if self._failures:
+            error = self._failures[0]
+            raise Inconclusive(f"the load failed: {type(error).__name__}: {error}") from error
+
+    def _run(self, client: BackendClient) -> None:
+        try:
+            while not self._stop.is_set():
+                self._ask(client)
+                self._stop.wait(self._pace)
+        except BaseException as error:  # noqa: BLE001 - told by `until` and at the block's end
+            self._failures.append(error)
+
+    def _ask(self, client: BackendClient) -> None:
+        process, job = threading.current_thread().name, str(uuid.uuid4())
+        with self._recorder.call(
+            process, "add", value=job, fail=(Refused,), info=(Unknown,)
+        ) as call:
+            client.create_job(self._project, {**self._body, "id": job})
+            call.ok(job)
+            self._so_far = next(self._acknowledged)
+
+
+def outcome(client: BackendClient, site: Site, project: str, *, within: float = 90.0) -> History:
+    """Wait until no job of the project is waiting, then read what was done, from both places.
+
+    After `within` it is read as it is: jobs that wait for ever are what the checker is to see.
+    """
+    with contextlib.suppress(TimedOut):
+        wait_until(
+            lambda: not [job for job in client.jobs(project) if job.state == "queued"],
+            within,
+            every=1.0,
+            what="no job is waiting",
+            ignoring=(Unknown,),
+        )
+    recorder = Recorder()
+    with recorder.call("results", "read") as call:
+        call.ok(tuple(job.id for job in client.jobs(project) if job.state == "done"))
+    wanted = {str(job) for job in recorder.history.calls[0].value or ()}  # type: ignore[union-attr]
+    with contextlib.suppress(TimedOut):  # the last events may still be on their way
+        wait_until(
+            lambda: wanted <= set(queue.jobs_announced(site, project)),
+            seconds(20),
+            what="the events of all results are there",
+        )
+    with recorder.call("events", "read") as call:
+        call.ok(queue.jobs_announced(site, project))
+    return recorder.history

@@ -1,0 +1,118 @@
+"""What runs in the worker's container: credentials, the bus, the worker, and a port for probes."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import os
+import signal
+import ssl
+import threading
+
+from infraforge_backend import logs
+from infraforge_backend.bus import Bus
+from infraforge_backend.cache import Cache
+from infraforge_backend.config import Config
+from infraforge_backend.database import Database, Login
+from infraforge_backend.deadline import Watchdog
+from infraforge_backend.epoch import EpochKnowledge
+from infraforge_backend.objects import Objects
+from infraforge_backend.tasks import Tasks
+from infraforge_backend.vault import Keys, VaultCredentials
+from infraforge_backend.worker import Worker
+
+log = logging.getLogger(__name__)
+_PORT = 8443
+_ENDS_WITHIN = 25.0
+
+
+class Process:
+    """All of one worker process."""
+
+    def __init__(self, config: Config) -> None:
+        self.bus = Bus(config)
+        self.watchdog = Watchdog()
+        # it never asks the cache: nothing it writes is cached
+        cache = Cache(EpochKnowledge(config.lease_seconds), config.cache_ttl_seconds)
+        self.database = Database(config, cache, self.watchdog)
+        self.objects = Objects(config)
+        self.credentials = VaultCredentials(config)
+        self.worker = Worker(self.bus, Tasks(self.database, self.objects))
+
+    def use_database(self, login: Login) -> None:
+        self.database.use(login)
+
+    def use_minio(self, keys: Keys) -> None:
+        self.objects.use(keys.user, keys.secret)
+
+    def use_nats(self, keys: Keys) -> None:
+        self.bus.use(keys.user, keys.secret)
+
+    def use_redis(self, keys: Keys) -> None:
+        """Nothing here asks the cache."""
+
+    def lacks(self) -> list[str]:
+        """What keeps it from working; empty when it is ready."""
+        missing = []
+        if not self.credentials.held:
+            missing.append("database credentials from vault")
+        if not self.bus.connected:
+            missing.append("nats")
+        return missing
+
+
+def main() -> None:
+    """Work until SIGTERM, end what was begun, give everything back."""
+    logs.install()
+    process = Process(Config.from_environment(os.environ))
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGINT, lambda *_: ended.set())
+    serve_probes(process)
+    process.watchdog.start()
+    process.bus.start()
+    process.credentials.start(process)
+    working = process.bus.submit(process.worker.run())
+    ended.wait()
+    process.worker.stop()
+    try:
+        working.result(_ENDS_WITHIN)  # type: ignore[call-arg]
+    except TimeoutError:
+        log.warning("a job was left; it comes again")
+    process.bus.stop()
+    process.database.close()
+    process.credentials.stop()
+
+
+def serve_probes(process: Process) -> None:
+    """/healthz and /readyz over TLS, in a thread."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            known = {"/healthz": lambda: [], "/readyz": process.lacks}
+            look = known.get(self.path)
+            lacks = look() if look else ["such a page"]
+            body = ("lacks " + ", ".join(lacks) if lacks else "ok").encode()
+            self.send_response(404 if look is None else 503 if lacks else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Probes are no news."""
+
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", _PORT), Handler)  # noqa: S104  a pod's
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain("/etc/tls/tls.crt", "/etc/tls/tls.key")
+    # the handshake in the connection's own thread, not in the one that accepts
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

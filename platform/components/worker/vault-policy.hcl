@@ -1,0 +1,19 @@
+# What a worker may do at Vault: take a database login, keep it alive, read its own keys.
+path "database/creds/worker" {
+  capabilities = ["read"]
+}
+path "kv/data/worker/*" {
+  capabilities = ["read"]
+}
+path "sys/leases/lookup" {
+  capabilities = ["update"]
+}
+path "sys/leases/renew" {
+  capabilities = ["update"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}

@@ -1,0 +1,13 @@
+"""The queue's suite runs where there is a queue."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraforge.stack import Platform
+
+
+@pytest.fixture(autouse=True)
+def _queue(platform: Platform) -> None:
+    if "nats" not in platform.profile.components:
+        pytest.skip(f"needs a queue; profile {platform.profile.name} has none")

@@ -1,0 +1,85 @@
+"""Jobs: done once, with the right result, whatever is asked for how often."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+
+import pytest
+
+from infraforge.checkers import acknowledged_writes_kept
+from infraforge.probes import queue
+from infraforge.verdict import check
+from infraforge.wait import wait_until
+from infraforge.workloads import jobs
+from infraforge.workloads.backend_client import Refused
+
+WITHIN = 30
+
+
+def test_a_job_brings_the_right_result(developer, viewer, project):
+    """A checksum is that of the file's bytes, a report counts files; viewers see both."""
+    data = b"what the worker reads" * 1000
+    developer.put_file(project.id, "plan.txt", data)
+    checksum = developer.create_job(project.id, {"kind": "checksum", "file": "plan.txt"})
+    report = developer.create_job(project.id, {"kind": "report"})
+    for job in (checksum, report):
+        wait_until(
+            lambda job=job: viewer.read_job(project.id, job.id).state != "queued",
+            within=WITHIN,
+            what=f"the {job.kind} is over",
+            broken=True,
+        )
+    results = {job.kind: job.result for job in viewer.jobs(project.id)}
+    assert results == {
+        "checksum": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)},
+        "report": {"files": 1, "bytes": len(data)},
+    }
+
+
+@pytest.mark.control("SOC2-PI1.3")
+def test_a_job_that_is_asked_for_twice_is_done_once(platform, developer, project, evidence):
+    """The same id asked for again is the same job; another job under it is refused."""
+    job = str(uuid.uuid4())
+    body = {"kind": "report", "id": job}
+    for _ in range(5):
+        assert developer.create_job(project.id, body).id == job
+    developer.put_file(project.id, "a", b"a")
+    with pytest.raises(Refused) as refused:
+        developer.create_job(project.id, {"kind": "checksum", "file": "a", "id": job})
+    assert refused.value.status == 409
+    read = jobs.outcome(developer, platform.site, project.id)
+    evidence.attach(read)
+    assert [call.value for call in read.calls] == [(job,), (job,)]
+
+
+@pytest.mark.control("SOC2-PI1.3")
+def test_jobs_of_many_clients_are_each_done_once(platform, developer, project, evidence):
+    """Every acknowledged job has one result and one event, and nothing else has one."""
+    with jobs.Load(developer, project.id, clients=3) as load:
+        load.until(acknowledged=60)
+    history = load.history + jobs.outcome(developer, platform.site, project.id)
+    verdict = check(history, acknowledged_writes_kept)
+    evidence.attach(history, verdict)
+    assert verdict.holds, verdict.explain()
+
+
+def test_what_happens_to_a_project_is_told_once_and_in_order(platform, developer, evidence):
+    """Domain events are in the stream, in the order of the changes, each of them once."""
+    made = developer.create_project("told of")
+    developer.update_project(made.id, "told of again")
+    developer.put_file(made.id, "a.txt", b"a")
+    developer.delete_file(made.id, "a.txt")
+    developer.delete_project(made.id)
+    wanted = ["project.created", "project.changed", "file.stored", "file.deleted"]
+    wanted.append("project.deleted")
+    wait_until(
+        lambda: len(queue.events(platform.site, made.id)) >= len(wanted),
+        within=WITHIN,
+        what="the events are there",
+        broken=True,
+    )
+    found = queue.events(platform.site, made.id)
+    evidence.attach("\n".join(map(str, found)))
+    assert [event["event"] for event in found] == wanted
+    assert {event["actor"] for event in found} == {"devon"}

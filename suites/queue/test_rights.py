@@ -1,0 +1,128 @@
+"""Who may do what at the queue, and what a worker may at the database: no more than it needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.components.nats import Nats
+from infraforge.components.postgres import Postgres
+from infraforge.probes import queue, reach
+from infraforge.probes.reach import Source, Target
+from infraforge.table import Table
+
+pytestmark = pytest.mark.control("SOC2-CC6.3", "ISO27001-A.8.2", "NIST-AC-6")
+
+WAYS = (
+    ("publish", "jobs.report"),
+    ("publish", "events.project.created"),
+    ("publish", "deadletters.jobs"),
+    ("publish", "$JS.API.CONSUMER.MSG.NEXT.JOBS.workers"),
+    ("publish", "$JS.API.STREAM.INFO.JOBS"),
+    ("publish", "$JS.API.STREAM.DELETE.NONE"),
+    ("publish", "$JS.API.STREAM.PURGE.NONE"),
+    ("publish", "$SYS.REQ.SERVER.PING"),
+    ("publish", "anything"),
+    ("subscribe", "jobs.*"),
+    ("subscribe", "events.>"),
+    ("subscribe", ">"),
+    ("subscribe", "_INBOX_operator.>"),
+    ("subscribe", "_INBOX_backend.1"),
+    ("subscribe", "_INBOX_worker.1"),
+)
+MAY = {
+    "backend": {
+        "publish jobs.report",
+        "publish events.project.created",
+        "subscribe _INBOX_backend.1",
+    },
+    "worker": {
+        "publish deadletters.jobs",
+        "publish $JS.API.CONSUMER.MSG.NEXT.JOBS.workers",
+        "subscribe _INBOX_worker.1",
+    },
+}
+_GRANTS = """
+SELECT table_name, column_name, privilege_type FROM information_schema.column_privileges
+WHERE grantee = 'app_worker'
+"""
+
+
+def test_backend_and_worker_may_do_exactly_what_they_need_at_nats(platform, evidence):
+    """Each publishes and hears its own subjects; no other's, and no one's answers."""
+    observed = Table(
+        {
+            (user, way): answer
+            for user in MAY
+            for way, answer in queue.may(platform.site, user, WAYS).items()
+        }
+    )
+    declared = Table(
+        {(user, way): queue.ALLOWED if way in MAY[user] else queue.DENIED for user, way in observed}
+    )
+    verdict = cells_match(observed, declared)
+    evidence.attach(observed, verdict)
+    assert verdict.holds, verdict.explain()
+
+
+def test_a_worker_touches_only_what_jobs_are_about(platform, evidence):
+    """Its logins read projects' names, files and jobs, and write how jobs ended, nothing else."""
+    with Postgres().connect(platform.site) as database:
+        rows = database.execute(_GRANTS).fetchall()
+        sessions = database.execute(
+            "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'worker'"
+        ).fetchall()
+        roles = {
+            row[0]
+            for (user,) in sessions
+            for row in database.execute(
+                "SELECT r.rolname FROM pg_roles r WHERE pg_has_role(%s, r.oid, 'MEMBER')"
+                " AND r.rolname <> %s",
+                (user, user),
+            ).fetchall()
+        }
+    may = {}
+    for table, column, privilege in rows:
+        may.setdefault((table, privilege), set()).add(column)
+    evidence.attach("\n".join(f"{place}: {sorted(columns)}" for place, columns in may.items()))
+    assert sessions, "the worker holds no session"
+    assert all(user.startswith("v-") for (user,) in sessions)
+    assert roles == {"app_worker"}
+    assert set(may) == {
+        ("projects", "SELECT"),
+        ("files", "SELECT"),
+        ("jobs", "SELECT"),
+        ("jobs", "UPDATE"),
+        ("job_results", "SELECT"),
+        ("job_results", "INSERT"),
+        ("outbox", "INSERT"),
+    }
+    assert may["projects", "SELECT"] == {"id", "name"}
+    assert may["jobs", "UPDATE"] == {"state", "error", "finished_at"}
+
+
+def test_only_backend_and_worker_reach_the_queue(platform, evidence):
+    """NATS answers those two, and neither their neighbours nor anybody outside."""
+    target = Target(f"{Nats.name}.{Nats.namespace}.svc", 4222)
+    label = "app.kubernetes.io/name"
+    allowed = tuple(
+        Source(f"as the {name}", "infraforge-application", {label: name})
+        for name in ("backend", "worker")
+    )
+    others = (
+        Source("beside the backend", "infraforge-application"),
+        Source("as the frontend", "infraforge-application", {label: "frontend"}),
+        Source("as the ingress", "infraforge-access", {label: "ingress"}),
+        Source("in the data layer", "infraforge-data"),
+        Source("outside, labelled as the worker", "default", {label: "worker"}),
+    )
+    found = reach.reach(platform.site, (*allowed, *others), (target,))
+    declared = Table(
+        {
+            (source.name, str(target)): reach.OPEN if source in allowed else reach.BLOCKED
+            for source in (*allowed, *others)
+        }
+    )
+    verdict = cells_match(found.table, declared)
+    evidence.attach(found.table, verdict, notes="\n".join(found.notes) or "none")
+    assert verdict.holds, verdict.explain()
