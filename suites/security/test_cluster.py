@@ -13,8 +13,8 @@ from infraforge.components.site import SYSTEM
 from infraforge.probes import control_plane
 from infraforge.wait import seconds, wait_until
 
-MAY_TALK_TO_API_SERVER = {"postgres", "vault"}
-"""Patroni elects its leader there; Vault asks whose token it was shown."""
+MAY_TALK_TO_API_SERVER = {"platform-api", "postgres", "vault"}
+"""Patroni elects its leader there; Vault asks whose token it was shown; the platform API lists."""
 
 
 @pytest.fixture
