@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +78,21 @@ def test_users_go_on_until_each_thing_was_answered() -> None:
         users.until(answers=3, within=5)
     assert users.fared.errors == {}
     assert min(users.fared.answered.values()) >= 6
+
+
+def test_users_are_counted_from_the_middle_of_a_question() -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def late(path: str) -> Any:
+        asked.set()
+        answer.wait(5)
+        return SimpleNamespace(status_code=200, headers={})
+
+    with Users(Someone(late), {"a": "/a"}, pace=0.001) as users:  # type: ignore[arg-type]
+        asked.wait(5)
+        threading.Timer(0.05, answer.set).start()
+        users.until(answers=2, within=5)
+    assert users.fared.errors == {}
 
 
 def test_no_answer_is_an_error_and_none_to_wait_for() -> None:

@@ -128,7 +128,7 @@ class Users:
 
         def enough() -> bool:
             self._complain()
-            begun = History(self.history.operations[start:])
+            begun = self.history.operations[start:]  # no history: it may begin with an end
             right = Counter(operation.function for operation in begun if operation.kind is Kind.OK)
             # one that was under way at the start is not counted
             return all(right[name] > answers for name in self._asked)
