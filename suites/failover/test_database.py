@@ -11,10 +11,11 @@ import pytest
 from infraforge import faults
 from infraforge.components.postgres import Postgres
 from infraforge.probes import objects
-from infraforge.wait import wait_until
+from infraforge.wait import Deadline, seconds, wait_until
 from infraforge.workloads import reading, register
 from infraforge.workloads.backend_client import ApiError, BackendClient, FileInfo, Project, Unknown
 
+_LONGER_THAN_TRUSTED = seconds(3)  # its lease is 2 s
 _TRAIL = "SELECT action, target FROM audit WHERE target LIKE %s ORDER BY id"
 
 CHANGES: dict[str, Callable[[BackendClient, str], object]] = {
@@ -44,11 +45,19 @@ class Kept:
 def test_cached_reads_go_on_and_changes_are_whole_or_not_at_all_without_postgresql(
     platform, developer, project, store, nemesis, evidence
 ):
-    """Hits are served while PostgreSQL is away; changes get 503 and have left no trace after."""
+    """Hits are served while PostgreSQL lets nobody in; changes get 503 and leave no trace."""
     developer.put_file(project.id, "kept.txt", b"kept")
     before = kept(platform, developer, project, store)
     reading.until_hit(developer, project.id)
     nemesis.inject(faults.ScaledToNothing("postgres"))
+    # at first connections are lost, not refused: then nobody knows that nobody writes
+    wait_until(
+        lambda: keeps_hitting(developer, project.id),
+        within=platform.profile.budgets.rejoin,
+        ignoring=(Unknown,),
+        what="hits are served while connections are refused",
+        broken=True,
+    )
     with ThreadPoolExecutor(len(CHANGES)) as pool:
         asked = {
             what: pool.submit(told, change, register.twin(developer), project.id)
@@ -71,6 +80,16 @@ def test_cached_reads_go_on_and_changes_are_whole_or_not_at_all_without_postgres
     after = kept(platform, developer, project, store)
     assert after == before
     assert developer.update_project(project.id, name="after").version == project.version + 1
+
+
+def keeps_hitting(user: BackendClient, project: str) -> bool:
+    """Whether all reads are hits, for longer than the backend trusts a look at PostgreSQL."""
+    end = Deadline(_LONGER_THAN_TRUSTED)
+    while not end.passed:
+        if user.read_project(project)[1] != "hit":
+            return False
+        end.pause(0.2)
+    return True
 
 
 def told(
