@@ -102,7 +102,7 @@ class Experiment:
                     self._break()
                     found = sabotage_verdict.judge(named, self._test(), self._required())
                 except InfraForgeError as error:
-                    found = sabotage_verdict.failed(named, str(error))
+                    found = _nothing_said(named, error)
         finally:
             for undone in heal(self.cluster):
                 print(f"undone: {undone}", flush=True)
@@ -114,7 +114,7 @@ class Experiment:
         try:
             after = self._test(*self.sabotage.red)
         except InfraForgeError as error:
-            return sabotage_verdict.failed(self.sabotage.red, f"after the undo: {error}")
+            return _nothing_said(self.sabotage.red, error)
         odd = sorted(outcome.red(after) | outcome.unknown(after))
         if not odd:
             return found
@@ -201,6 +201,12 @@ class Experiment:
             raise Inconclusive(f"the tests did not end within {_RUN / 60:.0f} minutes") from error
         finally:
             _end(process)
+
+
+def _nothing_said(named: Sequence[str], error: InfraForgeError) -> Judgement:
+    """The judgement for the table; the whole story is told at once."""
+    print(f"nothing can be said: {error}", flush=True)
+    return sabotage_verdict.failed(named, str(error).partition("\n")[0])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
