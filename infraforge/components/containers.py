@@ -57,8 +57,8 @@ def find(site: Site, component: str, name: str = "") -> Container:
     raise ClusterError(f"{component}: no pod of it runs a container {name or component!r}")
 
 
-def pods(site: Site, component: str) -> Sequence[Any]:
-    """The component's pods by name, without those on their way out."""
+def pods(site: Site, component: str, *, dying: bool = False) -> Sequence[Any]:
+    """The component's pods by name; those on their way out only if `dying` ones are wanted."""
     try:
         listed: Any = site.core.list_pod_for_all_namespaces(label_selector=f"{_LABEL}={component}")
     except client.ApiException as error:
@@ -66,7 +66,8 @@ def pods(site: Site, component: str) -> Sequence[Any]:
     ours = [
         pod
         for pod in listed.items
-        if pod.metadata.namespace.startswith(_OURS) and pod.metadata.deletion_timestamp is None
+        if pod.metadata.namespace.startswith(_OURS)
+        and (dying or pod.metadata.deletion_timestamp is None)
     ]
     return sorted(ours, key=lambda pod: str(pod.metadata.name))
 

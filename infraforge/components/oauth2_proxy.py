@@ -21,10 +21,14 @@ class OAuth2Proxy(Component):
     needs = ("vault", "redis-sessions")
 
     def prepare(self, site: Site) -> None:
-        """Its certificate, and Secret `oauth2-proxy`; the cookie key in it is made once."""
+        """Its certificate, and Secret `oauth2-proxy`; the cookie key in it is made once.
+
+        Two users of the store: one makes and ends sessions, the other may only look at them.
+        """
         site.certificate(self.name, NAMESPACE, [self.name])
         client = vault_identity.client_credentials(site.vault())
         user, password = RedisSessions().credentials(site, self.name)
+        looker, look = RedisSessions().credentials(site, f"{self.name}-check")
         found = site.read_secret(self.name, NAMESPACE) or {}
         wanted = {
             "client-id": client.client_id,
@@ -32,6 +36,8 @@ class OAuth2Proxy(Component):
             "cookie-secret": found.get("cookie-secret") or _aes_key(),
             "redis-username": user,
             "redis-password": password,
+            "check-redis-username": looker,
+            "check-redis-password": look,
         }
         if found != wanted:
             site.write_secret(self.name, NAMESPACE, wanted)

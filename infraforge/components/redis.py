@@ -46,9 +46,9 @@ class RedisComponent(Component):
     # what suites and probes use
 
     @contextlib.contextmanager
-    def connect(self, site: Site) -> Iterator[redis.Redis]:
-        """A client that may look at everything and change nothing."""
-        user, password = self.credentials(site, _OBSERVER)
+    def connect(self, site: Site, user: str = _OBSERVER) -> Iterator[redis.Redis]:
+        """A client that may look at everything and change nothing, or that `user` is."""
+        user, password = self.credentials(site, user)
         with site.forward(self.namespace, f"svc/{self.name}", 6379) as port:
             client = redis.Redis(
                 host="localhost",  # the name in its certificate

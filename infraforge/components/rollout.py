@@ -218,7 +218,10 @@ class Rollout:
 
 
 def workload_ready(found: Any) -> bool:
-    """Whether all replicas of the present generation are ready, and no older one is left."""
+    """Whether all replicas of the present generation are ready, and no older one is left.
+
+    Never where there are to be none: then somebody has scaled it to nothing.
+    """
     status, spec = found.status, found.spec
     if (status.observed_generation or 0) < found.metadata.generation:
         return False
@@ -228,7 +231,9 @@ def workload_ready(found: Any) -> bool:
     if hasattr(status, "update_revision"):  # a StatefulSet
         updated = status.replicas if status.current_revision == status.update_revision else updated
     wanted = spec.replicas
-    return bool((status.ready_replicas or 0) == wanted == (updated or 0) == (status.replicas or 0))
+    return bool(wanted) and (
+        (status.ready_replicas or 0) == wanted == (updated or 0) == (status.replicas or 0)
+    )
 
 
 def pod_trouble(pod: Any) -> str:

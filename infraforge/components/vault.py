@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -86,6 +86,10 @@ class Vault(Component):
     def enable(self, site: Site, name: str) -> None:
         """Undo `disable`."""
         vault_identity.set_disabled(site.vault(), name, False)
+
+    def regroup(self, site: Site, name: str, groups: Sequence[str]) -> None:
+        """Put the person into exactly these groups."""
+        vault_identity.set_groups(site, site.vault(), name, groups)
 
     def root_tokens(self, site: Site) -> int:
         """How many root tokens there are."""

@@ -89,9 +89,15 @@ def put_user(site: Site, vault: hvac.Client, user: User, password: str) -> None:
         "identity/entity-alias",
         data={"name": user.name, "canonical_id": entity, "mount_accessor": accessor},
     )
+    set_groups(site, vault, user.name, user.groups)
+
+
+def set_groups(site: Site, vault: hvac.Client, name: str, groups: Sequence[str]) -> None:
+    """Make the person a member of exactly these groups."""
+    entity = entity_id(vault, name)
     with _alone(site):
         for group in Identities.load(site.tree).groups:
-            _set_member(vault, group, entity, wanted=group in user.groups)
+            _set_member(vault, group, entity, wanted=group in groups)
 
 
 def drop_user(site: Site, vault: hvac.Client, name: str) -> None:

@@ -9,9 +9,24 @@ from collections.abc import Mapping
 
 from infraforge.faults.base import Undo
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
+from infraforge.faults.logins import LoginsEnd, RestoreLogins
 from infraforge.faults.pause import Pause, Resume
+from infraforge.faults.scale import Rescale, ScaledToNothing
 
-__all__ = ["UNDOS", "BackToStrength", "KillContainer", "KillPod", "Pause", "Resume"]
+__all__ = [
+    "UNDOS",
+    "BackToStrength",
+    "KillContainer",
+    "KillPod",
+    "LoginsEnd",
+    "Pause",
+    "Rescale",
+    "RestoreLogins",
+    "Resume",
+    "ScaledToNothing",
+]
 
-UNDOS: Mapping[str, type[Undo]] = {undo.kind: undo for undo in (BackToStrength, Resume)}
+UNDOS: Mapping[str, type[Undo]] = {
+    undo.kind: undo for undo in (BackToStrength, Rescale, RestoreLogins, Resume)
+}
 """Every kind of undo that a journal may hold; `infraforge heal` knows these."""

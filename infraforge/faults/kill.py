@@ -115,7 +115,7 @@ class BackToStrength:
     @classmethod
     def of(cls, site: Site, component: str) -> BackToStrength:
         """For the component as it is now, within the profile's budget for a component."""
-        ready = _ready(site, component)
+        ready = ready_pods(site, component)
         if ready == 0:
             raise ClusterError(f"{component} has no ready pod before the fault: it proves nothing")
         return cls(component, ready, site.profile.budgets.component)
@@ -134,13 +134,14 @@ class BackToStrength:
 
     def perform(self, site: Site) -> None:
         wait_until(
-            lambda: _ready(site, self.component) >= self.ready,
+            lambda: ready_pods(site, self.component) >= self.ready,
             self.within,
             what=f"{self.ready} pods of {self.component} are ready",
         )
 
 
-def _ready(site: Site, component: str) -> int:
+def ready_pods(site: Site, component: str) -> int:
+    """How many pods of the component are ready."""
     return sum(
         any(
             condition.type == "Ready" and condition.status == "True"

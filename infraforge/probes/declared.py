@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from pathlib import Path
 
 from infraforge.components.site import Site
 from infraforge.errors import Inconclusive
@@ -15,6 +16,17 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 def cache_ttl(site: Site) -> float:
     """Seconds a cached value may live."""
     return _backend_setting(site, "CACHE_TTL_SECONDS")
+
+
+def standing(site: Site) -> float:
+    """Seconds in which somebody who was disabled, demoted or removed has lost access."""
+    return _backend_setting(site, "STANDING_SECONDS")
+
+
+def idle_session(site: Site) -> int:
+    """Seconds after which a session that nobody uses is ended."""
+    path = site.tree / "components" / "redis-sessions" / "idle.env"
+    return int(_setting(path, "IDLE_SECONDS"))
 
 
 def jobs_limit(site: Site) -> int:
@@ -38,7 +50,10 @@ def lease_ttl(site: Site) -> int:
 
 
 def _backend_setting(site: Site, name: str) -> float:
-    path = site.tree / "components" / "backend" / "settings.env"
+    return _setting(site.tree / "components" / "backend" / "settings.env", name)
+
+
+def _setting(path: Path, name: str) -> float:
     for line in path.read_text().splitlines():
         key, separator, value = line.partition("=")
         if separator and key.strip() == name:

@@ -61,6 +61,15 @@ def stored(store: minio.Minio, key: str) -> Stored | None:
     return Stored(key, int(found.size or 0), told.get("x-amz-server-side-encryption", ""))
 
 
+def under(store: minio.Minio, prefix: str) -> list[str]:
+    """The keys of all objects whose key begins so."""
+    try:
+        found = store.list_objects(bucket_name=BUCKET, prefix=prefix, recursive=True)
+        return sorted(str(item.object_name) for item in found)
+    except (MinioException, urllib3.exceptions.HTTPError) as error:
+        raise ClusterError(f"MinIO does not list {prefix}: {error}") from error
+
+
 def content(store: minio.Minio, key: str) -> bytes:
     """The object's bytes as MinIO serves them."""
     try:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+
+from psycopg import sql
 
 from infraforge.components.postgres import Connection
 from infraforge.errors import Inconclusive
@@ -21,6 +23,10 @@ JOIN pg_roles r ON r.oid = s.userid
 JOIN pg_database d ON d.oid = s.dbid
 WHERE d.datname = current_database() AND (r.rolname = 'app_owner' OR r.rolname LIKE 'v-%')
 GROUP BY s.queryid, s.query
+"""
+_WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'backend' AND wait_event_type = 'Lock' AND state = 'active'
 """
 _HEALTH = "SELECT dealloc, stats_reset::text FROM pg_stat_statements_info"
 
@@ -56,6 +62,24 @@ def counted(connection: Connection) -> Iterator[Counted]:
     found = Counted()
     yield found
     found.calls.update(between(before, look(connection)))
+
+
+@contextlib.contextmanager
+def held(connection: Connection, table: str) -> Iterator[Callable[[], int]]:
+    """Let nobody read the table while the block runs; gives how many of the backend wait for it.
+
+    Only for moments: statements that wait too long are ended.
+    """
+    lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(table))
+    with connection.transaction():
+        connection.execute(lock)
+        yield lambda: _number(connection)
+
+
+def _number(connection: Connection) -> int:
+    connection.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the first look
+    row = connection.execute(_WAITING).fetchone()
+    return int(row[0]) if row else 0
 
 
 def look(connection: Connection) -> Look:

@@ -1,4 +1,4 @@
-"""Which versions of TLS a server speaks, found by offering one at a time."""
+"""Which versions and ciphers of TLS a server speaks, found by offering one at a time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import socket
 import ssl
 import urllib.parse
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 from infraforge.table import Cell
 
 SPOKEN, REFUSED = "spoken", "refused"
-_NO = "TLSV1_ALERT_PROTOCOL_VERSION"
+_NO = ("TLSV1_ALERT_PROTOCOL_VERSION",)
+_NO_CIPHER = (  # OpenSSL 3.2 has renamed them
+    "SSLV3_ALERT_HANDSHAKE_FAILURE",
+    "SSL/TLS_ALERT_HANDSHAKE_FAILURE",
+    "TLSV1_ALERT_INSUFFICIENT_SECURITY",
+)
+_EVERY = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"  # what this side has at all, however weak
+_NOT_OFFERED = ("PSK", "SRP")  # they need a secret that this side does not have
 
 
 def speaks(origin: str, ca_file: Path, version: ssl.TLSVersion, timeout: float = 10.0) -> Cell:
@@ -19,12 +27,38 @@ def speaks(origin: str, ca_file: Path, version: ssl.TLSVersion, timeout: float =
 
     This side's own reluctance to speak an old version is never read as the server's.
     """
-    where = urllib.parse.urlsplit(origin)
     trust = ssl.create_default_context(cafile=str(ca_file))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # an old version is the question
         trust.minimum_version = trust.maximum_version = version
     trust.set_ciphers("DEFAULT:@SECLEVEL=0")  # else this side would not even offer it
+    return _shake(origin, trust, _NO, timeout)
+
+
+def ciphers() -> tuple[str, ...]:
+    """Every cipher of TLS 1.2 that this side can offer, by OpenSSL's name."""
+    trust = ssl.create_default_context()
+    trust.set_ciphers(_EVERY)
+    return tuple(
+        str(item["name"])
+        for item in trust.get_ciphers()
+        if item["protocol"] != "TLSv1.3" and not any(word in item["name"] for word in _NOT_OFFERED)
+    )
+
+
+def speaks_cipher(origin: str, ca_file: Path, cipher: str, timeout: float = 10.0) -> Cell:
+    """spoken, refused (the server said so), or None, where only `cipher` of TLS 1.2 is offered."""
+    trust = ssl.create_default_context(cafile=str(ca_file))
+    trust.maximum_version = ssl.TLSVersion.TLSv1_2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        trust.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    trust.set_ciphers(f"{cipher}:@SECLEVEL=0")
+    return _shake(origin, trust, (*_NO, *_NO_CIPHER), timeout)
+
+
+def _shake(origin: str, trust: ssl.SSLContext, no: Collection[str], timeout: float) -> Cell:
+    where = urllib.parse.urlsplit(origin)
     try:
         with (
             socket.create_connection((where.hostname or "", where.port or 443), timeout) as plain,
@@ -32,6 +66,6 @@ def speaks(origin: str, ca_file: Path, version: ssl.TLSVersion, timeout: float =
         ):
             return SPOKEN
     except ssl.SSLError as error:
-        return REFUSED if error.reason == _NO else None
+        return REFUSED if error.reason in no else None
     except OSError:
         return None

@@ -11,14 +11,38 @@ from infraforge.selftests import app_backend  # noqa: F401  makes the next impor
 access = importlib.import_module("infraforge_backend.access")
 
 
+standing = importlib.import_module("infraforge_backend.standing")
+
+
 def identity(**headers: str) -> object:
-    return access.Identity.from_headers({f"X-Forwarded-{k}": v for k, v in headers.items()})
+    sent = {"Subject": "1c2d-3e4f", **headers}
+    return access.Identity.from_headers({f"X-Forwarded-{k}": v for k, v in sent.items()})
 
 
 def test_no_user_header_is_no_identity() -> None:
     assert identity() is None
     assert identity(Groups="admin") is None
     assert identity(User="  ", Groups="admin") is None
+
+
+@pytest.mark.parametrize("subject", ["", " ", "../group/id/x", "a?list=true", "a" * 65, "zoë"])
+def test_a_subject_that_is_no_entitys_id_is_no_identity(subject: str) -> None:
+    assert identity(User="ada", Groups="admin", Subject=subject) is None
+
+
+def test_groups_are_those_of_now_and_not_of_the_sign_in() -> None:
+    who = identity(User="ada", Groups="admin")
+    now = who.now(standing.Standing("ada", ("viewer",), False))
+    assert (now.role_name, now.groups) == ("viewer", ("viewer",))
+    assert who.now(standing.Standing("ada", (), False)).role is None
+
+
+@pytest.mark.parametrize(
+    ("user", "disabled"), [("ada", True), ("", True), ("", False), ("ada2", False)]
+)
+def test_the_disabled_removed_and_renamed_are_nobody(user: str, disabled: bool) -> None:
+    who = identity(User="ada", Groups="admin")
+    assert who.now(standing.Standing(user, ("admin",), disabled)) is None
 
 
 @pytest.mark.parametrize(

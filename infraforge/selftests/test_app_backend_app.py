@@ -15,7 +15,23 @@ config = importlib.import_module("infraforge_backend.config")
 services = importlib.import_module("infraforge_backend.services")
 
 OPEN = {"/healthz", "/readyz", "/metrics"}
-VIEWER = {"X-Forwarded-User": "vera", "X-Forwarded-Groups": "viewer"}
+VIEWER = {
+    "X-Forwarded-Subject": "id-of-vera",
+    "X-Forwarded-User": "vera",
+    "X-Forwarded-Groups": "viewer",
+}
+DEVELOPER = {
+    "X-Forwarded-Subject": "id-of-devon",
+    "X-Forwarded-User": "devon",
+    "X-Forwarded-Groups": "developer",
+}
+VAULT = {
+    "identity/entity/id/id-of-vera": {"name": "vera", "group_ids": ["g1"], "disabled": False},
+    "identity/entity/id/id-of-devon": {"name": "devon", "group_ids": ["g2"], "disabled": False},
+    "identity/entity/id/id-of-former": {"name": "former", "group_ids": ["g2"], "disabled": True},
+    "identity/group/id/g1": {"name": "viewer"},
+    "identity/group/id/g2": {"name": "developer"},
+}
 
 
 class NoCredentials:
@@ -24,6 +40,8 @@ class NoCredentials:
     def start(self, takers: Any) -> None: ...
     def stop(self) -> None: ...
     def suspect(self) -> None: ...
+    def look_up(self, path: str) -> Any:
+        return VAULT.get(path)
 
 
 @pytest.fixture
@@ -82,6 +100,25 @@ def test_a_role_that_is_too_low_is_403(app: Any) -> None:
     assert answer.status_code == 403
 
 
+@pytest.mark.parametrize("name", ["former", "nobody"])
+def test_who_is_disabled_or_gone_is_403_everywhere(app: Any, name: str) -> None:
+    headers = {"X-Forwarded-Subject": f"id-of-{name}", "X-Forwarded-User": name}
+    for path in ("/api/me", "/api/projects", "/api/health"):
+        answer = app.test_client().get(path, headers={**headers, "X-Forwarded-Groups": "admin"})
+        assert (answer.status_code, answer.mimetype) == (403, "application/problem+json")
+
+
+def test_groups_of_the_session_alone_open_nothing(app: Any) -> None:
+    headers = {**VIEWER, "X-Forwarded-Groups": "admin"}
+    assert app.test_client().get("/api/audit", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("limit", ["0", "201", "000000001999", "1" * 5000, "-1", "1.0", "\u0661"])
+def test_a_page_has_a_limit(app: Any, limit: str) -> None:
+    answer = app.test_client().get("/api/projects", headers=VIEWER, query_string={"limit": limit})
+    assert answer.status_code == 422
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -97,7 +134,7 @@ def test_a_role_that_is_too_low_is_403(app: Any) -> None:
     ],
 )
 def test_bad_bodies_are_refused_before_anything_is_done(app: Any, body: bytes, status: int) -> None:
-    headers = {**VIEWER, "X-Forwarded-Groups": "developer", "Content-Type": "application/json"}
+    headers = {**DEVELOPER, "Content-Type": "application/json"}
     answer = app.test_client().post("/api/projects", headers=headers, data=body)
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
 
@@ -114,7 +151,6 @@ def test_without_a_queue_jobs_are_not_implemented_and_nothing_is_kept_for_one(ap
     path = "/api/projects/00000000-0000-4000-8000-000000000000/jobs"
     answer = app.test_client().get(path, headers=VIEWER)
     assert (answer.status_code, answer.mimetype) == (501, "application/problem+json")
-    developer = {**VIEWER, "X-Forwarded-Groups": "developer"}
-    assert app.test_client().post(path, headers=developer, json={}).status_code == 501
+    assert app.test_client().post(path, headers=DEVELOPER, json={}).status_code == 501
     assert app.test_client().post(path, headers=VIEWER, json={}).status_code == 403
     assert not app.extensions["infraforge"].outbox.enabled

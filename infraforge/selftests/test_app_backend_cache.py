@@ -26,7 +26,7 @@ class Clock:
 
 
 class ModelRedis:
-    """What the four scripts do, without expiry. `stopped`: connects, but never answers."""
+    """What the five scripts do, without expiry. `stopped`: connects, but never answers."""
 
     def __init__(self) -> None:
         self.data: dict[str, Any] = {}
@@ -42,6 +42,7 @@ class ModelRedis:
         does = {
             cache._LOOKUP: self._lookup,
             cache._FILL: self._fill,
+            cache._GIVE_BACK: self._give_back,
             cache._FENCE: self._fence,
             cache._RELEASE: self._release,
         }[script]
@@ -68,7 +69,7 @@ class ModelRedis:
         if found.startswith(prefix):
             return [2, found[len(prefix) :]]
         if keys[1] in self.data:
-            return [0]
+            return [3] if self.data[keys[1]].startswith("w:") else [0]
         self.data[keys[1]] = values[1]
         return [1]
 
@@ -77,6 +78,11 @@ class ModelRedis:
             return 0
         self.data[keys[0]] = values[1]
         del self.data[keys[1]]
+        return 1
+
+    def _give_back(self, keys: Any, values: Any) -> int:
+        if self.data.get(keys[1]) == values[0]:
+            del self.data[keys[1]]
         return 1
 
     def _fence(self, keys: Any, values: Any) -> int:
@@ -103,10 +109,16 @@ class World:
         self.row = b"v1"
         self.epoch = 1
 
-    def process(self) -> Any:
+    def process(self, meanwhile: Callable[[], None] | None = None) -> Any:
+        """A process. meanwhile: what happens each time it waits for another's fill."""
+
+        def pause(seconds: float) -> None:
+            assert meanwhile, "it waits, and nothing would ever happen"
+            meanwhile()
+
         knowledge = epoch.EpochKnowledge(LEASE, self.clock)
         knowledge.seen(self.epoch, self.clock.now)
-        made = cache.Cache(knowledge, 60)
+        made = cache.Cache(knowledge, 60, pause)
         made.use(self.redis)
         made.knowledge = knowledge
         return made
@@ -220,3 +232,73 @@ def test_what_is_not_there_is_not_cached(world: World) -> None:
     one = world.process()
     assert one.read("k", lambda: None).body is None
     assert "k" not in world.redis.data
+
+
+def test_miss_beside_a_fill_waits_for_it_and_asks_nobody_else(world: World) -> None:
+    filler = world.process()
+    answers = []
+
+    def load_while_another_reads() -> bytes:
+        waiting = world.process(meanwhile=finish)
+        answers.append(waiting.read("k", lambda: pytest.fail("a second query")))
+        return world.row
+
+    looks = iter(range(3))
+
+    def finish() -> None:
+        if next(looks) < 2:
+            return
+        token = world.redis.data["k:lease"]
+        assert world.redis.eval(cache._FILL, 2, "k", "k:lease", token, b"1\nv1", 1) == 1
+
+    assert filler.read("k", load_while_another_reads).body == b"v1"
+    assert [(found.body, found.how) for found in answers] == [(b"v1", "hit")]
+
+
+def test_one_that_waited_long_enough_asks_for_itself_and_stores_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "WAIT_SECONDS", 0.0)
+    world.redis.data["k:lease"] = "of one that died"
+    assert world.read(world.process()) == (b"v1", "miss")
+    assert "k" not in world.redis.data
+
+
+def test_nobody_waits_behind_a_writers_mark(world: World) -> None:
+    reader, writer = world.process(), world.process()
+    assert writer.fence(["k"])
+    assert world.read(reader) == (b"v1", "miss")
+
+
+def test_one_that_waits_takes_over_when_the_lease_is_given_back(world: World) -> None:
+    world.redis.data["k:lease"] = "another's"
+    waiting = world.process(meanwhile=lambda: world.redis.data.pop("k:lease"))
+    assert world.read(waiting) == (b"v1", "miss")
+    assert world.redis.data["k"] == b"1\nv1"
+
+
+def test_one_that_waits_leaves_the_cache_once_its_epoch_may_be_old(world: World) -> None:
+    """Its writer has raised the epoch and acknowledged meanwhile; the fill is under the old one."""
+
+    def a_writer_is_done() -> None:
+        world.clock.now += LEASE
+        world.redis.data["k"] = b"1\nold"
+        del world.redis.data["k:lease"]
+
+    world.redis.data["k:lease"] = "another's"
+    assert world.read(world.process(meanwhile=a_writer_is_done)) == (b"v1", "bypass")
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["not there", "database down"])
+def test_a_load_without_a_value_gives_its_lease_back(world: World, fails: bool) -> None:
+    def load() -> None:
+        if fails:
+            raise ConnectionError
+
+    one = world.process()
+    if fails:
+        with pytest.raises(ConnectionError):
+            one.read("k", load)
+    else:
+        assert one.read("k", load).body is None
+    assert world.redis.data == {}

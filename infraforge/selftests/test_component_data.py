@@ -53,7 +53,8 @@ def settings(store: str) -> dict[str, str]:
 
 
 def commands(rule: str) -> set[str]:
-    return {word[1:] for word in rule.split() if word.startswith("+")}
+    """All of a user's commands, those within brackets (for some keys only) included."""
+    return {word[1:] for word in re.sub(r"[()]", "", rule).split() if word.startswith("+")}
 
 
 # all of them
@@ -183,7 +184,7 @@ def test_the_acl_file_holds_hashes_and_shuts_the_default_user_out() -> None:
 @pytest.mark.parametrize("store", STORES)
 def test_no_redis_user_may_do_everything(store: str) -> None:
     for rule in users(store).values():
-        words = rule.split()
+        words = re.sub(r"[()]", "", rule).split()
         assert all(word[0] in "~+%" for word in words)
         assert not any("@" in word or word in ("~*", "%RW~*") for word in words)
         assert commands(rule).isdisjoint({"keys", "flushall", "flushdb", "config", "acl", "client"})
@@ -198,11 +199,15 @@ def test_observer_and_probe_change_nothing(store: str) -> None:
 
 
 def test_the_backend_may_run_its_scripts_and_no_more() -> None:
-    scripts = (cache._LOOKUP, cache._FILL, cache._FENCE, cache._RELEASE)
+    scripts = (
+        cache._LOOKUP, cache._FILL, cache._GIVE_BACK, cache._FENCE, cache._RELEASE, cache._KEEP,
+        cache._KEPT,
+    )  # fmt: skip
     called = {name.lower() for text in scripts for name in re.findall(r"call\('(\w+)'", text)}
     assert commands(users("redis-cache")["backend"]) == called | {"eval", "ping", "client|setinfo"}
     assert [word for word in users("redis-cache")["backend"].split() if "~" in word] == [
-        "~project:*"
+        "~project:*",
+        "~standing:*",
     ]
 
 
@@ -210,6 +215,26 @@ def test_oauth2_proxy_is_kept_to_keys_under_its_cookies_name() -> None:
     proxy = tomllib.loads((FOLDERS / "oauth2-proxy" / "oauth2-proxy.cfg").read_text())
     rule = users("redis-sessions")["oauth2-proxy"].split()
     assert [word for word in rule if "~" in word] == [f"~{proxy['cookie_name']}-*"]
+    check, _, at_its_start = users("redis-sessions")["oauth2-proxy-check"].partition(" (")
+    assert f"~{proxy['cookie_name']}-*" in check.split()
+    assert commands(check) == {"get", "ping", "client|setinfo"}
+    # a session's key goes on with 32 hexadecimal digits
+    assert at_its_start == f"~{proxy['cookie_name']}-healthcheck-* +set +del)"
+
+
+def test_the_sweeper_may_run_its_script_and_no_more() -> None:
+    """And it looks at sessions alone, of which a person's life is longer than idle ones' is."""
+    folder = FOLDERS / "redis-sessions"
+    script = (folder / "idle.lua").read_text()
+    found = re.findall(r"call\('(\w+)'(?:, '(IDLETIME)')?", script)
+    called = {"|".join(filter(None, words)).lower() for words in found}
+    rule = users("redis-sessions")["sweeper"]
+    assert commands(rule) == called | {"eval", "client|setinfo"}
+    keys = [word for word in rule.split() if "~" in word]
+    assert keys == ["~infraforge_session-*", "~idle:swept"]
+    shell = (folder / "idle.sh").read_text()
+    assert 'pattern="infraforge_session-*"' in shell
+    assert "-a " not in shell
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -229,7 +254,7 @@ def test_the_cache_forgets_and_the_session_store_does_not() -> None:
 @pytest.mark.parametrize("store", STORES)
 def test_probes_show_no_password_on_the_command_line(store: str) -> None:
     (workload,) = kinds(store, "StatefulSet")
-    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    container, *_ = workload["spec"]["template"]["spec"]["containers"]
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         command = container[probe]["exec"]["command"]
         assert {"-a", "--pass", "-u"}.isdisjoint(command)

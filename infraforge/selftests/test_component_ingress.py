@@ -19,6 +19,7 @@ FRONTEND = TREE / "components" / "frontend"
 DASHBOARD = TREE / "apps" / "frontend"
 
 BEHIND_SIGN_IN = ("$backend", "$frontend")
+UPLOADS = "~ ^/api/projects/[^/]+/files/[^/]+$"
 
 
 def bare(text: str) -> str:
@@ -50,11 +51,35 @@ def upstream(body: str) -> str | None:
 CONF = bare((INGRESS / "nginx.conf").read_text())
 LOCATIONS = locations(CONF)
 PASSING = {name: body for name, body in LOCATIONS.items() if "proxy_pass " in body}
+ENTRIES = {name: body for name, body in LOCATIONS.items() if name[0] != "@" and "try_files" in body}
 PARTS = {path.name: bare(path.read_text()) for path in INGRESS.glob("*.conf")}
 
 
+def ways(entry: str) -> list[tuple[str, str]]:
+    """From a location that clients reach: (the firewall's location, where it is passed on)."""
+    firewall = re.search(r"try_files /\. (@\w+);", LOCATIONS[entry])
+    assert firewall, entry
+    then = LOCATIONS[firewall[1]]
+    if "proxy_pass " in then:
+        return [(firewall[1], firewall[1])]
+    chosen = re.search(r"(?:try_files /\.|error_page 418 =) \$(\w+);", then)
+    assert chosen, firewall[1]
+    ends = re.findall(rf"set \${chosen[1]} (@\w+);", LOCATIONS[entry])
+    if not ends:
+        table = re.search(rf"map \S+ \${chosen[1]} {{(.*?)}}", CONF, re.DOTALL)
+        assert table, chosen[1]
+        ends = re.findall(r"(@\w+);", table[1])
+    return [(firewall[1], end) for end in ends]
+
+
+WAYS = [(entry, *way) for entry in ENTRIES for way in ways(entry)]
+
+
 def test_the_locations_are_found() -> None:
-    assert {"= /_auth", "~ ^/login/", "/api/", "/", "@read_again", "@sign_in"} <= set(LOCATIONS)
+    assert {"= /_auth", "@read_again", "@sign_in"} <= set(LOCATIONS)
+    assert {"~ ^/login/", "= /oauth2/callback", UPLOADS, "/api/", "/"} <= set(ENTRIES)
+    internal = {name for name, body in PASSING.items() if "internal;" in body}
+    assert {end for *_, end in WAYS} | internal | {"@read_again"} == set(PASSING)
     assert {upstream(body) for body in PASSING.values()} == {
         "$backend", "$frontend", "$login", "$oauth2_proxy",
     }  # fmt: skip
@@ -81,41 +106,85 @@ def test_the_common_part_lists_no_header_that_says_who_asks() -> None:
 def test_who_asks_comes_from_the_session_alone() -> None:
     identity, auth = PARTS["identity.conf"], PARTS["auth.conf"]
     assert dict(re.findall(r"proxy_set_header (\S+) (\S+);", identity)) == {
+        "X-Forwarded-Subject": "$auth_subject",
         "X-Forwarded-User": "$auth_user",
         "X-Forwarded-Email": "$auth_email",
         "X-Forwarded-Groups": "$auth_groups",
     }
     assert dict(re.findall(r"auth_request_set (\S+) (\S+);", auth)) == {
+        "$auth_subject": "$upstream_http_x_auth_request_user",
         "$auth_user": "$upstream_http_x_auth_request_preferred_username",
         "$auth_email": "$upstream_http_x_auth_request_email",
         "$auth_groups": "$upstream_http_x_auth_request_groups",
     }
     for name, part in PARTS.items():
-        found = re.search(r"(?i)proxy_set_header x-(forwarded-(user|email|groups)|auth)", part)
+        found = re.search(
+            r"(?i)proxy_set_header x-(forwarded-(subject|user|email|groups)|auth)", part
+        )
         assert name == "identity.conf" or found is None, name
 
 
+def test_who_asks_is_answered_by_the_process_that_can_end_no_session() -> None:
+    assert "$oauth2_proxy:4181/oauth2/auth;" in LOCATIONS["= /_auth"]
+    assert "$oauth2_proxy:4181/ready;" in LOCATIONS["= /_store"]
+
+
 @pytest.mark.parametrize(
-    "name", [name for name, body in PASSING.items() if upstream(body) in BEHIND_SIGN_IN]
+    ("entry", "firewall", "end"),
+    [way for way in WAYS if "$oauth2_proxy:4180" in PASSING[way[-1]]],
 )
-def test_nothing_behind_the_sign_in_is_reached_without_it_or_gets_its_cookie(name: str) -> None:
-    body = PASSING[name]
+def test_sessions_are_made_and_ended_only_while_their_store_answers(
+    entry: str, firewall: str, end: str
+) -> None:
+    assert "auth_request /_store;" in ENTRIES[entry]
+    for part in (PARTS["page.conf"], ENTRIES[entry], LOCATIONS[firewall], PASSING[end]):
+        assert not re.search(r"error_page [0-9 ]*401", part)
+
+
+@pytest.mark.parametrize("kind", ["api", "page"])
+def test_no_session_is_said_only_after_the_store_has_answered(kind: str) -> None:
+    doubts, again = LOCATIONS[f"@{kind}_doubts"], LOCATIONS[f"@{kind}_asked_again"]
+    assert 'if ($cookie_infraforge_session = "") {' in (INGRESS / "nginx.conf").read_text()
+    assert re.search(rf"auth_request /_store;\s+try_files /nowhere @{kind}_asked_again;", doubts)
+    assert re.search(r"auth_request /_auth;\s+try_files /nowhere =503;", again)
+    for body in (doubts, again):
+        assert "error_page 500 =503" in body
+
+
+@pytest.mark.parametrize(
+    ("entry", "end"),
+    [(entry, end) for entry, _, end in WAYS if upstream(PASSING[end]) in BEHIND_SIGN_IN],
+)
+def test_nothing_behind_the_sign_in_is_reached_without_it_or_gets_its_cookie(
+    entry: str, end: str
+) -> None:
+    assert "include /etc/ingress/auth.conf;" in ENTRIES[entry]
+    assert "Cookie" not in PASSING[end]
+
+
+@pytest.mark.parametrize("name", sorted(ENTRIES.keys() - {"/", "= /oauth2/callback"}))
+def test_what_changes_something_comes_from_no_other_site(name: str) -> None:
+    assert "if ($cross_site) { return 403; }" in ENTRIES[name]
+
+
+def test_a_read_is_tried_again_only_after_all_that() -> None:
+    body = PASSING["@read_again"]
     assert "Cookie" not in body
-    if name.startswith("@"):
-        assert "error_page 502 = @read_again;" in PARTS["api.conf"]  # the only way there
-        assert "auth" not in body
-    else:
-        assert "include /etc/ingress/auth.conf;" in body
+    assert "auth" not in body
+    assert "error_page 502 = @read_again;" in PARTS["api.conf"]  # the only way there
+    assert "@read_again;" not in CONF
 
 
 def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
-    body = LOCATIONS["= /_auth"]
-    assert "internal;" in body
-    assert "error_page" not in body
+    for body in (LOCATIONS["= /_auth"], LOCATIONS["= /_store"]):
+        assert "internal;" in body
+        assert "error_page" not in body
     around = CONF
     for inside in LOCATIONS.values():
         around = around.replace(inside, "")
-    assert "error_page" not in around, "the server's would be inherited by /_auth"
+    early = {"400", "405", "414", "494", "497", "501", "505"}  # before there is a location
+    for codes in re.findall(r"error_page ((?:\d+ )+)", around):
+        assert set(codes.split()) <= early, "the server's are inherited by /_auth"
     assert [name for name, body in PASSING.items() if "/oauth2/auth" in body] == ["= /_auth"]
 
 
@@ -126,10 +195,53 @@ def test_no_location_loses_the_servers_headers() -> None:
     assert "Strict-Transport-Security $hsts always;" in CONF
 
 
-@pytest.mark.parametrize("name", [name for name in PASSING if name[0] not in "@="])
-def test_every_way_in_is_limited(name: str) -> None:
-    body = PASSING[name]
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_way_in_is_limited_before_the_firewall_reads(name: str) -> None:
+    body = ENTRIES[name]
     assert "limit_req zone=" in body or "include /etc/ingress/api.conf;" in body
+    assert not re.search(r"modsecurity|proxy_pass", body)
+
+
+@pytest.mark.parametrize(("entry", "firewall", "end"), WAYS)
+def test_the_firewall_stands_before_everything_that_is_passed_on(
+    entry: str, firewall: str, end: str
+) -> None:
+    part = "head" if entry == UPLOADS else "bodies"
+    assert "modsecurity on;" in LOCATIONS[firewall]
+    assert f"modsecurity_rules_file /etc/ingress/firewall-{part}.conf;" in LOCATIONS[firewall]
+    assert "modsecurity off;" not in CONF
+    assert end == firewall or "modsecurity" not in PASSING[end]
+
+
+def test_bodies_are_let_through_unseen_on_the_upload_route_alone() -> None:
+    assert {end for entry, _, end in WAYS if entry == UPLOADS} == {"@upload", "@file"}
+    assert "return 418;" in LOCATIONS["@head_of_file"]
+    assert re.search(
+        r"map \$request_method \$file_location {\s+PUT @upload;\s+default @file;", CONF
+    )
+    assert "proxy_pass_request_body off;" in PASSING["@file"]
+    sizes = [name for name, body in LOCATIONS.items() if "client_max_body_size 101m;" in body]
+    assert sizes == [UPLOADS, "@upload"]
+
+
+def test_what_is_logged_of_a_sign_in_quotes_no_codes() -> None:
+    for steps in WAYS:
+        if upstream(PASSING[steps[-1]]) in ("$login", "$oauth2_proxy"):
+            for step in steps:
+                assert "error_log stderr crit;" in LOCATIONS[step], step
+
+
+def test_the_firewall_blocks_and_quotes_nothing_that_was_sent() -> None:
+    rules = {name: (INGRESS / name).read_text() for name in PARTS if name.startswith("firewall")}
+    assert "\nSecRuleEngine On\n" in rules["firewall.conf"]
+    assert "\nSecAuditEngine Off\n" in rules["firewall.conf"]
+    for phase in (1, 2):
+        assert f'SecDefaultAction "phase:{phase},nolog,noauditlog,pass"' in rules["firewall.conf"]
+    told = re.findall(r"msg:'([^']*)'", "".join(rules.values()))
+    assert {macro.lower() for text in told for macro in re.findall(r"%{(.*?)}", text)} == {
+        "tx.anomaly_score", "tx.matched",
+    }  # fmt: skip
+    assert "logdata" not in "".join(rules.values())
 
 
 @pytest.mark.parametrize("folder", [INGRESS, FRONTEND])

@@ -270,9 +270,18 @@ def test_the_journal_lies_with_the_clusters_files_and_holds_plain_strings() -> N
     assert json.loads(line)["parameters"] == {"name": "one"}
 
 
+def test_every_kind_of_undo_is_tried_below() -> None:
+    assert set(faults.UNDOS) == {"resume", "back-to-strength", "rescale", "restore-logins"}
+
+
 @pytest.mark.parametrize(
     "undo",
-    [faults.Resume("node-1", "abc"), faults.BackToStrength("vault", 1, 180.0)],
+    [
+        faults.Resume("node-1", "abc"),
+        faults.BackToStrength("vault", 1, 180.0),
+        faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
+        faults.Rescale("vault", "StatefulSet", "infraforge-security", 1, 180.0),
+    ],
     ids=lambda undo: undo.kind,
 )
 def test_every_undo_survives_the_journal(undo: Any) -> None:

@@ -33,6 +33,17 @@ def origin(authority: pki.Authority, tmp_path: Path) -> Iterator[str]:
     thread.join(5)
 
 
+@pytest.mark.parametrize(
+    ("cipher", "said"),
+    [("ECDHE-ECDSA-AES128-GCM-SHA256", tls.SPOKEN), ("AES128-SHA", tls.REFUSED)],
+)
+def test_one_cipher_is_offered_and_no_other(
+    origin: str, authority: pki.Authority, cipher: str, said: str
+) -> None:
+    assert cipher in tls.ciphers()
+    assert tls.speaks_cipher(origin, authority.ca_file, cipher) == said
+
+
 def _one(server: socket.socket, context: ssl.SSLContext) -> None:
     with contextlib.suppress(OSError):
         client, _ = server.accept()

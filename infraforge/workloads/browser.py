@@ -92,6 +92,11 @@ class Browser:
         found: object = self._driver.execute_script(source)
         return found
 
+    def complaints(self) -> list[str]:
+        """What the browser has written to its console since it was last asked, errors and all."""
+        entries = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [str(entry["message"]) for entry in entries]
+
     def screenshot(self) -> bytes:
         """The window as PNG."""
         return bytes(self._driver.get_screenshot_as_png())
@@ -146,6 +151,7 @@ def _start(home: Path) -> webdriver.Chrome:
     options.binary_location = shutil.which("chromium") or ""
     for switch in (*_SWITCHES, f"--user-data-dir={home / 'profile'}"):
         options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # Chromium's sandbox refuses to work for root
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}

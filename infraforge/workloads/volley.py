@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infraforge.workloads.visitor import TIMEOUT, NoAnswer
+from infraforge.workloads.visitor import TIMEOUT, Answer, NoAnswer
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,12 @@ class Shot:
 
 
 def volley(origin: str, ca_file: Path, shots: Sequence[Shot]) -> list[int]:
-    """The status that each shot got, all sent before the first answer is read.
+    """The status that each shot got, all sent before the first answer is read; as `answers`."""
+    return [answer.status for answer in answers(origin, ca_file, shots)]
+
+
+def answers(origin: str, ca_file: Path, shots: Sequence[Shot]) -> list[Answer]:
+    """What each shot was answered, all sent before the first answer is read.
 
     Raises NoAnswer when a connection fails: then not even "too many" was said.
     """
@@ -46,6 +51,12 @@ def volley(origin: str, ca_file: Path, shots: Sequence[Shot]) -> list[int]:
             for connection, shot in zip(connections, shots, strict=True):
                 method = "POST" if shot.body else "GET"
                 connection.request(method, shot.path, shot.body or None, dict(shot.headers))
-            return [connection.getresponse().status for connection in connections]
+            return [_read(connection) for connection in connections]
         except (OSError, http.client.HTTPException) as error:
             raise NoAnswer(f"a volley of {len(shots)}: {type(error).__name__}: {error}") from error
+
+
+def _read(connection: http.client.HTTPSConnection) -> Answer:
+    answer = connection.getresponse()
+    found = tuple((name.lower(), value) for name, value in answer.getheaders())
+    return Answer(answer.status, found, answer.read())

@@ -18,6 +18,7 @@ BEHIND = (
     Target("backend.infraforge-application.svc", 8443),
     Target("frontend.infraforge-application.svc", 8443),
     Target("oauth2-proxy.infraforge-access.svc", 4180),
+    Target("oauth2-proxy.infraforge-access.svc", 4181),
     Target("login.infraforge-access.svc", 8443),
 )
 INGRESS = {"app.kubernetes.io/name": "ingress"}

@@ -1,16 +1,19 @@
 """Nobody gets more than a share: by session once signed in, by address before."""
 
+import time
 from collections import Counter
 
 import pytest
 
 from infraforge.wait import seconds, wait_until
+from infraforge.workloads.noise import noise
 from infraforge.workloads.visitor import TOO_MANY
-from infraforge.workloads.volley import Shot, volley
+from infraforge.workloads.volley import Shot, answers, volley
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.20")]
 
 # The documented bursts are 200 for a session, 60 for an address without one, 20 for passwords.
+MODEST_QUESTIONS, SOON = 40, 5.0
 # What is above must not drain away (100, 20 and 5 a second) while a slow machine takes the rest in.
 SESSION_SHOTS, STRANGER_SHOTS, PASSWORD_SHOTS = 360, 120, 60
 
@@ -61,6 +64,54 @@ def test_guessing_passwords_is_limited_whatever_the_cookies(front_door, evidence
     evidence.attach(dict(statuses))
     assert statuses[TOO_MANY]
     recovers(front_door.anonymous(), "/login/static/login.css", 200)
+
+
+def test_who_asks_too_much_is_told_when_to_come_back(front_door, people, evidence):
+    """429 is a problem document with Retry-After, and after that time the answer is there again."""
+    person = people.make("viewer")
+    greedy = front_door.sign_in(person.name, person.password)
+    told = answers(front_door.origin, front_door.ca_file, [shot("/api/me", greedy)] * SESSION_SHOTS)
+    refusals = [answer for answer in told if answer.status == TOO_MANY]
+    evidence.attach(dict(Counter(answer.status for answer in told)))
+    assert refusals
+    waits = {answer.header("Retry-After") for answer in refusals}
+    kinds = {answer.header("Content-Type").split(";")[0] for answer in refusals}
+    assert kinds == {"application/problem+json"}
+    assert all(wait.isdecimal() and 1 <= int(wait) <= 60 for wait in waits), waits
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began >= max(map(int, waits)), seconds(61))
+    assert greedy.request("GET", "/api/me").status_code == 200
+
+
+def test_one_noisy_user_does_not_starve_another(front_door, people, evidence):
+    """Beside somebody who never stops asking, another user is answered, every time and soon."""
+    noisy, modest = (
+        front_door.sign_in(person.name, person.password)
+        for person in (people.make("viewer"), people.make("viewer"))
+    )
+    headers = {"Cookie": noisy.cookie_header()}
+    shots = [shot("/api/projects", noisy)] * SESSION_SHOTS
+    at_once = Counter(volley(front_door.origin, front_door.ca_file, shots))
+    with noise(
+        front_door.origin, front_door.ca_file, "/api/projects", headers, connections=16
+    ) as told:
+        wait_until(lambda: told.total() > 50, seconds(30), what="the noise goes on")
+        taken, statuses = [], Counter()
+        for _ in range(MODEST_QUESTIONS):
+            began = time.monotonic()
+            statuses[modest.request("GET", "/api/projects").status_code] += 1
+            taken.append(time.monotonic() - began)
+    worst, middle = max(taken), sorted(taken)[len(taken) // 2]
+    evidence.attach(
+        at_once=dict(at_once),
+        noisy=dict(told),
+        modest=dict(statuses),
+        seconds=f"{middle:.3f} … {worst:.3f}",
+    )
+    assert at_once[TOO_MANY]
+    assert told.total() > 2 * MODEST_QUESTIONS, "there was hardly any noise"
+    assert statuses == {200: MODEST_QUESTIONS}
+    assert worst < SOON
 
 
 def shot(path, visitor):

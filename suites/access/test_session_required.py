@@ -73,6 +73,7 @@ ODD_SPELLINGS = (
 )
 NOT_FROM_OUTSIDE = (
     "/_auth",
+    "/_store",
     "/oauth2/auth",
     "/oauth2/auth/",
     "/oauth2//auth",

@@ -1,5 +1,6 @@
 """Who signs in, who does not, and what either tells."""
 
+import urllib.parse
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -56,7 +57,7 @@ def test_denials_look_alike(front_door, people, evidence):
         "disabled user": (disabled.name, disabled.password),
         "disabled user, wrong password": (disabled.name, person.password),
         "somebody who left": (former.name, former.password),
-        "a name that is a path": (f"../userpass/login/{person.name}", person.password),
+        "a name that is a path": (f"login/{person.name}", person.password),
     }
     front_door.sign_in(person.name, person.password)  # that makes no other password right
     answers = {case: front_door.begin().post(*given) for case, given in cases.items()}
@@ -119,6 +120,38 @@ def test_sign_in_leads_nowhere_else(front_door, people, evidence):
     verdict = cells_match(observed, declared)
     evidence.attach(observed, verdict)
     assert verdict.holds, verdict.explain()
+
+
+def test_no_address_of_the_front_door_leads_elsewhere(front_door, people, evidence):
+    """Whatever is asked to lead on, signed in or not, leads to no other host."""
+    person = people.make("viewer")
+    signed_in = front_door.sign_in(person.name, person.password)
+    cells = {}
+    for address in ELSEWHERE:
+        asked = urllib.parse.quote(address, safe="")
+        for path in ("/oauth2/start?rd=", "/oauth2/sign_in?rd=", "/?rd=", "/login/authorize?rd="):
+            for who, visitor in (("nobody", front_door.anonymous()), ("somebody", signed_in)):
+                answer = visitor.ask("GET", path + asked)
+                cells[f"{who}: {path}", address] = leads(front_door, answer)
+        leaving = front_door.sign_in(person.name, person.password)
+        answer = leaving.ask("GET", "/oauth2/sign_out?rd=" + asked)
+        cells["leaving: /oauth2/sign_out?rd=", address] = leads(front_door, answer)
+        plain = front_door.anonymous().ask("GET", front_door.plain_origin + "/?rd=" + asked)
+        cells["in clear: /?rd=", address] = leads(front_door, plain)
+    for host in ("evil.example", "127.0.0.1:8443.evil.example", "evil.example@127.0.0.1"):
+        for path in ("/", "/api/me", "/oauth2/start?rd=/", "/oauth2/sign_out?rd=/"):
+            answer = front_door.anonymous().ask("GET", path, headers={"Host": host})
+            cells[f"named another host: {path}", host] = leads(front_door, answer)
+    observed, declared = Table(cells), Table(dict.fromkeys(cells, "nowhere else"))
+    verdict = cells_match(observed, declared)
+    evidence.attach(observed, verdict)
+    assert verdict.holds, verdict.explain()
+
+
+def leads(front_door, answer):
+    """nowhere else, or the address elsewhere that the answer leads to."""
+    location = answer.headers.get("Location", "")
+    return "nowhere else" if not location or local(front_door.origin, answer) else location
 
 
 def end(front_door, person, asked="/", in_state=""):

@@ -15,6 +15,9 @@ from infraforge.workloads import treatment
 pytestmark = pytest.mark.control("SOC2-CC6.7", "ISO27001-A.8.24", "NIST-SC-8")
 
 A_YEAR = 31536000
+MODERN_CIPHER = re.compile(
+    r"ECDHE-(ECDSA|RSA)-(AES128-GCM-SHA256|AES256-GCM-SHA384|CHACHA20-POLY1305)"
+)
 PATHS = ("/", "/projects?tab=files", "/api/me", "/login/authorize", "/oauth2/start?rd=/")
 
 
@@ -94,6 +97,26 @@ def test_only_modern_versions_of_tls_are_spoken(front_door, evidence):
     )
     declared = Table({("front door", version.name): said for version, said in versions.items()})
     judge(observed, declared, evidence)
+
+
+def test_only_ciphers_with_forward_secrecy_and_integrity_are_spoken(front_door, evidence):
+    """Of all that can be offered in TLS 1.2 only ECDHE with an AEAD is taken."""
+    observed = Table(
+        {
+            ("front door", cipher): tls.speaks_cipher(front_door.origin, front_door.ca_file, cipher)
+            for cipher in tls.ciphers()
+        }
+    )
+    # of the good ones, those are spoken that fit the certificate's kind of key
+    declared = Table(
+        {
+            place: said if said and MODERN_CIPHER.fullmatch(place[1]) else tls.REFUSED
+            for place, said in observed.items()
+        }
+    )
+    judge(observed, declared, evidence)
+    assert tls.SPOKEN in observed.values()
+    assert len(observed) > 20, "this side could offer hardly any cipher"
 
 
 def strict_for_a_year(answer):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from infraforge.errors import Inconclusive
 from infraforge.probes import cached, declared, queries
-from infraforge.wait import seconds, wait_until
-from infraforge.workloads import reading
+from infraforge.wait import seconds, wait_until, wait_until_stable
+from infraforge.workloads import reading, register
 from infraforge.workloads.backend_client import Refused
+
+_READERS_WAIT = seconds(1.8)  # the backend's own patience with another's fill is 2 s
 
 
 @pytest.mark.exclusive
@@ -43,6 +47,35 @@ def test_second_read_is_answered_by_redis_without_a_query(developer, project, da
     evidence.attach(first=first.calls, second=second.calls)
     assert (read, way) == (project, "hit")
     assert second.touching("projects") == {}, second.calls
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2")
+def test_concurrent_misses_are_one_query(developer, project, database, cache, evidence):
+    """Many who read at once what no cache holds cause one query, and all get its answer."""
+    crowd = [register.twin(developer) for _ in range(8)]
+    for reader in crowd:
+        reader.me()  # connected: nothing but the read itself is still to be done
+    if cached.project(cache, project.id) is not None:
+        raise Inconclusive("a project that nobody read is cached")
+    with queries.counted(database) as run, ThreadPoolExecutor(len(crowd)) as pool:
+        with queries.held(database, "projects") as waiting:
+            reads = [pool.submit(reader.read_project, project.id) for reader in crowd]
+            held = time.monotonic()
+            wait_until(waiting, within=seconds(10), every=0.02, what="a query waits for the table")
+            # long enough for all to be there, and well below the time that readers wait
+            at_once = wait_until_stable(waiting, within=seconds(5), for_=0.5, every=0.05)
+            early = [read for read in reads if read.done()]
+            held = time.monotonic() - held
+        answers = [read.result() for read in reads]
+    evidence.attach(run.calls, ways=[way for _, way in answers], waiting=at_once, held=held)
+    if early:
+        raise Inconclusive(f"{len(early)} reads were over before their query could run")
+    if held > _READERS_WAIT:
+        raise Inconclusive(f"the query was held for {held:.1f} s: readers may have given up on it")
+    assert [read for read, _ in answers] == [project] * len(crowd)
+    assert sum(run.touching("projects").values()) == 1, run.calls
+    assert at_once == 1
 
 
 @pytest.mark.control("SOC2-PI1.4")
@@ -108,3 +141,22 @@ def test_cached_value_expires_after_the_declared_time(platform, developer, proje
         broken=True,
     )
     assert reading.through_cache(developer, project.id) == (project, "miss")
+
+
+@pytest.mark.control("SOC2-CC6.1", "SOC2-PI1.4")
+@pytest.mark.parametrize("reader", ["admin", "developer", "viewer"])
+def test_no_project_is_answered_with_what_is_cached_of_another(developer, request, reader):
+    """Read one after the other and from the cache, each project and its files are its own."""
+    client = request.getfixturevalue(reader)
+    projects = [developer.create_project(f"apart {reader} {n}") for n in range(2)]
+    try:
+        for project in projects:
+            developer.put_file(project.id, f"{project.id}.txt", project.id.encode())
+        for _ in range(3):  # the first fills the cache, the others are answered from it
+            for project in projects:
+                assert client.read_project(project.id)[0] == project
+                names = [file.name for file in client.files(project.id)[0]]
+                assert names == [f"{project.id}.txt"]
+    finally:
+        for project in projects:
+            developer.delete_project(project.id)

@@ -1,4 +1,5 @@
-# What the backend may do at Vault: take a database login, keep it alive, read its own keys.
+# What the backend may do at Vault: take a database login, keep it alive, read its own keys, and
+# look people up.
 path "database/creds/backend" {
   capabilities = ["read"]
 }
@@ -16,4 +17,11 @@ path "auth/token/renew-self" {
 }
 path "auth/token/revoke-self" {
   capabilities = ["update"]
+}
+# whether somebody is (still) what their session says
+path "identity/entity/id/*" {
+  capabilities = ["read"]
+}
+path "identity/group/id/*" {
+  capabilities = ["read"]
 }

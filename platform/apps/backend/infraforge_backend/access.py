@@ -1,14 +1,18 @@
 """Who may do what: identity from the ingress' headers, and one table of rules.
 
-The ingress sets `X-Forwarded-User`, `-Email` and `-Groups` after it has checked the session, and
-drops what came from outside under those names; only the ingress can reach this process.
+The ingress sets `X-Forwarded-Subject`, `-User`, `-Email` and `-Groups` after it has checked the
+session, and drops what came from outside under those names; only the ingress can reach this
+process. The groups are those of the sign-in: `Identity.now` replaces them.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from infraforge_backend.standing import Standing
 
 
 class Role(enum.IntEnum):
@@ -48,8 +52,12 @@ RULES: Mapping[tuple[str, str], Role] = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks. role is None for a user in none of the platform's groups."""
+    """Who asks. role is None for a user in none of the platform's groups.
 
+    subject: the entity at Vault that signed in; unlike a name, it is never somebody else's later.
+    """
+
+    subject: str
     user: str
     email: str
     groups: tuple[str, ...]
@@ -58,14 +66,20 @@ class Identity:
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> Identity | None:
         """The identity in a request's headers; None where the ingress named no user."""
+        subject = _text(headers.get("X-Forwarded-Subject", ""))
         user = _text(headers.get("X-Forwarded-User", ""))
-        if not user:
+        if not user or not _SUBJECT.fullmatch(subject):
             return None
         listed = _text(headers.get("X-Forwarded-Groups", "")).split(",")
         groups = tuple(sorted({group.strip() for group in listed} - {""}))
-        known = [Role[name.upper()] for name in groups if name in _NAMES]
         email = _text(headers.get("X-Forwarded-Email", ""))
-        return cls(user, email, groups, max(known, default=None))
+        return cls(subject, user, email, groups, _role(groups))
+
+    def now(self, standing: Standing) -> Identity | None:
+        """The same person as Vault knows them now; None for one who may not be here any more."""
+        if standing.disabled or standing.user != self.user:
+            return None
+        return replace(self, groups=standing.groups, role=_role(standing.groups))
 
     @property
     def role_name(self) -> str:
@@ -78,6 +92,11 @@ class Identity:
 
 
 _NAMES = frozenset(role.name.lower() for role in Role)
+_SUBJECT = re.compile(r"[A-Za-z0-9-]{1,64}")  # it becomes part of a path
+
+
+def _role(groups: Iterable[str]) -> Role | None:
+    return max((Role[name.upper()] for name in groups if name in _NAMES), default=None)
 
 
 def _text(value: str) -> str:

@@ -11,12 +11,17 @@ Reader                                         Writer
 4. read PostgreSQL                             3. release: delete value and lease
 5. store only if the lease is still its own    4. acknowledge
 
+One query for many misses: who finds the lease held by another reader looks again (1 to 3) until
+that one has filled, or gave the lease back, or `WAIT_SECONDS` are over; then it reads PostgreSQL
+for itself and stores nothing. Behind a writer's mark nobody waits: no fill can come.
+
 Why it is right, while Redis answers: a value read before the commit (4) was read under a lease
 taken before the release (3), which deletes both the lease and whatever was stored; so after the
-acknowledgement the cache holds nothing that was read before the commit. The fence in front of
-the commit makes that true even when the writer dies between commit and release: the value is
-gone, and nobody gets a lease until the mark expires; the mark is younger than the transaction
-and lives twice as long as PostgreSQL lets a transaction last.
+acknowledgement the cache holds nothing that was read before the commit. A reader that waits
+trusts nobody for it: each of its looks is that of a reader that begins then, under the epoch that
+is usable then. The fence in front of the commit makes that true even when the writer dies between
+commit and release: the value is gone, and nobody gets a lease until the mark expires; the mark is
+younger than the transaction and lives twice as long as PostgreSQL lets a transaction last.
 
 When Redis does not answer the writer (stopped, cut off, slow), the fence or the release may
 happen later or never. Then the epoch is raised, inside the transaction when the fence failed,
@@ -35,10 +40,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -54,15 +61,22 @@ FILL_LEASE_MS = 5_000
 FENCE_MS = 20_000
 SOCKET_SECONDS = 0.3
 CONNECT_SECONDS = 0.5
+WAIT_SECONDS = 2.0  # for another's fill: less than its lease, so that a dead one costs just this
+_FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 0.05
 _LOST_ROUNDS = 2
 
-# KEYS value, lease; ARGV epoch prefix, token, ms → {2, body} hit | {1} lease taken | {0} held
+_HELD, _TAKEN, _HIT, _HELD_OFF = 0, 1, 2, 3
+
+# KEYS value, lease; ARGV epoch prefix, token, ms
+# → {2, body} hit | {1} lease taken | {0} held by a reader | {3} held off by a writer
 _LOOKUP = """
 local value = redis.call('GET', KEYS[1])
 if value and string.sub(value, 1, #ARGV[1]) == ARGV[1] then
   return {2, string.sub(value, #ARGV[1] + 1)}
 end
 if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return {1} end
+if string.sub(redis.call('GET', KEYS[2]) or '', 1, 2) == 'w:' then return {3} end
 return {0}
 """
 # KEYS value, lease; ARGV token, value, ms → 1 stored | 0 refused
@@ -72,6 +86,14 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('DEL', KEYS[2])
 return 1
 """
+# KEYS value, lease; ARGV token: the lease is given back, nothing is stored
+_GIVE_BACK = """
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
+return 1
+"""
+# KEYS value; ARGV value, ms
+_KEEP = "return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"
+_KEPT = "return redis.call('GET', KEYS[1])"
 # KEYS value, lease, value, lease …; ARGV mark, ms
 _FENCE = """
 for i = 1, #KEYS, 2 do
@@ -127,10 +149,19 @@ class Read:
 
 
 class Cache:
-    """The cache of one process. Never raises for Redis' sake."""
+    """The cache of one process. Never raises for Redis' sake.
 
-    def __init__(self, knowledge: EpochKnowledge, ttl_seconds: float) -> None:
+    pause: waits so many seconds before the next look at another's fill.
+    """
+
+    def __init__(
+        self,
+        knowledge: EpochKnowledge,
+        ttl_seconds: float,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._knowledge = knowledge
+        self._pause = pause
         self._ttl_ms = max(1, round(ttl_seconds * 1000))
         self._lock = threading.Lock()
         self._client: redis.Redis | None = None
@@ -180,8 +211,17 @@ class Cache:
             self._take_back_lost_marks()
         return alive
 
+    def keep(self, key: str, value: bytes, seconds: float) -> None:
+        """Lay `value` down for other processes, unfenced: only for what is allowed to be old."""
+        self._ask(_KEEP, [key], value, max(1, round(seconds * 1000)))
+
+    def kept(self, key: str) -> bytes | None:
+        """What was kept under `key`, if it is still there and Redis answers."""
+        found = self._ask(_KEPT, [key])
+        return found if isinstance(found, bytes) else None
+
     def _take_back_lost_marks(self) -> None:
-        """Release marks that a stopped Redis may have set late: their writers are done.
+        """Release marks and leases that a stopped Redis may have set late: their owners are done.
 
         Only to have fills again before the marks expire. Twice, because what it had in its
         buffers may be executed after this.
@@ -194,21 +234,46 @@ class Cache:
                 self._lost.append((keys, mark, rounds))
 
     def _read(self, key: str, load: Callable[[], bytes | None]) -> Read:
-        epoch = self._knowledge.usable()  # before anything is looked up or loaded
-        if epoch is None:
+        token = uuid.uuid4().hex
+        looked, prefix = self._look(key, token)
+        if looked is None:
             return Read(load(), "bypass")
-        prefix, token = f"{epoch}\n", uuid.uuid4().hex
-        answer = self._ask(_LOOKUP, _pairs([key]), prefix, token, FILL_LEASE_MS)
-        if not isinstance(answer, list):
-            return Read(load(), "bypass")
-        if answer[0] == 2:
-            return Read(answer[1], "hit")
-        body = load()
-        if answer[0] == 1 and body is not None:
+        if looked[0] == _HIT:
+            return Read(looked[1], "hit")
+        if looked[0] != _TAKEN:
+            return Read(load(), "miss")
+        body = None
+        try:
+            body = load()
+        finally:
+            if body is None:
+                self._ask(_GIVE_BACK, _pairs([key]), token)
+        if body is not None:
             value = prefix.encode() + body
             stored = self._ask(_FILL, _pairs([key]), token, value, self._ttl_ms)
             metrics.FILLS.labels("stored" if stored == 1 else "refused").inc()
         return Read(body, "miss")
+
+    def _look(self, key: str, token: str) -> tuple[list[Any] | None, str]:
+        """What the last look found, after those spent on waiting for another's fill, and its epoch.
+
+        None: the cache must be left alone, or did not answer.
+        """
+        end, pause = time.monotonic() + WAIT_SECONDS, _FIRST_PAUSE
+        while True:
+            epoch = self._knowledge.usable()  # before anything is looked up or loaded
+            if epoch is None:
+                return None, ""
+            prefix, asked = f"{epoch}\n", not self._open
+            found = self._ask(_LOOKUP, _pairs([key]), prefix, token, FILL_LEASE_MS)
+            if not isinstance(found, list):
+                if asked:  # it may take the lease late, and others would wait for nobody
+                    self._lost.append(([key], token, _LOST_ROUNDS))
+                return None, ""
+            if found[0] != _HELD or time.monotonic() >= end:
+                return found, prefix
+            self._pause(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _ask(self, script: str, keys: Sequence[str], *arguments: object) -> object:
         """What Redis answers; None where it does not, or the circuit is open."""

@@ -13,8 +13,10 @@ class Config:
     cache_ttl_seconds: how long a cached value may live. lease_seconds: how long a process may
     trust its last look at the cache epoch. garbage_seconds: how long a replaced file's object
     stays for downloads already under way. ready_seconds: how long the database may be silent
-    before this process calls itself unready. nats_url: empty where the platform has no queue.
-    jobs_limit: how many jobs may wait. vault_keys: which services' keys Vault holds for this role.
+    before this process calls itself unready. standing_seconds: how long what Vault said of somebody
+    counts; standing_grace_seconds: how long while Vault does not answer. nats_url: empty
+    where the platform has no queue. jobs_limit: how many jobs may wait. vault_keys: which services'
+    keys Vault holds for this role.
     """
 
     ca_file: str = "/etc/platform-ca/ca.crt"
@@ -33,6 +35,8 @@ class Config:
     lease_seconds: float = 2.0
     garbage_seconds: float = 60.0
     ready_seconds: float = 60.0
+    standing_seconds: float = 20.0
+    standing_grace_seconds: float = 3600.0
     file_limit_bytes: int = 100 * 1024 * 1024
     nats_url: str = ""
     jobs_limit: int = 100

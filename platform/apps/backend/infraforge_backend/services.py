@@ -19,6 +19,7 @@ from infraforge_backend.objects import Objects
 from infraforge_backend.outbox import Outbox, Relay
 from infraforge_backend.platform_api import PlatformApi
 from infraforge_backend.problems import OutcomeUnknown, Unavailable
+from infraforge_backend.standing import Standings
 from infraforge_backend.vault import Credentials, Keys
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ class Services:
         self.watchdog = Watchdog()
         self.database = Database(config, self.cache, self.watchdog)
         self.objects = Objects(config)
+        self.standings = Standings(
+            credentials.look_up, self.cache, config.standing_seconds, config.standing_grace_seconds
+        )
         self.platform = PlatformApi(config)
         self.epoch_pulse = EpochPulse(config, self.knowledge, self.watchdog, credentials.suspect)
         collector = garbage.Collector(self.database, self.objects)

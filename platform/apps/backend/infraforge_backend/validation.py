@@ -69,7 +69,8 @@ def limit(text: str | None) -> int:
     if text is None:
         return PAGE
     # isdecimal alone also takes digits of other scripts
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= PAGE_LIMIT:
+    digits = text.isascii() and text.isdecimal() and len(text) <= len(str(PAGE_LIMIT))
+    if not digits or not 1 <= int(text) <= PAGE_LIMIT:
         raise Invalid(f"limit must be a number from 1 to {PAGE_LIMIT}")
     return int(text)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,12 +23,14 @@ import requests
 from infraforge_backend import metrics
 from infraforge_backend.config import Config
 from infraforge_backend.database import Login
+from infraforge_backend.problems import Unavailable
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 5.0
 _KEYS_EVERY = 30.0
 _BACKOFF_LIMIT = 10.0
+_READ_SECONDS = 2  # users wait for it
 _ERRORS = (hvac.exceptions.VaultError, requests.RequestException, OSError)
 
 
@@ -61,6 +63,9 @@ class Credentials(Protocol):
     def suspect(self) -> None:
         """PostgreSQL has refused the login: get another one soon."""
 
+    def look_up(self, path: str) -> Mapping[str, Any] | None:
+        """What is kept at `path`; None where there is nothing. Raises Unavailable."""
+
 
 @dataclass
 class _Lease:
@@ -88,6 +93,9 @@ class VaultCredentials:
         self._client = hvac.Client(
             url=config.vault_address, verify=config.ca_file, timeout=5, token=""
         )
+        self._reader = hvac.Client(
+            url=config.vault_address, verify=config.ca_file, timeout=_READ_SECONDS, token=""
+        )
         self._wake = threading.Event()
         self._stopping = False
         self._suspected = False
@@ -110,6 +118,18 @@ class VaultCredentials:
     def suspect(self) -> None:
         self._suspected = True
         self._wake.set()
+
+    def look_up(self, path: str) -> Mapping[str, Any] | None:
+        """What Vault keeps at `path`, read under this process' token; from any thread."""
+        token = self._client.token
+        if not token:
+            raise Unavailable("there is no way into vault yet")
+        try:
+            self._reader.token = token
+            answer = self._reader.read(path)
+        except _ERRORS as error:
+            raise Unavailable(f"vault does not answer: {type(error).__name__}") from error
+        return None if answer is None else answer["data"]
 
     def stop(self) -> None:
         """Give the credentials back: revoking the token revokes the lease and drops the role."""

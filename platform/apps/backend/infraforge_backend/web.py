@@ -67,7 +67,7 @@ def install(app: flask.Flask) -> None:
         identity = Identity.from_headers(flask.request.headers)
         if identity is None:
             raise Problem(401, "sign in first")
-        flask.g.who = identity
+        flask.g.who = identity = _as_of_now(identity)
         _authorize(identity)
 
     @app.after_request
@@ -94,6 +94,16 @@ def install(app: flask.Flask) -> None:
                 },
             )
         return response
+
+
+def _as_of_now(identity: Identity) -> Identity:
+    """Who asks, as Vault knows them now; Problem 403 for one who may not be here any more."""
+    found = identity.now(services().standings.of(identity.subject))
+    if found is None:
+        target = f"{flask.request.method} {flask.request.path}"
+        audit.tell(identity, "request", target, "denied")
+        raise Problem(403, "this account may not use the platform any more")
+    return found
 
 
 def _authorize(identity: Identity) -> None:

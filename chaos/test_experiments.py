@@ -1,0 +1,81 @@
+"""Each component's pod is killed in turn: it is back by itself, and errors meanwhile are honest.
+
+Ten kills take minutes, so they are no part of a profile's suites: `tox -e chaos` runs them.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from infraforge import faults
+from infraforge.stack import Platform
+from infraforge.wait import wait_until
+from infraforge.workloads import journey, steady
+from infraforge.workloads.front_door import FrontDoor
+from infraforge.workloads.people import People, Person
+from infraforge.workloads.visitor import Visitor
+
+COMPONENTS = (
+    "backend",
+    "frontend",
+    "ingress",
+    "login",
+    "minio",
+    "oauth2-proxy",
+    "postgres",
+    "redis-cache",
+    "redis-sessions",
+    "vault",
+)
+
+
+@pytest.fixture
+def devon(platform: Platform) -> Person:
+    """A developer, and his password."""
+    return People(platform.site).known("devon")
+
+
+@pytest.fixture
+def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
+    """The developer in a browser of this test's own, signed in."""
+    return front_door.sign_in(devon.name, devon.password)
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14", "NIST-CP-10")
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_killed_component_is_back_by_itself(
+    platform, front_door, devon, visitor, developer, project, nemesis, evidence, component
+):
+    """After a kill the whole way through works again within budget; users are told no untruth."""
+    asked = {
+        "who am I": "/api/me",
+        "project": f"/api/projects/{project.id}",
+        "files": f"/api/projects/{project.id}/files",
+        "dashboard": "/",
+    }
+    with steady.Users(visitor, asked) as users:
+        users.until(answers=3)
+        proof = nemesis.inject(faults.KillPod(component))
+        began = time.monotonic()
+        wait_until(
+            lambda: journey.whole_way(front_door, devon),
+            within=platform.profile.budgets.rejoin,
+            ignoring=journey.NOT_YET,
+            what=f"the whole way through works again after {proof}",
+            broken=True,
+        )
+        took = time.monotonic() - began
+        nemesis.heal()
+        users.until(answers=3)
+    fared = users.fared
+    evidence.attach(
+        users.history + nemesis.history,
+        fared=fared,
+        summary=f"{proof}\nback after {took:.1f} s\nuser-visible errors: {fared.failures}\n"
+        f"{fared.errors}\nlongest without an answer: {fared.longest}",
+    )
+    print(f"{component}: back after {took:.1f} s, {fared.failures} errors {fared.errors}")
+    assert fared.dishonest == {}

@@ -1,0 +1,72 @@
+"""Requests that never get finished: what the server ended is told from what it left open."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infraforge.cluster import pki
+from infraforge.workloads.trickle import trickle
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> pki.Authority:
+    return pki.Authority.load_or_create(tmp_path / "ca")
+
+
+@pytest.fixture
+def server(authority: pki.Authority, tmp_path: Path) -> Iterator[tuple[str, dict[str, int]]]:
+    """A server that ends a connection after so many bytes, and what it is told about that."""
+    pair = authority.issue(["localhost"], ["127.0.0.1"])
+    (tmp_path / "both.pem").write_text(pair.cert_pem + pair.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    rule = {"bytes": 8}
+
+    def serve(client: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as secure:
+            came = 0
+            while came < rule["bytes"]:
+                piece = secure.recv(1)
+                if not piece:
+                    return
+                came += 1
+
+    def accept(listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                threading.Thread(target=serve, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, args=(listening,), daemon=True).start()
+        yield f"https://127.0.0.1:{listening.getsockname()[1]}", rule
+
+
+def test_what_the_server_ends_is_seen_to_end(
+    server: tuple[str, dict[str, int]], authority: pki.Authority
+) -> None:
+    origin, _ = server
+    looks = []
+    found = trickle(
+        origin, authority.ca_file, b"begin", b"a", connections=3, within=20,
+        meanwhile=lambda: looks.append(1),
+    )  # fmt: skip
+    assert found.left == 0
+    assert len(found.ended) == 3
+    assert looks
+
+
+def test_what_the_server_leaves_open_is_told(
+    server: tuple[str, dict[str, int]], authority: pki.Authority
+) -> None:
+    origin, rule = server
+    rule["bytes"] = 10**6
+    found = trickle(origin, authority.ca_file, b"begin", b"", connections=2, within=1.2)
+    assert (found.left, found.ended) == (2, ())

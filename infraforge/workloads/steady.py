@@ -1,0 +1,166 @@
+"""People who go on using the platform whatever happens, and how they fared.
+
+    with steady.Users(visitor, {"page": "/", "who am I": "/api/me"}) as users:
+        users.until(answers=20)
+        ...
+    assert users.fared.dishonest == {}
+
+An answer that says what is the case is a success, or 502 to 504, or none at all; anything else
+(signed out, not there, forbidden) is a lie while the session and the thing asked for exist.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import requests
+
+from infraforge.errors import Inconclusive
+from infraforge.history import History, Kind, Recorder
+from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.workloads.visitor import Visitor
+
+_STOPS_WITHIN = seconds(45)
+_PACE = 0.1
+NO_ANSWER = "no answer"
+_HONEST = ("502", "503", "504", NO_ANSWER)
+
+
+@dataclass(frozen=True)
+class Fared:
+    """How users fared. answered: right answers by what was asked; errors: the others, by what was
+    asked and by what came; longest: seconds that passed at most from one right answer to the next.
+    """
+
+    answered: Mapping[str, int]
+    errors: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    longest: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, history: History) -> Fared:
+        """What the history of some users says."""
+        answered: Counter[str] = Counter()
+        errors: dict[str, Counter[str]] = {}
+        latest: dict[str, int] = {}
+        longest: dict[str, float] = {}
+        for call in history.clients:
+            if call.completion is None:
+                continue
+            if not call.ok:
+                errors.setdefault(call.function, Counter())[call.completion.error] += 1
+                continue
+            answered[call.function] += 1
+            now = call.completion.time
+            gap = (now - latest.get(call.function, now)) / 1e9
+            longest[call.function] = max(longest.get(call.function, 0.0), round(gap, 2))
+            latest[call.function] = max(now, latest.get(call.function, now))
+        return cls(dict(answered), {key: dict(found) for key, found in errors.items()}, longest)
+
+    @property
+    def dishonest(self) -> Mapping[str, Mapping[str, int]]:
+        """Errors that say something untrue."""
+        found = {
+            asked: {told: number for told, number in came.items() if told not in _HONEST}
+            for asked, came in self.errors.items()
+        }
+        return {asked: came for asked, came in found.items() if came}
+
+    @property
+    def failures(self) -> int:
+        """How many answers were no right ones."""
+        return sum(sum(came.values()) for came in self.errors.values())
+
+
+class Users:
+    """One thread for each thing asked for, with a copy of the visitor's session.
+
+    asked: what it is called → its path, asked for with GET. A cookie that an answer sets is
+    recorded as an error of its own: nobody signs in or out here.
+    """
+
+    def __init__(self, who: Visitor, asked: Mapping[str, str], pace: float = _PACE) -> None:
+        self._recorder = Recorder()
+        self._pace = pace
+        self._stop = threading.Event()
+        self._failures: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._run, args=(who.twin(), name, path), daemon=True)
+            for name, path in asked.items()
+        ]
+        self._asked = tuple(asked)
+
+    def __enter__(self) -> Users:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        end = Deadline(_STOPS_WITHIN)
+        for thread in self._threads:
+            thread.join(end.left)
+        if error is None:
+            self._complain()
+
+    @property
+    def history(self) -> History:
+        """What was asked and answered so far."""
+        return self._recorder.history
+
+    @property
+    def fared(self) -> Fared:
+        """How they fared so far."""
+        return Fared.of(self.history)
+
+    def until(self, *, answers: int, within: float = 60.0) -> None:
+        """Go on until each thing asked for got so many more right answers to questions put now."""
+        start = len(self.history)
+
+        def enough() -> bool:
+            self._complain()
+            begun = self.history.operations[start:]  # no history: it may begin with an end
+            right = Counter(operation.function for operation in begun if operation.kind is Kind.OK)
+            # one that was under way at the start is not counted
+            return all(right[name] > answers for name in self._asked)
+
+        wait_until(enough, within, every=0.1, what=f"{answers} more right answers to each")
+
+    def _complain(self) -> None:
+        if self._failures:
+            error = self._failures[0]
+            raise Inconclusive(f"a user failed: {type(error).__name__}: {error}") from error
+
+    def _run(self, who: Visitor, name: str, path: str) -> None:
+        try:
+            for _ in itertools.count():
+                if self._stop.is_set():
+                    return
+                self._ask(who, name, path)
+                self._stop.wait(self._pace)
+        except BaseException as error:  # noqa: BLE001 - told by `until` and at the block's end
+            self._failures.append(error)
+
+    def _ask(self, who: Visitor, name: str, path: str) -> None:
+        call = self._recorder.invoke(name, name)
+        try:
+            answer = who.get(path)
+        except requests.RequestException:
+            call.info(NO_ANSWER)
+            return
+        told = f"{answer.status_code} {answer.headers.get('Location', '')}".rstrip()
+        if "Set-Cookie" in answer.headers:
+            call.fail(f"{told} with a cookie")
+        elif answer.status_code == requests.codes.ok:
+            call.ok(answer.status_code)
+        else:
+            call.info(told)

@@ -1,0 +1,106 @@
+"""Somebody who uploads one file after the other, each with bytes that follow from its name.
+
+The history is that of `checkers.acknowledged`: an upload adds the name to the project's files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+from types import TracebackType
+
+from infraforge.errors import Inconclusive
+from infraforge.history import History, Kind, Recorder
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
+from infraforge.workloads.register import twin
+from infraforge.workloads.streams import Stream
+
+_STOPS_WITHIN = seconds(60)
+_PACE = 0.05
+
+
+class Uploads:
+    """One thread that uploads files of `size` bytes into a project, through whatever happens."""
+
+    def __init__(self, client: BackendClient, project_id: str, size: int = 300_000) -> None:
+        self._client = twin(client)
+        self._project = project_id
+        self._size = size
+        self._recorder = Recorder()
+        self._stop = threading.Event()
+        self._failures: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name="uploader", daemon=True)
+
+    def __enter__(self) -> Uploads:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(_STOPS_WITHIN)
+        if error is None and self._failures:
+            raise Inconclusive(f"the uploads failed: {self._failures[0]}") from self._failures[0]
+
+    @property
+    def history(self) -> History:
+        """What was uploaded so far."""
+        return self._recorder.history
+
+    def until(self, *, ended: int, kind: Kind = Kind.OK, within: float = 60.0) -> None:
+        """Go on until so many more uploads have ended that way."""
+
+        def so_far() -> int:
+            return sum(call.outcome is kind for call in self.history.of("add") if call.completion)
+
+        goal = so_far() + ended
+        wait_until(lambda: so_far() >= goal, within, what=f"{ended} more uploads are {kind.value}")
+
+    def _run(self) -> None:
+        try:
+            for number in itertools.count(1):
+                if self._stop.wait(_PACE):
+                    return
+                self._upload(f"upload-{number}.bin")
+        except BaseException as error:  # noqa: BLE001 - told at the block's end
+            self._failures.append(error)
+
+    def _upload(self, name: str) -> None:
+        with self._recorder.call(
+            "uploader", "add", value=name, fail=(Refused,), info=(Unknown,)
+        ) as call:
+            self._client.put_file(self._project, name, content(name, self._size))
+            call.ok(name)
+
+
+def content(name: str, size: int) -> bytes:
+    """The bytes of the file of that name."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return Stream(size, seed).read()
+
+
+def read_back(client: BackendClient, project_id: str) -> tuple[History, dict[str, str]]:
+    """Read every file that is listed, as one read of the set; and where list and bytes disagree.
+
+    Only a file whose bytes are those of its name, and whose listed size and checksum are theirs,
+    is an element of the set.
+    """
+    recorder, found, wrong = Recorder(), [], {}
+    with recorder.call("reader", "read") as call:
+        for file in client.files(project_id)[0]:
+            data = client.get_file(project_id, file.name)
+            told = (file.size, file.sha256)
+            if told != (len(data), hashlib.sha256(data).hexdigest()):
+                wrong[file.name] = f"listed as {told}, {len(data)} bytes of other content came"
+            elif data == content(file.name, file.size):
+                found.append(file.name)
+            else:
+                wrong[file.name] = "the bytes are another file's"
+        call.ok(found)
+    return recorder.history, wrong

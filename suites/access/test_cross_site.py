@@ -1,0 +1,151 @@
+"""What another site's page makes a browser send changes nothing, whoever is signed in."""
+
+import urllib.parse
+import uuid
+
+import allure
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.table import Table
+from infraforge.workloads.browser import chromium
+from infraforge.workloads.front_door import SESSION_COOKIE
+
+pytestmark = [
+    allure.severity(allure.severity_level.CRITICAL),
+    pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.26"),
+]
+
+REFUSED, DONE = "refused", "done"
+FOREIGN = {
+    "another site's origin": {"Origin": "https://evil.example"},
+    "no origin that has a name": {"Origin": "null"},
+    "our host in clear": {"Origin": "http://127.0.0.1"},
+    "a host that begins like ours": {"Origin": "{origin}.evil.example"},
+    "said by the browser": {"Sec-Fetch-Site": "cross-site"},
+    "another port of our host": {"Sec-Fetch-Site": "same-site"},
+    "both": {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+    "our origin, claimed": {"Origin": "{origin}", "Sec-Fetch-Site": "cross-site"},
+    "another origin, claimed as ours": {
+        "Origin": "https://evil.example",
+        "Sec-Fetch-Site": "same-origin",
+    },
+}
+OWN = {
+    "no browser at all": {},
+    "our own page": {"Origin": "{origin}", "Sec-Fetch-Site": "same-origin"},
+    "our own page, older browser": {"Origin": "{origin}"},
+    "a form that sends no referrer": {"Origin": "null", "Sec-Fetch-Site": "same-origin"},
+    "the address bar": {"Sec-Fetch-Site": "none"},
+}
+
+
+def test_changes_from_other_sites_are_refused(front_door, developer, project, evidence):
+    """With a session, and well-formed: refused to a foreign page, done for one of our own."""
+    base = f"/api/projects/{project.id}"
+    developer.put_file(project.id, "stays.txt", b"as it was")
+    changes = {
+        "create": ("POST", "/api/projects", {"json": {"name": f"crossed {uuid.uuid4().hex}"}}),
+        "change": ("PUT", base, {"json": {"name": "crossed"}}),
+        "upload": ("PUT", f"{base}/files/crossed.txt", {"data": b"crossed"}),
+        "delete a file": ("DELETE", f"{base}/files/stays.txt", {}),
+        "delete": ("DELETE", base, {}),
+    }
+    cells = {}
+    for case, headers in FOREIGN.items():
+        for change, (method, path, rest) in changes.items():
+            answer = asked(developer.session, method, path, headers, **rest)
+            kind = answer.headers.get("Content-Type", "")
+            refused = answer.status_code == 403 and kind.startswith("application/problem+json")
+            cells[case, change] = REFUSED if refused else f"{answer.status_code} {kind}"
+    for case, headers in OWN.items():
+        answer = asked(developer.session, "POST", "/api/projects", headers, json={"name": "own"})
+        cells[case, "create"] = DONE if answer.status_code == 201 else answer.status_code
+        if answer.status_code == 201:
+            developer.delete_project(answer.json()["id"])
+    wanted = {(case, change): DONE if case in OWN else REFUSED for case, change in cells}
+    judge(Table(cells), Table(wanted), evidence)
+    assert developer.read_project(project.id)[0] == project
+    assert [file.name for file in developer.files(project.id)[0]] == ["stays.txt"]
+
+
+def test_another_site_signs_nobody_out(front_door, people, evidence):
+    """Signing out is asked for by a GET, and is a change all the same."""
+    person = people.make("viewer")
+    cells = {}
+    for case, headers in {**FOREIGN, **OWN}.items():
+        if case in FOREIGN and "Sec-Fetch-Site" not in headers:
+            continue  # browsers send no Origin with a GET
+        visitor = front_door.sign_in(person.name, person.password)
+        copied = visitor.twin()
+        asked(visitor, "GET", "/oauth2/sign_out", headers)
+        still = copied.ask("GET", "/api/me").status_code == 200
+        cells[case, "sign out"] = REFUSED if still else DONE
+    claimed = "another origin, claimed as ours"
+    wanted = {
+        (case, change): REFUSED if case in FOREIGN and case != claimed else DONE
+        for case, change in cells
+    }
+    judge(Table(cells), Table(wanted), evidence)
+
+
+def test_no_other_site_may_read_answers(front_door, viewer, evidence):
+    """No answer, and no answer to a browser's question beforehand, lets another origin in."""
+    cells = {}
+    for origin in ("https://evil.example", "null", front_door.origin):
+        for method, path in (("GET", "/api/me"), ("OPTIONS", "/api/projects"), ("GET", "/")):
+            answer = viewer.session.ask(
+                method,
+                path,
+                headers={"Origin": origin, "Access-Control-Request-Method": "PUT"},
+            )
+            allowed = [name for name in answer.headers if name.lower().startswith("access-control")]
+            cells[origin, f"{method} {path}"] = ", ".join(allowed) or "nothing allowed"
+    judge(Table(cells), Table(dict.fromkeys(cells, "nothing allowed")), evidence)
+
+
+def test_a_page_of_another_site_can_do_nothing_with_a_session(
+    platform, people, developer, evidence
+):
+    """In Chromium: a foreign page's form and link, clicked while signed in, are both refused."""
+    person, name = people.known("devon"), f"crossed {uuid.uuid4().hex}"
+    with chromium(platform.ca_file) as browser:
+        browser.open(platform.origin + "/oauth2/start?rd=/")
+        browser.fill("#username", person.name)
+        browser.fill("#password", person.password)
+        browser.click("button[type=submit]")
+        assert browser.text("#me-user") == person.name
+        browser.open(foreign_page(platform.origin, name))
+        browser.click("#send")
+        form = browser.text("body")
+        evidence.attach(form=browser.screenshot())
+        browser.open(foreign_page(platform.origin, name))
+        browser.click("#leave")
+        link = browser.text("body")
+        evidence.attach(link=browser.screenshot())
+        browser.open(platform.origin + "/")
+        assert browser.text("#me-user") == person.name, "the link of another site signed out"
+        assert SESSION_COOKIE in browser.cookies()
+    assert "page of another site" in form
+    assert "page of another site" in link
+    assert name not in {project.name for project in developer.projects()}
+
+
+def foreign_page(origin, name):
+    """A page that is nobody's, with a form whose body is JSON and a link to the way out."""
+    page = f"""<!doctype html>
+<form method="post" enctype="text/plain" action="{origin}/api/projects">
+<input name='{{"name": "{name}", "description": "' value='"}}'><button id="send">x</button></form>
+<a id="leave" href="{origin}/oauth2/sign_out">y</a>"""
+    return "data:text/html," + urllib.parse.quote(page)
+
+
+def asked(visitor, method, path, headers, **rest):
+    sent = {key: value.format(origin=visitor.origin) for key, value in headers.items()}
+    return visitor.ask(method, path, headers=sent, **rest)
+
+
+def judge(observed, declared, evidence):
+    verdict = cells_match(observed, declared)
+    evidence.attach(observed, verdict)
+    assert verdict.holds, verdict.explain()

@@ -1,0 +1,180 @@
+"""Attacks end at the front door, and what only looks like one does not."""
+
+import json
+import secrets
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import allure
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.probes import logs
+from infraforge.table import Table
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads import payloads, treatment
+from infraforge.workloads.backend_client import Refused
+from infraforge.workloads.payloads import LET_THROUGH, STOPPED
+from infraforge.workloads.streams import Stream
+
+pytestmark = [
+    allure.severity(allure.severity_level.CRITICAL),
+    pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.20", "NIST-SC-7"),
+]
+
+ATTACKS = payloads.load(Path(__file__).with_name("attacks.toml"))
+HARMLESS = payloads.load(Path(__file__).with_name("harmless.toml"))
+KINDS = tuple(dict.fromkeys(payload.kind for payload in ATTACKS))
+PROBLEM = "application/problem+json"
+MIB = 1024 * 1024
+# what the backend states; the front door's own is a little above
+LIMIT = 100 * MIB
+# NGINX's own errors: status → what provokes it; a request for /api/me with a session's cookie
+HEADERS = {
+    400: (("Content-Length", "4"), ("Transfer-Encoding", "chunked")),
+    431: (("X-Long", "a" * 16_000),),
+    501: (("Transfer-Encoding", "of my own"),),
+}
+PASSWORDS = ("' OR 1=1 --", "; cat /etc/passwd", "<script>alert(1)</script>", "../../etc/passwd")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_attacks_are_stopped(front_door, developer, project, evidence, kind):
+    """Whatever is known as an attack gets no further than the front door; a plain text does."""
+    sender = payloads.Sender(front_door, developer.session, project)
+    control = payloads.Payload(kind, "control", "description", "Nothing in particular.")
+    observed = outcomes(sender, [control, *of(kind, ATTACKS)])
+    declared = dict.fromkeys(observed, STOPPED) | {(kind, "control"): LET_THROUGH}
+    judge(Table(observed), Table(declared), evidence)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_only_looks_like_an_attack_is_not_stopped(
+    front_door, developer, project, evidence, kind
+):
+    """For each attack a text like it, sent to the same place, gets there."""
+    sender = payloads.Sender(front_door, developer.session, project)
+    observed = outcomes(sender, of(kind, HARMLESS))
+    judge(Table(observed), Table(dict.fromkeys(observed, LET_THROUGH)), evidence)
+
+
+def test_uploaded_bytes_are_not_looked_at(front_door, developer, project):
+    """A file made of attacks is stored byte for byte; as a description it would be stopped."""
+    content = "\n".join(payload.sent for payload in ATTACKS)
+    developer.put_file(project.id, "attacks.txt", content.encode())
+    assert developer.get_file(project.id, "attacks.txt") == content.encode()
+    sender = payloads.Sender(front_door, developer.session, project)
+    described = payloads.Payload("all", "at once", "description", content)
+    assert sender.send(described) == STOPPED
+
+
+def test_uploads_are_cut_off_at_their_limit(developer, project):
+    """A file whose length nobody announced is refused once it is too large, and not kept."""
+    with pytest.raises(Refused) as refused:
+        developer.put_file(project.id, "large.bin", iter(Stream(LIMIT + 1, seed=1)))
+    assert refused.value.status == 413
+    developer.put_file(project.id, "small.bin", iter(Stream(MIB, seed=2)))
+    assert [(file.name, file.size) for file in developer.files(project.id)[0]] == [
+        ("small.bin", MIB)
+    ]
+
+
+def test_passwords_are_not_looked_at(front_door, evidence):
+    """Whatever a password looks like, Vault judges it; the same for a user's name is stopped."""
+    cells = {}
+    for text in PASSWORDS:
+        answer = front_door.begin().post("nobody-in-particular", text)
+        cells[text, "as password"] = payloads.became(answer)
+        answer = front_door.begin().post(text, "not the password")
+        cells[text, "as user name"] = payloads.became(answer)
+    wanted = {"as password": LET_THROUGH, "as user name": STOPPED}
+    declared = {(text, field): wanted[field] for text, field in cells}
+    judge(Table(cells), Table(declared), evidence)
+
+
+def test_the_firewall_tells_which_rules_but_not_what_was_sent(
+    platform, front_door, developer, project
+):
+    """In the log: the request's number and the rules'. Not there: its body, cookies, passwords."""
+    since = datetime.now(UTC)
+    mark = secrets.token_hex(12)
+    attack = f"<script>alert({mark})</script>"
+    answer = developer.session.ask(
+        "PUT",
+        f"/api/projects/{project.id}",
+        json={"name": project.name, "description": attack},
+        headers={"Cookie": f"{developer.session.cookie_header()}; note={mark}"},
+    )
+    front_door.begin().post(attack, mark)
+    assert answer.status_code == 403
+    number = answer.headers["X-Request-Id"]
+
+    def told():
+        return [line for line in logs.lines(platform.site, "ingress", since) if number in line]
+
+    wait_until(
+        lambda: len(told()) >= 2, seconds(15), what="the firewall's own line, and the access log's"
+    )
+    assert any("rules" in line and "941100" in line for line in told())
+    assert [line for line in logs.lines(platform.site, "ingress", since) if mark in line] == []
+
+
+def test_nginxs_own_errors_under_api_are_problem_documents(
+    front_door, developer, project, evidence
+):
+    """What the front door answers by itself is application/problem+json, and says its status."""
+    session, path = developer.session, f"/api/projects/{project.id}"
+    cookie = ("Cookie", session.cookie_header())
+    text = {"Content-Type": "text/plain"}
+    form = {"Content-Type": "application/json"}
+    answers = {
+        401: front_door.anonymous().ask("GET", "/api/me"),
+        403: session.ask("GET", "/api/me", params={"note": "' OR 1=1 --"}),
+        404: session.ask("GET", "/api"),
+        405: session.ask("TRACE", "/api/me"),
+        413: session.ask("PUT", path, data=b" " * MIB, headers=form),
+        415: session.ask("PUT", path, data=b"a text", headers=text),
+    }
+    cells = {
+        (str(status), "answer"): problem(answer.status_code, answer.headers, answer.content)
+        for status, answer in answers.items()
+    }
+    raw = {
+        status: front_door.send_as_is("/api/me", cookie, *headers)
+        for status, headers in HEADERS.items()
+    }
+    raw[414] = front_door.send_as_is("/api/me?" + "a" * 16_000, cookie)
+    for status, answer in raw.items():
+        found = {"Content-Type": answer.header("Content-Type")}
+        cells[str(status), "answer"] = problem(answer.status, found, answer.body)
+    judge(Table(cells), Table({place: f"problem {place[0]}" for place in cells}), evidence)
+    assert session.ask("GET", "/api/me").headers["Content-Type"] == "application/json"
+
+
+def of(kind, known):
+    return [payload for payload in known if payload.kind == kind]
+
+
+def outcomes(sender, sent):
+    """Cells: what became of each; None where nothing was said about it."""
+    cells = {}
+    for payload in sent:
+        question = {payload.name: partial(sender.send, payload)}
+        cells |= treatment.observe(payload.kind, question, str)
+    return cells
+
+
+def problem(status, headers, body):
+    """Whether it is a problem document about itself, or what else it is."""
+    kind = headers.get("Content-Type", "")
+    if kind != PROBLEM:
+        return f"{status} {kind}"
+    told = json.loads(body)
+    return f"problem {status}" if told["status"] == status and told["detail"] else f"{told}"
+
+
+def judge(observed, declared, evidence):
+    verdict = cells_match(observed, declared)
+    evidence.attach(observed, verdict)
+    assert verdict.holds, verdict.explain()

@@ -1,0 +1,78 @@
+"""What answers tell browsers to refuse, and that the dashboard works under it."""
+
+import pytest
+
+from infraforge.checkers import cells_match
+from infraforge.table import Table
+from infraforge.workloads.browser import chromium
+
+pytestmark = pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.26")
+
+REQUIRED = {
+    "X-Content-Type-Options": ("nosniff",),
+    "Content-Security-Policy": ("default-src", "frame-ancestors 'none'", "base-uri 'none'"),
+    "Strict-Transport-Security": ("max-age=",),
+    "Cache-Control": ("no-store",),
+}
+OF_PAGES = {"Referrer-Policy": ("no-referrer",), "Cross-Origin-Opener-Policy": ("same-origin",)}
+CSP_WORDS = ("Content Security Policy", "Content-Security-Policy", "Refused to")
+
+
+def test_every_answer_carries_the_security_headers(front_door, viewer, evidence):
+    """Pages, API, problems and redirects alike; pages also give no referrer and no window away."""
+    stranger, session = front_door.anonymous(), viewer.session
+    attempt = front_door.begin()
+    pages = {
+        "dashboard": session.ask("GET", "/"),
+        "login page": attempt.visitor.ask("GET", attempt.form.action),
+    }
+    answers = {
+        **pages,
+        "API": session.ask("GET", "/api/me"),
+        "no such project": session.ask("GET", "/api/projects/" + "0" * 32),
+        "refused": session.ask("GET", "/api/audit"),
+        "no session": stranger.ask("GET", "/api/me"),
+        "to login": stranger.ask("GET", "/"),
+        "nothing there": stranger.ask("GET", "/oauth2/nothing"),
+        "too large": session.ask("POST", "/api/projects", data=b"a" * 2_000_000),
+    }
+    cells = {}
+    for name, answer in answers.items():
+        for header, words in {**REQUIRED, **(OF_PAGES if name in pages else {})}.items():
+            value = answer.headers.get(header, "")
+            cells[name, header] = "as it should" if all(w in value for w in words) else value
+        policy = answer.headers.get("Content-Security-Policy", "")
+        cells[name, "scripts"] = "no" if "unsafe-eval" in policy else "as it should"
+        server = answer.headers.get("Server", "")
+        version = any(letter.isdigit() for letter in server)
+        cells[name, "Server"] = server if version else "as it should"
+    observed, declared = Table(cells), Table(dict.fromkeys(cells, "as it should"))
+    verdict = cells_match(observed, declared)
+    evidence.attach(observed, verdict)
+    assert verdict.holds, verdict.explain()
+
+
+def test_the_dashboard_works_under_its_policy(platform, people, project, evidence):
+    """In Chromium no page violates it; a script that is slipped in is refused, and told so."""
+    person = people.known("ada")
+    with chromium(platform.ca_file) as browser:
+        browser.open(platform.origin + "/oauth2/start?rd=/")
+        browser.fill("#username", person.name)
+        browser.fill("#password", person.password)
+        browser.click("button[type=submit]")
+        assert browser.text("#me-user") == person.name
+        said = browser.complaints()
+        for path in ("/", f"/projects/{project.id}", "/audit", "/nothing/here"):
+            browser.open(platform.origin + path)
+            browser.text("h1")
+            said += browser.complaints()
+        evidence.attach(console="\n".join(said) or "nothing")
+        browser.script(
+            "const s = document.createElement('script'); s.textContent = 'window.slipped = 1';"
+            "document.body.append(s)"
+        )
+        slipped, heard = browser.script("return window.slipped"), browser.complaints()
+        evidence.attach(heard="\n".join(heard), page=browser.screenshot())
+    assert not [line for line in said if any(word in line for word in CSP_WORDS)], said
+    assert slipped is None
+    assert [line for line in heard if "Content Security Policy" in line], "nothing would be heard"

@@ -1,0 +1,46 @@
+"""A session that nobody uses ends long before the working day does."""
+
+import pytest
+
+from infraforge.components.redis_sessions import RedisSessions
+from infraforge.probes import declared
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads.front_door import SESSION_COOKIE
+from infraforge.workloads.session_cookie import store_key
+
+pytestmark = pytest.mark.control("SOC2-CC6.1", "NIST-AC-12")
+
+SHORT = 4  # seconds; the sweep that is tried here looks at this test's own sessions only
+
+
+def test_an_idle_session_is_ended_and_a_used_one_is_not(platform, front_door, people):
+    """What counts is the last request: the one left alone is refused, the other one goes on."""
+    person = people.make("viewer")
+    left, used = (front_door.sign_in(person.name, person.password) for _ in range(2))
+    keys = [store_key(visitor.cookies[SESSION_COOKIE]) for visitor in (left, used)]
+    store, site = RedisSessions(), platform.site
+    with store.connect(site) as client:
+
+        def idle_for_long():
+            assert used.ask("GET", "/api/me").status_code == 200
+            return client.object("idletime", keys[0]) >= SHORT
+
+        wait_until(idle_for_long, seconds(4 * SHORT), every=0.5, what="one session is idle")
+    assert [store.end_idle(site, key, SHORT) for key in keys] == [1, 0]
+    assert left.ask("GET", "/api/me").status_code == 401
+    assert used.ask("GET", "/api/me").status_code == 200
+
+
+def test_the_store_is_swept_at_the_stated_limit(platform):
+    """Idle sessions are looked for all the time, and what counts as idle is what is stated."""
+    stated = declared.idle_session(platform.site)
+    assert stated <= 1800
+    with RedisSessions().connect(platform.site) as client:
+        swept = wait_until(
+            lambda: int(client.get("idle:swept") or 0) == stated and client.ttl("idle:swept"),
+            seconds(60),
+            every=1.0,
+            what=f"a sweep with a limit of {stated} s",
+            broken=True,
+        )
+    assert swept > 600 - 90, f"the last sweep was {600 - swept} s ago"

@@ -1,0 +1,42 @@
+"""What the failover suite asks for again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import minio
+import pytest
+
+from infraforge.components.minio import Minio
+from infraforge.faults.nemesis import Nemesis
+from infraforge.stack import Platform
+from infraforge.workloads.front_door import FrontDoor
+from infraforge.workloads.people import People, Person
+from infraforge.workloads.visitor import Visitor
+
+
+@pytest.fixture
+def devon(platform: Platform) -> Person:
+    """A developer, and his password."""
+    return People(platform.site).known("devon")
+
+
+@pytest.fixture
+def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
+    """The developer in a browser of this test's own, signed in."""
+    return front_door.sign_in(devon.name, devon.password)
+
+
+@pytest.fixture
+def outage(platform: Platform) -> Iterator[Nemesis]:
+    """A second nemesis, for faults that end before the other's."""
+    made = Nemesis(platform.site)
+    yield made
+    made.heal()
+
+
+@pytest.fixture
+def store(platform: Platform) -> Iterator[minio.Minio]:
+    """The object store, as its root."""
+    with Minio().connect(platform.site) as client:
+        yield client

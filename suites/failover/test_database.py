@@ -1,0 +1,97 @@
+"""PostgreSQL is down: what would change something changes nothing, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from infraforge import faults
+from infraforge.components.postgres import Postgres
+from infraforge.probes import objects
+from infraforge.wait import wait_until
+from infraforge.workloads import register
+from infraforge.workloads.backend_client import ApiError, BackendClient, FileInfo, Project, Unknown
+
+_TRAIL = "SELECT action, target FROM audit WHERE target LIKE %s ORDER BY id"
+
+CHANGES: dict[str, Callable[[BackendClient, str], object]] = {
+    "create a project": lambda user, _: user.create_project("made without a database"),
+    "change the project": lambda user, project: user.update_project(project, name="changed"),
+    "delete the project": lambda user, project: user.delete_project(project),
+    "upload another file": lambda user, project: user.put_file(project, "new.txt", b"new"),
+    "replace the file": lambda user, project: user.put_file(project, "kept.txt", b"replaced"),
+    "delete the file": lambda user, project: user.delete_file(project, "kept.txt"),
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """All that is kept of a project: itself, its files, their bytes, its objects, its trail."""
+
+    project: Project
+    files: list[FileInfo]
+    content: bytes
+    objects: list[str]
+    trail: list[tuple[str, str]]
+    named_alike: int
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-A1.2", "SOC2-PI1.5", "ISO27001-A.8.14", "NIST-SI-7")
+def test_changes_are_whole_or_not_at_all_without_postgresql(
+    platform, developer, project, store, nemesis, evidence
+):
+    """While PostgreSQL is away changes get 503, and have left no trace after."""
+    developer.put_file(project.id, "kept.txt", b"kept")
+    before = kept(platform, developer, project, store)
+    nemesis.inject(faults.ScaledToNothing("postgres"))
+    with ThreadPoolExecutor(len(CHANGES)) as pool:
+        asked = {
+            what: pool.submit(told, change, register.twin(developer), project.id)
+            for what, change in CHANGES.items()
+        }
+        answers = {what: answer.result() for what, answer in asked.items()}
+    evidence.attach(answers)
+    nemesis.heal()
+    assert answers == dict.fromkeys(CHANGES, (503, "application/problem+json"))
+    wait_until(
+        developer.projects,
+        within=platform.profile.budgets.rejoin,
+        ignoring=(Unknown,),
+        what="the list of projects is read again",
+        broken=True,
+    )
+    after = kept(platform, developer, project, store)
+    assert after == before
+    assert developer.update_project(project.id, name="after").version == project.version + 1
+
+
+def told(
+    change: Callable[[BackendClient, str], object], user: BackendClient, project: str
+) -> tuple[int, str]:
+    """How a change is answered: status, and the kind of answer."""
+    kinds: list[str] = []
+    user.session.hooks["response"].append(
+        lambda answer, **_: kinds.append(answer.headers.get("Content-Type", ""))
+    )
+    try:
+        change(user, project)
+    except ApiError as error:
+        return error.status, kinds[-1] if kinds else ""
+    return 200, kinds[-1]
+
+
+def kept(platform, user, project, store) -> Kept:
+    with Postgres().connect(platform.site) as database:
+        trail = database.execute(_TRAIL, (f"{project.id}%",)).fetchall()
+    return Kept(
+        project=user.read_project(project.id)[0],
+        files=user.files(project.id)[0],
+        content=user.get_file(project.id, "kept.txt"),
+        objects=objects.under(store, f"projects/{project.id}/"),
+        trail=[(str(action), str(target)) for action, target in trail],
+        named_alike=sum(item.name == "made without a database" for item in user.projects()),
+    )

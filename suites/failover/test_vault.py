@@ -1,0 +1,86 @@
+"""Vault is down: who is in works on, nobody new gets in, and all is well again after."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraforge import faults
+from infraforge.checkers import no_stale_read, under_fault
+from infraforge.components.backend import Backend
+from infraforge.errors import ClusterError
+from infraforge.probes import tokens
+from infraforge.verdict import check
+from infraforge.wait import wait_until
+from infraforge.workloads import register
+from infraforge.workloads.backend_client import Unknown
+from infraforge.workloads.front_door import Unexpected
+from infraforge.workloads.visitor import NoAnswer
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14", "NIST-CP-10", "NIST-IA-5")
+def test_work_goes_on_without_vault_and_sign_ins_after_it(
+    platform, front_door, devon, developer, project, nemesis, evidence
+):
+    """Within its lease work does not notice Vault's absence; who signs in is told, not denied."""
+    budget = platform.profile.budgets.rejoin
+    with register.Load(developer, [project.id], readers=2, writers=1) as load:
+        load.until(reads=20, writes=4)
+        nemesis.inject(faults.ScaledToNothing("vault"))
+        with pytest.raises((NoAnswer, Unexpected)) as unanswered:
+            front_door.sign_in(devon.name, devon.password)
+        developer.put_file(project.id, "meanwhile.txt", b"without Vault")
+        content = developer.get_file(project.id, "meanwhile.txt")
+        load.until(reads=40, writes=8)
+        nemesis.heal()
+        load.until(reads=20, writes=4)
+        wait_until(
+            lambda: front_door.sign_in(devon.name, devon.password),
+            within=budget,
+            ignoring=(NoAnswer, Unexpected),
+            what="people can sign in again",
+            broken=True,
+        )
+    history = load.history + nemesis.history
+    verdict = check(history, under_fault(no_stale_read))
+    evidence.attach(history, verdict, sign_in=str(unanswered.value))
+    assert [str(call.completion) for call in load.history.calls if not call.ok] == []
+    assert content == b"without Vault"
+    assert verdict.holds, verdict.explain()
+    assert not wait_until(
+        lambda: (tokens.sealed(platform.site),), budget, ignoring=(ClusterError,)
+    )[0]
+    Backend().revoke(platform.site, Backend().new_login(platform.site).lease_id)
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14", "NIST-CP-10", "NIST-IA-5")
+def test_backend_whose_login_ends_without_vault_recovers_by_itself(
+    platform, developer, project, outage, nemesis, evidence
+):
+    """A login that ends while Vault is away is a plain 503; Vault's return alone restores it."""
+    budget = platform.profile.budgets.rejoin
+    outage.inject(faults.ScaledToNothing("vault"))
+    nemesis.inject(faults.LoginsEnd())
+    ended = wait_until(lambda: refused(developer), within=30, what="the backend has no login")
+    outage.heal()  # and nothing else: the logins stay ended
+    wait_until(
+        lambda: developer.update_project(project.id, name="written after"),
+        within=budget,
+        ignoring=(Unknown,),
+        what="the backend writes again",
+        broken=True,
+    )
+    evidence.attach(outage.history + nemesis.history, told=str(ended))
+    assert ended.status == 503
+    after = developer.read_project(project.id)[0]
+    assert (after.name, after.version) == ("written after", project.version + 1)
+
+
+def refused(user):
+    """How the list of projects, which no cache holds, is refused; None while it is not."""
+    try:
+        user.projects()
+    except Unknown as error:
+        return error
+    return None
