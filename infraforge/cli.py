@@ -201,6 +201,9 @@ def _up(options: argparse.Namespace) -> int:
     if options.cluster == "existing":
         platform = _up_existing(options, name, chosen)
     else:
+        if sabotage.left_behind(name):
+            for item in sabotage.heal(name):
+                print(f"undone: {item}")
         with progress.shown() as say:
             platform = stack.stand_up(
                 name,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infraforge import brought, stack
+from infraforge import brought, sabotage, stack
 from infraforge import evidence as evidences
 from infraforge.cluster import state
 from infraforge.errors import InfraForgeError, Unable, UsageError
@@ -140,6 +140,8 @@ class _Run:
     def _stand_up(self, profile: str) -> None:
         name = _name(self._config)
         up = stack.is_up(name)
+        if broken := up and sabotage.left_behind(name):
+            raise UsageError(f"sabotage {broken!r} was left behind on {name!r}: infraforge heal")
         if up and stack.attach(name).profile.name == profile:
             return
         capture = self._config.pluginmanager.getplugin("capturemanager")

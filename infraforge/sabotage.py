@@ -137,6 +137,7 @@ def _listing(sabotages: Sequence[Sabotage]) -> Table:
         cells[one.name, "what is broken"] = one.claim
         cells[one.name, "in"] = ", ".join(one.components)
         cells[one.name, "tests to turn red"] = str(len(one.red))
+        cells[one.name, "seen caught"] = one.untried or "yes"
     return Table(cells)
 
 
