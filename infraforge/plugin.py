@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Generator, Iterator
@@ -29,6 +30,7 @@ from infraforge.workloads.people import People
 _SELFTESTS = Path(__file__).parent / "selftests"
 _MARKERS = (
     "exclusive: breaks, exhausts or counts something shared; holds the stack alone",
+    "waits: waits for a stated time to pass, costs nothing meanwhile; begins before the others",
     "control(*ids): controls of reports/controls.toml that this test is evidence for",
 )
 
@@ -49,14 +51,34 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that want the stack alone come last: they do not hold up the others."""
+    """What waits long begins first; what wants the stack alone comes last."""
     for item in items:
         for marker in item.iter_markers("control"):
             try:
                 item.add_marker(evidences.control_label(*marker.args))
             except UsageError as error:
                 raise pytest.UsageError(f"{item.nodeid}: {error}") from error
-    items.sort(key=lambda item: item.get_closest_marker("exclusive") is not None)
+    items[:] = _in_turn(items)
+
+
+def _in_turn(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Long waits side by side from the start, and nothing that is alone before the others end.
+
+    xdist hands tests out in pairs: each that waits is given one that does not beside it, or two
+    of them would wait one after the other.
+    """
+    waiting, others, alone = [], [], []
+    for item in items:
+        if item.get_closest_marker("exclusive"):
+            alone.append(item)
+        else:
+            (waiting if item.get_closest_marker("waits") else others).append(item)
+    pairs = itertools.zip_longest(waiting, others[: len(waiting)])
+    return [
+        *(item for pair in pairs for item in pair if item),
+        *others[len(waiting) :],
+        *alone,
+    ]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -14,11 +14,11 @@ from pathlib import Path
 from infraforge import environment, evidence, report, sabotage, stack
 from infraforge.errors import InfraForgeError
 from infraforge.images import progress, sources
+from infraforge.turns import SIDE_BY_SIDE
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "reports" / "allure-results"
 REPORT = ROOT / "reports" / "allure-report"
-WORKERS = "3"
 _IN_CI = 2
 _USAGE = 64
 _PYTEST_USAGE = 4
@@ -102,7 +102,7 @@ def _pytest(options: argparse.Namespace) -> int:
     """Pytest's own exit code. Raises KeyboardInterrupt once an interrupted pytest has ended."""
     chosen = [arg for arg in options.pytest if not arg.startswith("-")]
     argv = [sys.executable, "-m", "pytest", f"--profile={options.profile}"]
-    argv += [f"--cluster-name={options.name}", f"--alluredir={RESULTS}", "-n", WORKERS]
+    argv += [f"--cluster-name={options.name}", f"--alluredir={RESULTS}", *SIDE_BY_SIDE]
     argv += options.pytest if chosen else ["suites", *options.pytest]
     process = subprocess.Popen(argv, cwd=ROOT)
     try:

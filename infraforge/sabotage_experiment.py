@@ -32,13 +32,13 @@ from infraforge.profile import Profile
 from infraforge.sabotage_case import Sabotage
 from infraforge.sabotage_verdict import Judgement
 from infraforge.stack import TREE
+from infraforge.turns import SIDE_BY_SIDE
 from infraforge.wait import minutes, seconds, wait_until
 
 ROOT = TREE.parent
 REPORTS = ROOT / "reports"
 JOURNAL = "sabotage.json"
 _FAULTS = "suites/failover"
-_WORKERS = "3"
 _RUN = minutes(30)
 _LEAVE = seconds(60)
 """For pods that were replaced (they may take 35 s), and for tests that are told to stop."""
@@ -186,7 +186,7 @@ class Experiment:
         argv = [sys.executable, "-m", "pytest", *nodes, f"--tally={tally}"]
         argv += [f"--ignore={file}" for file in self._left_out()]
         argv += [f"--profile={self.profile.name}", f"--cluster-name={self.cluster}"]
-        argv += ["--keep-cluster", "-n", _WORKERS, "-q", "-rfE", "-p", "no:cacheprovider"]
+        argv += ["--keep-cluster", *SIDE_BY_SIDE, "-q", "-rfE", "-p", "no:cacheprovider"]
         process = subprocess.Popen(
             argv,
             cwd=ROOT,

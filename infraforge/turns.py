@@ -11,6 +11,9 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
+# pytest's options for tests side by side: handed out one by one, as some wait for a minute
+SIDE_BY_SIDE = ("-n", "4", "--maxschedchunk=1")
+
 
 @contextlib.contextmanager
 def turn(folder: Path, name: str, *, alone: bool) -> Iterator[None]:

@@ -31,6 +31,7 @@ def test_an_idle_session_is_ended_and_a_used_one_is_not(platform, front_door, pe
     assert used.ask("GET", "/api/me").status_code == 200
 
 
+@pytest.mark.waits
 def test_the_store_is_swept_at_the_stated_limit(platform):
     """Idle sessions are looked for all the time, and what counts as idle is what is stated."""
     stated = declared.idle_session(platform.site)

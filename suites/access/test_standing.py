@@ -29,6 +29,7 @@ MARGIN = 3.0  # a question under way, and Vault's answer
 TIMES = 10  # each on a connection of its own: every process of the backend is met
 
 
+@pytest.mark.waits
 def test_whoever_loses_a_right_loses_it_within_the_stated_time(
     platform, front_door, people, evidence
 ):
@@ -69,6 +70,7 @@ def test_whoever_loses_a_right_loses_it_within_the_stated_time(
     assert verdict.holds, verdict.explain()
 
 
+@pytest.mark.waits
 def test_a_right_that_is_given_counts_as_soon(platform, front_door, people):
     """A viewer who is made a developer need not sign in again."""
     person = people.make("viewer")

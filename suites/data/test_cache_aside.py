@@ -121,6 +121,7 @@ def test_list_of_files_follows_every_change_of_a_file(developer, project):
     assert seen == [set(), {"one.txt"}, {"one.txt", "two.txt"}, {"two.txt"}]
 
 
+@pytest.mark.waits
 @pytest.mark.control("SOC2-PI1.4")
 def test_cached_value_expires_after_the_declared_time(platform, developer, project, cache):
     """A cached value lives for the declared time, which reads do not prolong; then it is a miss."""

@@ -143,6 +143,7 @@ def test_deleted_file_is_not_to_be_read(developer, project):
     assert developer.get_file(project.id, "stays.txt") == b"stays.txt"
 
 
+@pytest.mark.waits
 @pytest.mark.control("ISO27001-A.8.10")
 def test_deleted_files_bytes_leave_minio(platform, developer, project, database, store):
     """A deleted file's object is removed once the time for downloads under way is over."""
