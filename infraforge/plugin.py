@@ -67,7 +67,9 @@ def _in_turn(items: list[pytest.Item]) -> list[pytest.Item]:
     xdist hands tests out in pairs: each that waits is given one that does not beside it, or two
     of them would wait one after the other.
     """
-    waiting, others, alone = [], [], []
+    waiting: list[pytest.Item] = []
+    others: list[pytest.Item] = []
+    alone: list[pytest.Item] = []
     for item in items:
         if item.get_closest_marker("exclusive"):
             alone.append(item)
