@@ -6,11 +6,9 @@ import ipaddress
 import re
 import urllib.parse
 
-from kubernetes import client
-
 from infraforge.components.base import Component
 from infraforge.components.site import Site
-from infraforge.errors import ClusterError, UsageError
+from infraforge.errors import UsageError
 
 NAMESPACE = "infraforge-access"
 
@@ -22,13 +20,13 @@ class Ingress(Component):
 
     name = "ingress"
     namespace = NAMESPACE
-    needs = ("namespaces",)
+    # NGINX looks their names up at its start
+    needs = ("backend", "frontend", "login", "oauth2-proxy")
 
     def prepare(self, site: Site) -> None:
         names, ips = host_of(site.origin)
         site.certificate(self.name, NAMESPACE, [self.name], extra_names=names, extra_ips=ips)
-        text = site_conf(site.origin, _dns_address(site))
-        site.config_map("ingress-site", NAMESPACE, {"site.conf": text})
+        site.config_map("ingress-site", NAMESPACE, {"site.conf": site_conf(site.origin)})
 
 
 def host_of(origin: str) -> tuple[list[str], list[str]]:
@@ -42,34 +40,16 @@ def host_of(origin: str) -> tuple[list[str], list[str]]:
         return [host], []
 
 
-def site_conf(origin: str, dns: str) -> str:
+def site_conf(origin: str) -> str:
     """The piece of nginx.conf that differs from site to site.
 
-    origin: where users find the front door; dns: the address of the cluster's DNS Service.
-    Raises UsageError for an origin that is more, or less, than https, a host and a port;
-    ClusterError for a `dns` that is no address.
+    origin: where users find the front door.
+    Raises UsageError for an origin that is more, or less, than https, a host and a port.
     """
     found = _ORIGIN.fullmatch(origin)
     if found is None:
         raise UsageError(f"the origin must be https://HOST or https://HOST:PORT, not {origin!r}")
-    try:
-        address = ipaddress.ip_address(dns)
-    except ValueError as error:
-        raise ClusterError(f"the cluster's DNS Service has no address: {dns!r}") from error
-    # upstreams have addresses of the family the cluster's own Services have
-    six = address.version == 6
-    resolver = f"[{address}] ipv4=off" if six else f"{address} ipv6=off"
     return (
-        f"resolver {resolver} valid=10s;\n"
-        "resolver_timeout 3s;\n"
         f'map "" $origin {{ default "{origin}"; }}\n'
         f'map "" $origin_authority {{ default "{found["authority"]}"; }}\n'
     )
-
-
-def _dns_address(site: Site) -> str:
-    try:
-        service = site.core.read_namespaced_service("kube-dns", "kube-system")
-    except client.ApiException as error:
-        raise ClusterError(f"Service kube-system/kube-dns: {error.reason}") from error
-    return service.spec.cluster_ip or ""
