@@ -19,6 +19,7 @@ from rich.table import Table
 from infraforge import (
     bench,
     brought,
+    certificates,
     doctor,
     environment,
     render,
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "--renew-certificates",
         nargs="*",
         metavar="COMPONENT",
-        help="make theirs anew (of all, if none is named), and pods that show it",
+        help="make theirs anew (of all, if none is named); see: infraforge certificates",
     )
     yours = up.add_argument_group("with --cluster existing")
     yours.add_argument("--kubeconfig", type=Path, help="of the cluster you bring")
@@ -141,6 +142,10 @@ def _parser() -> argparse.ArgumentParser:
     heal = commands.add_parser("heal", help="undo faults that a killed run left behind")
     _named(heal)
     heal.set_defaults(run=_heal)
+
+    identities = commands.add_parser("certificates", help="look at them; renew them")
+    certificates.configure(identities)
+    identities.set_defaults(run=certificates.run)
 
     test = commands.add_parser(
         "test", help="stand up as needed, run the suites, write the report, remove what was made"

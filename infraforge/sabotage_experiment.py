@@ -38,7 +38,7 @@ from infraforge.wait import minutes, seconds, wait_until
 ROOT = TREE.parent
 REPORTS = ROOT / "reports"
 JOURNAL = "sabotage.json"
-_FAULTS = "suites/failover"
+_FAULTS = ("suites/failover", "suites/security/test_rotation.py")
 _RUN = minutes(30)
 _LEAVE = seconds(60)
 """For pods that were replaced (they may take 35 s), and for tests that are told to stop."""

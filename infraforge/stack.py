@@ -14,6 +14,7 @@ from typing import Any
 
 from kubernetes import client
 
+from infraforge import components
 from infraforge.cluster import install, kind, registry, state, tools
 from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster
@@ -32,6 +33,7 @@ from infraforge.note import Note
 from infraforge.profile import Ports, Profile
 from infraforge.stages import Stages
 
+_AT_ONCE = 3
 TREE = Path(__file__).parents[1] / "platform"
 DEFAULT_NAME = "infraforge"
 
@@ -94,6 +96,25 @@ class Platform:
         with Watching(self.cluster.api).running() as watching:
             rollout = Rollout(self.site, watching, images, applier)
             return in_waves(self.site, rollout, watching, progress)
+
+    def renew(self, names: Iterable[str], progress: Progress = silent) -> None:
+        """New certificates for these components, and nothing else; done when all pods show them.
+
+        Raises what the first one that failed raised; the others are seen through all the same.
+        """
+        images = Images(self.digests, self.moved)
+        self.site.renewing = frozenset(names)
+        with Watching(self.cluster.api).running() as watching, pool_of(_AT_ONCE) as pool:
+            rollout = Rollout(self.site, watching, images)
+            known = rollout.inventory()
+
+            def one(name: str) -> None:
+                rollout.renew(components.load(name), known[name], lambda step: progress(name, step))
+                progress(name, Done("shows its new certificate"))
+
+            futures = [pool.submit(one, name) for name in sorted(self.site.renewing)]
+            for future in futures:
+                future.result()
 
     def status(self) -> list[ComponentStatus]:
         """How each component with pods is now, in the profile's order."""
@@ -217,6 +238,25 @@ def attach(name: str, tree: Path = TREE) -> Platform:
     site = Site(profile, tree, cluster, authority(), found.origin)
     by_hand = bool(found.brought and found.brought.by_hand)
     return Platform(site, found.digests, found.timings, found.moved, by_hand)
+
+
+def renew(
+    name: str, chosen: Iterable[str] = (), tree: Path = TREE, progress: Progress = silent
+) -> list[str]:
+    """New certificates for components of the platform that is up; the names of these.
+
+    chosen: by default all that have one. Raises UsageError for one that has none.
+    """
+    with state.locked(name):
+        platform = attach(name, tree)
+        having = [c for c in platform.profile.components if components.load(c).listens]
+        odd = sorted(set(chosen) - set(having))
+        if odd:
+            raise UsageError(f"{odd[0]!r} has no certificate; those have: {' '.join(having)}")
+        names = sorted(chosen) or having
+        with contextlib.closing(platform.site):
+            platform.renew(names, progress)
+    return names
 
 
 def cluster_of(name: str, found: Note | None, tree: Path = TREE) -> kind.Kind | Existing:

@@ -7,6 +7,7 @@ from infraforge.checkers.cells import cells_match
 from infraforge.checkers.fault import UnderFault, fault_took_effect, under_fault
 from infraforge.checkers.monotonic import reads_are_monotonic
 from infraforge.checkers.stale import no_stale_read
+from infraforge.checkers.unnoticed import no_request_failed
 from infraforge.verdict import Checker
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "cells_match",
     "fault_took_effect",
     "named",
+    "no_request_failed",
     "no_stale_read",
     "reads_are_monotonic",
     "under_fault",
@@ -23,6 +25,7 @@ __all__ = [
 _NAMED: dict[str, Checker] = {
     "acknowledged_writes_kept": acknowledged_writes_kept,
     "fault_took_effect": fault_took_effect,
+    "no_request_failed": no_request_failed,
     "no_stale_read": no_stale_read,
     "reads_are_monotonic": reads_are_monotonic,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,20 @@ class Applier:
                 continue
             except dynamic.exceptions.DynamicApiError as error:
                 raise ClusterError(f"{reference} cannot be deleted: {error.summary()}") from error
+
+    def annotate_pods(self, workload: Reference, annotations: Mapping[str, str]) -> int:
+        """Give a workload's pods these, by replacing them; its generation then."""
+        change = {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}
+        try:
+            made = self._resource(workload).patch(
+                body=change,
+                name=workload.name,
+                namespace=workload.namespace,
+                content_type="application/merge-patch+json",
+            )
+        except dynamic.exceptions.DynamicApiError as error:
+            raise ClusterError(f"{workload} cannot be changed: {error.summary()}") from error
+        return int(made.metadata.generation or 0)
 
     def _resource(self, reference: Reference) -> Any:
         with self._lock:  # discovery fills a cache of its own: one thread at a time

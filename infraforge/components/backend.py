@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hvac
 
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Listener
 from infraforge.components.minio import Minio
 from infraforge.components.nats import URL, Nats
 from infraforge.components.postgres import Postgres
@@ -53,10 +53,14 @@ class Backend(Component):
     name = "backend"
     namespace = NAMESPACE
     needs = ("vault", "postgres", "redis-cache", "minio")
+    listens = (Listener(8443),)
+    reloads = True  # gunicorn reads it for every connection
+
+    def certify(self, site: Site) -> None:
+        site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """Its certificate, and at Vault: database engine, keys, policy, and the way to sign in."""
-        site.certificate(self.name, NAMESPACE, [self.name])
+        """At Vault: database engine, keys, policy, and the way to sign in."""
         site.config_map("backend-profile", NAMESPACE, profile_settings(site.profile))
         vault = site.vault()
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 
 NAMESPACE = "infraforge-application"
@@ -14,6 +14,8 @@ class Frontend(Component):
     name = "frontend"
     namespace = NAMESPACE
     needs = ("namespaces",)
+    listens = (Listener(8443),)
+    reloads = True  # NGINX reads it for every handshake
 
-    def prepare(self, site: Site) -> None:
+    def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])

@@ -6,7 +6,7 @@ import ipaddress
 import re
 import urllib.parse
 
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 from infraforge.errors import UsageError
 
@@ -22,10 +22,14 @@ class Ingress(Component):
     namespace = NAMESPACE
     # NGINX looks their names up at its start
     needs = ("backend", "frontend", "login", "oauth2-proxy")
+    listens = (Listener(8443),)
+    reloads = True  # NGINX reads it for every handshake
 
-    def prepare(self, site: Site) -> None:
+    def certify(self, site: Site) -> None:
         names, ips = host_of(site.origin)
         site.certificate(self.name, NAMESPACE, [self.name], extra_names=names, extra_ips=ips)
+
+    def prepare(self, site: Site) -> None:
         site.config_map("ingress-site", NAMESPACE, {"site.conf": site_conf(site.origin)})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from infraforge.components import vault_identity
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 
 NAMESPACE = "infraforge-access"
@@ -17,9 +17,13 @@ class Login(Component):
     name = "login"
     namespace = NAMESPACE
     needs = ("vault",)
+    listens = (Listener(8443),)
+    reloads = True  # gunicorn reads it for every connection
+
+    def certify(self, site: Site) -> None:
+        site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        site.certificate(self.name, NAMESPACE, [self.name])
         site.secret(self.name, NAMESPACE, lambda: {"key": secrets.token_urlsafe(48)})
         client_id = vault_identity.client_credentials(site.vault()).client_id
         site.config_map("login-client", NAMESPACE, {"client-id": client_id})

@@ -16,7 +16,7 @@ import urllib3
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException, MinioException
 
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
@@ -34,15 +34,20 @@ class Minio(Component):
     name = "minio"
     namespace = NAMESPACE
     needs = ("namespaces",)
+    listens = (Listener(9000),)
+    reloads = True  # it looks every 10 seconds
 
-    def prepare(self, site: Site) -> None:
-        """Its certificate, and Secrets `minio` (root, encryption key) and `minio-backend`."""
+    def certify(self, site: Site) -> None:
+        """Also for the members' own names."""
         site.certificate(
             self.name,
             NAMESPACE,
             [self.name],
             extra_names=[f"*.minio-internal.{NAMESPACE}.svc"],
         )
+
+    def prepare(self, site: Site) -> None:
+        """Secrets `minio` (root, encryption key) and `minio-backend`."""
         self._root(site)
         self.backend_keys(site)
 

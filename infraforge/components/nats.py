@@ -15,7 +15,8 @@ import bcrypt
 import nats.errors
 from nats.aio.client import Client
 
-from infraforge.components.base import Component
+from infraforge.components import containers
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
@@ -35,12 +36,18 @@ class Nats(Component):
     name = "nats"
     namespace = NAMESPACE
     needs = ("namespaces",)
+    # port 4222 tells something first, and then shows the same certificate
+    listens = (Listener(8222),)
+    reloads = True
 
-    def prepare(self, site: Site) -> None:
-        """Its certificate, and the users with hashes of their passwords."""
+    def certify(self, site: Site) -> None:
+        """Also for the members' own names."""
         site.certificate(
             self.name, NAMESPACE, [self.name], extra_names=[f"*.nats-internal.{NAMESPACE}.svc"]
         )
+
+    def prepare(self, site: Site) -> None:
+        """The users with hashes of their passwords."""
         passwords = self._passwords(site)
         # kept: a hash is salted, and other text in the file would look like a change
         hashes = dict(site.secret("nats-hashes", NAMESPACE, lambda: _hashes(passwords)))
@@ -64,6 +71,13 @@ class Nats(Component):
                 await ask(f"$JS.API.CONSUMER.CREATE.{place}", consumer)
 
         self.work(site, set_up)
+
+    def reload(self, site: Site) -> None:
+        """By its own signal to process 1; connections stay."""
+        for pod in containers.pods(site, self.name):
+            site.execute(
+                NAMESPACE, pod.metadata.name, self.name, "nats-server", "--signal", "reload=1"
+            )
 
     def credentials(self, site: Site, user: str) -> tuple[str, str]:
         """Name and password of one of its users. Raises ClusterError where it has no such user."""

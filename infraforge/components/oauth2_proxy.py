@@ -6,7 +6,7 @@ import base64
 import secrets
 
 from infraforge.components import vault_identity
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Listener
 from infraforge.components.redis_sessions import RedisSessions
 from infraforge.components.site import Site
 
@@ -19,13 +19,17 @@ class OAuth2Proxy(Component):
     name = "oauth2-proxy"
     namespace = NAMESPACE
     needs = ("vault", "redis-sessions")
+    # it reads its certificate once, and keeps no session itself: its pods can be replaced
+    listens = (Listener(4180), Listener(4181))
+
+    def certify(self, site: Site) -> None:
+        site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """Its certificate, and Secret `oauth2-proxy`; the cookie key in it is made once.
+        """Secret `oauth2-proxy`; the cookie key in it is made once.
 
         Two users of the store: one makes and ends sessions, the other may only look at them.
         """
-        site.certificate(self.name, NAMESPACE, [self.name])
         client = vault_identity.client_credentials(site.vault())
         user, password = RedisSessions().credentials(site, self.name)
         looker, look = RedisSessions().credentials(site, f"{self.name}-check")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import SYSTEM, Site
 
 NAMESPACE = SYSTEM
@@ -16,6 +16,8 @@ class PlatformApi(Component):
     name = "platform-api"
     namespace = NAMESPACE
     needs = ("namespaces",)
+    listens = (Listener(PORT),)
+    reloads = True  # gunicorn reads it for every connection
 
-    def prepare(self, site: Site) -> None:
+    def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, LiteralString
 
 import psycopg
+import requests
 from psycopg import sql
 
-from infraforge.components.base import Component
+from infraforge.components import containers
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.wait import seconds, wait_until
@@ -19,6 +21,7 @@ NAMESPACE = "infraforge-data"
 DATABASE = "infraforge"
 VAULT_ROLE = "vault"
 _SUPERUSER = "postgres"
+_PATRONI = 8008
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -29,15 +32,20 @@ class Postgres(Component):
     name = "postgres"
     namespace = NAMESPACE
     needs = ("namespaces",)
+    listens = (Listener(5432, postgres=True), Listener(_PATRONI))
+    reloads = True
 
-    def prepare(self, site: Site) -> None:
-        """Its certificate, also for the members' own names, and Secret `postgres`."""
+    def certify(self, site: Site) -> None:
+        """Also for the members' own names."""
         site.certificate(
             self.name,
             NAMESPACE,
             [self.name],
             extra_names=[f"*.postgres-internal.{NAMESPACE}.svc"],
         )
+
+    def prepare(self, site: Site) -> None:
+        """Secret `postgres`."""
         site.secret(self.name, NAMESPACE, new_passwords)
 
     def configure(self, site: Site) -> None:
@@ -65,6 +73,21 @@ class Postgres(Component):
                 _run(connection, (folder / "database.sql").read_text())
         except psycopg.Error as error:
             raise ClusterError(f"PostgreSQL does not take its roles: {error}") from error
+
+    def reload(self, site: Site) -> None:
+        """Patroni's own certificate, and by Patroni that of PostgreSQL; connections stay."""
+        passwords = self._passwords(site)
+        for pod in containers.pods(site, self.name):
+            with site.forward(NAMESPACE, f"pod/{pod.metadata.name}", _PATRONI) as port:
+                try:
+                    requests.post(
+                        f"https://localhost:{port}/reload",
+                        auth=("patroni", passwords["restapi"]),
+                        verify=str(site.ca_file),
+                        timeout=10,
+                    ).raise_for_status()
+                except requests.RequestException as error:
+                    raise ClusterError(f"Patroni does not reload: {error}") from error
 
     def vault_credentials(self, site: Site) -> tuple[str, str]:
         """A new password for Vault's login, in force at once and kept nowhere.
@@ -95,9 +118,7 @@ class Postgres(Component):
 
         Raises ClusterError when there is no way to it or it lets nobody in.
         """
-        passwords = site.read_secret(self.name, NAMESPACE)
-        if passwords is None:
-            raise ClusterError(f"there is no Secret {NAMESPACE}/{self.name}")
+        passwords = self._passwords(site)
         with site.forward(NAMESPACE, f"svc/{self.name}", 5432) as port:
             try:
                 connection: Connection = psycopg.connect(
@@ -117,6 +138,12 @@ class Postgres(Component):
                 raise ClusterError(f"PostgreSQL lets nobody in: {error}") from error
             with contextlib.closing(connection):
                 yield connection
+
+    def _passwords(self, site: Site) -> Mapping[str, str]:
+        passwords = site.read_secret(self.name, NAMESPACE)
+        if passwords is None:
+            raise ClusterError(f"there is no Secret {NAMESPACE}/{self.name}")
+        return passwords
 
 
 def new_passwords() -> Mapping[str, str]:

@@ -10,12 +10,19 @@ from collections.abc import Iterator, Mapping
 
 import redis
 
-from infraforge.components.base import Component
+from infraforge.components import containers
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
 _NOBODY = "user default reset"
 _OBSERVER = "observer"
+_RENEWER = "renewer"
+_FILES = (
+    *("tls-cert-file", "/etc/tls/tls.crt"),
+    *("tls-key-file", "/etc/tls/tls.key"),
+    *("tls-ca-cert-file", "/etc/platform-ca/ca.crt"),
+)
 
 
 class RedisComponent(Component):
@@ -24,17 +31,32 @@ class RedisComponent(Component):
     Secret NAME: each user's password. Secret NAME-acl: the file Redis reads, with hashes only.
     """
 
-    def prepare(self, site: Site) -> None:
-        """Its certificate, also for the members' own names; passwords and the ACL file."""
+    listens = (Listener(6379),)
+    reloads = True
+
+    def certify(self, site: Site) -> None:
+        """Also for the members' own names."""
         site.certificate(
             self.name,
             self.namespace,
             [self.name],
             extra_names=[f"*.{self.name}-internal.{self.namespace}.svc"],
         )
+
+    def prepare(self, site: Site) -> None:
+        """Passwords and the ACL file."""
         wanted = {"users.acl": acl(self._rules(site), self._passwords(site))}
         if site.read_secret(f"{self.name}-acl", self.namespace) != wanted:
             site.write_secret(f"{self.name}-acl", self.namespace, wanted)
+
+    def reload(self, site: Site) -> None:
+        """By setting the files' names to what they are; connections stay."""
+        for pod in containers.pods(site, self.name):
+            try:
+                with self.connect(site, _RENEWER, f"pod/{pod.metadata.name}") as client:
+                    client.config_set(*_FILES)
+            except redis.RedisError as error:
+                raise ClusterError(f"{self.name} does not read its certificate: {error}") from error
 
     def credentials(self, site: Site, user: str) -> tuple[str, str]:
         """Name and password of one of its users. Raises ClusterError where it has no such user."""
@@ -46,10 +68,13 @@ class RedisComponent(Component):
     # what suites and probes use
 
     @contextlib.contextmanager
-    def connect(self, site: Site, user: str = _OBSERVER) -> Iterator[redis.Redis]:
-        """A client that may look at everything and change nothing, or that `user` is."""
+    def connect(self, site: Site, user: str = _OBSERVER, target: str = "") -> Iterator[redis.Redis]:
+        """A client that may look at everything and change nothing, or that `user` is.
+
+        target: one pod (`pod/NAME`) instead of the Service.
+        """
         user, password = self.credentials(site, user)
-        with site.forward(self.namespace, f"svc/{self.name}", 6379) as port:
+        with site.forward(self.namespace, target or f"svc/{self.name}", 6379) as port:
             client = redis.Redis(
                 host="localhost",  # the name in its certificate
                 port=port,

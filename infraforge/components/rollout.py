@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from kubernetes import client
 from infraforge.cluster import manifests, tools
 from infraforge.cluster.apply import Applier, Reference
 from infraforge.cluster.watching import Watching
+from infraforge.components import renewal
 from infraforge.components.base import Component
 from infraforge.components.site import SYSTEM, Site
 from infraforge.errors import NotReady
@@ -23,27 +24,34 @@ from infraforge.wait import Deadline
 INVENTORY = "infraforge-stack"
 Say = Callable[[str], None]
 _LOG_LINES = 15
-_SERIAL = "infraforge.io/certificate"
 
 
 @dataclass(frozen=True)
 class Record:
     """What was applied for a component the last time it got ready.
 
-    digest: sha256 hex of everything that went in.
+    digest: sha256 hex of everything that went in; certificate: the serial number, in hex, of the
+    one that it showed then.
     """
 
     digest: str
     references: tuple[Reference, ...]
+    certificate: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Record:
         data = json.loads(text)
-        return cls(data["digest"], tuple(Reference(**item) for item in data["references"]))
+        references = tuple(Reference(**item) for item in data["references"])
+        return cls(data["digest"], references, data.get("certificate", ""))
 
     def dump(self) -> str:
         references = [asdict(reference) for reference in self.references]
-        return json.dumps({"digest": self.digest, "references": references}, sort_keys=True)
+        data = {
+            "digest": self.digest,
+            "references": references,
+            "certificate": self.certificate,
+        }
+        return json.dumps(data, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -101,17 +109,16 @@ class Rollout:
         """
         objects = self.rendered(component)
         wanted = manifests.digest(objects, _folder_hash(self._site, component))
-        due = self._site.certificate_due(component.name, component.namespace)
-        same = known is not None and known.digest == wanted
-        if same and not due and self._all_ready(objects):
-            return False
+        if known is not None and known.digest == wanted and self._all_ready(objects):
+            return self.renew(component, known, say)
         deadline = Deadline(self._site.profile.budgets.component)
         say("preparing")
+        component.certify(self._site)
         component.prepare(self._site)
         say("applying")
         if known is not None:  # neither the old nor the new until it is ready
             both = {*known.references, *(Reference.of(item) for item in objects)}
-            self._note(component, Record("", tuple(sorted(both))))
+            self._note(component, Record("", tuple(sorted(both)), known.certificate))
         applied = self._applier.apply(self._with_certificate(component, objects))
         if known is not None:
             self._applier.delete([old for old in known.references if old not in applied])
@@ -120,20 +127,50 @@ class Rollout:
         component.started(self._site)
         say("getting ready")
         self._wait(component, applied, _is_ready, deadline)
+        serial = self._serial(component)
+        if known is not None and component.reloads and known.certificate != serial:
+            say("taking up its certificate")
+            renewal.take_up(self._site, component, deadline.left)
         say("configuring")
         component.configure(self._site)
-        self._note(component, Record(wanted, tuple(applied)))
+        self._note(component, Record(wanted, tuple(applied), serial))
         return True
+
+    def renew(self, component: Component, known: Record, say: Say) -> bool:
+        """Nothing but its certificate: a new one if it is due, and shown; False where it was.
+
+        Raises what `roll_out` does; TimedOut when its pods go on showing another one.
+        """
+        site = self._site
+        if site.certificate_due(component.name, component.namespace):
+            say("making its certificate")
+            component.certify(site)
+        serial = self._serial(component)
+        if serial == known.certificate:
+            return False
+        deadline = Deadline(site.profile.budgets.component)
+        if not component.reloads:
+            say("replacing its pods")
+            patched = {
+                reference: self._applier.annotate_pods(reference, {renewal.ANNOTATION: serial})
+                for reference in known.references
+                if reference.kind in manifests.WORKLOADS
+            }
+            self._wait(component, patched, _is_ready, deadline)
+        say("taking up its certificate")
+        renewal.take_up(site, component, deadline.left)
+        self._note(component, replace(known, certificate=serial))
+        return True
+
+    def _serial(self, component: Component) -> str:
+        return self._site.certificate_serial(component.name, component.namespace)
 
     def _with_certificate(
         self, component: Component, objects: Sequence[manifests.Object]
     ) -> Sequence[manifests.Object]:
-        """The same, in a way that pods are replaced when their certificate was: most read it once.
-
-        A Deployment's are replaced one by one beside those that go on answering.
-        """
-        serial = self._site.certificate_serial(component.name, component.namespace)
-        return manifests.annotate_pods(objects, {_SERIAL: serial}) if serial else objects
+        """The same, in a way that pods are replaced when their certificate was, if they must be."""
+        serial = "" if component.reloads else self._serial(component)
+        return manifests.annotate_pods(objects, {renewal.ANNOTATION: serial}) if serial else objects
 
     def inventory(self) -> dict[str, Record]:
         """What is recorded in the cluster, by component."""

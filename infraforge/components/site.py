@@ -14,7 +14,7 @@ import hvac
 import requests
 from kubernetes import client
 
-from infraforge.cluster import pki, portforward, tools
+from infraforge.cluster import executing, pki, portforward, tools
 from infraforge.cluster.base import Cluster
 from infraforge.errors import ClusterError, UsageError
 from infraforge.profile import Profile
@@ -167,6 +167,11 @@ class Site:
     ) -> contextlib.AbstractContextManager[int]:
         """A local port that leads to `target` (`svc/NAME` or `pod/NAME`), while the block runs."""
         return portforward.forward(tools.kubectl(self.tree), self.cluster, namespace, target, port)
+
+    def execute(self, namespace: str, pod: str, container: str, *argv: str) -> str:
+        """What a program says that is run in a container. Raises ClusterError when it fails."""
+        kubectl = tools.kubectl(self.tree)
+        return executing.execute(kubectl, self.cluster, namespace, pod, container, *argv)
 
     def account_token(self, account: str, namespace: str, *audiences: str) -> str:
         """A ServiceAccount's token that lives 10 minutes; for the API server if for nobody else."""

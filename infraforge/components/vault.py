@@ -11,8 +11,8 @@ import hvac
 import requests
 from kubernetes import client
 
-from infraforge.components import vault_bootstrap, vault_identity
-from infraforge.components.base import Component
+from infraforge.components import containers, vault_bootstrap, vault_identity
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import SYSTEM, Site
 from infraforge.components.vault_identity import Identities, User
 from infraforge.errors import ClusterError
@@ -30,8 +30,11 @@ class Vault(Component):
     name = "vault"
     namespace = NAMESPACE
     needs = ("namespaces",)
+    listens = (Listener(8200),)
+    reloads = True
 
-    def prepare(self, site: Site) -> None:
+    def certify(self, site: Site) -> None:
+        """Also for the members' own names."""
         site.certificate(
             self.name,
             NAMESPACE,
@@ -59,6 +62,11 @@ class Vault(Component):
             vault_identity.put_provider(vault, identities.scopes, f"{site.origin}/oauth2/callback")
         except _FAILURES as error:
             raise ClusterError(f"Vault does not take the identities: {error}") from error
+
+    def reload(self, site: Site) -> None:
+        """By SIGHUP: Vault stays open, and its connections too."""
+        for pod in containers.pods(site, self.name):
+            site.execute(NAMESPACE, pod.metadata.name, self.name, "unsealer", "reload")
 
     # what suites and probes use
 

@@ -8,7 +8,7 @@ import secrets
 import hvac
 
 from infraforge.components import backend
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Listener
 from infraforge.components.minio import Minio
 from infraforge.components.nats import Nats
 from infraforge.components.site import Site
@@ -25,10 +25,13 @@ class Worker(Component):
     namespace = NAMESPACE
     # the backend makes the tables, and its set-up Vault's own login to PostgreSQL
     needs = ("backend", "nats")
+    listens = (Listener(8443),)
+
+    def certify(self, site: Site) -> None:
+        site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """Its certificate, its user at MinIO, and its place at Vault."""
-        site.certificate(self.name, NAMESPACE, [self.name])
+        """Its user at MinIO, and its place at Vault."""
         found = site.secret(
             _SECRET,
             "infraforge-data",

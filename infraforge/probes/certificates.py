@@ -7,9 +7,7 @@ out is told from one that is somebody else's by what OpenSSL says of it.
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime
-import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +16,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
+from infraforge import components
+from infraforge.cluster import handshake
+from infraforge.components import containers, renewal
+from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.table import Cell
@@ -25,23 +27,6 @@ from infraforge.table import Cell
 LONG = "in force, for more than a week"
 _WEEK = datetime.timedelta(days=7)
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
-_TIMEOUT = 10.0
-_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
-"""How a client asks PostgreSQL for TLS (protocol documentation, SSLRequest)."""
-
-SHOWN = {
-    # Service → namespace, port
-    "backend": ("infraforge-application", 8443),
-    "frontend": ("infraforge-application", 8443),
-    "ingress": ("infraforge-access", 443),
-    "login": ("infraforge-access", 8443),
-    "minio": ("infraforge-data", 9000),
-    "oauth2-proxy": ("infraforge-access", 4180),
-    "postgres": ("infraforge-data", 5432),
-    "redis-cache": ("infraforge-data", 6379),
-    "redis-sessions": ("infraforge-access", 6379),
-    "vault": ("infraforge-security", 8200),
-}
 
 
 def stored(site: Site) -> Mapping[str, Cell]:
@@ -72,36 +57,68 @@ def of(pem: bytes, authority: x509.Certificate) -> Cell:
     return _until(certificate.not_valid_after_utc)
 
 
-def shown_by(site: Site, service: str) -> Cell:
-    """What is to be said of the certificate that a Service shows; None where none was seen."""
-    namespace, port = SHOWN[service]
+def shown(site: Site) -> Mapping[str, Cell]:
+    """What is to be said of the certificate that each pod shows on each port (`POD:PORT`).
+
+    None where none was seen.
+    """
+    found: dict[str, Cell] = {}
+    for name in site.profile.components:
+        component = components.load(name)
+        for pod in containers.pods(site, name) if component.listens else ():
+            for listener in component.listens:
+                place = f"{pod.metadata.name}:{listener.port}"
+                found[place] = _shown_by(site, component, pod.metadata.name, listener)
+    return found
+
+
+def _shown_by(site: Site, component: Component, pod: str, listener: Listener) -> Cell:
     try:
-        with site.forward(namespace, f"svc/{service}", port) as local:
-            return shown_at(local, site.ca_file, postgres=service == "postgres")
+        with site.forward(component.namespace, f"pod/{pod}", listener.port) as local:
+            return shown_at(local, site.ca_file, postgres=listener.postgres)
     except ClusterError:
         return None
 
 
+def serials_stored(site: Site) -> Mapping[str, str]:
+    """The serial number of the certificate that each component's Secret holds."""
+    having = [components.load(name) for name in site.profile.components]
+    return {
+        component.name: site.certificate_serial(component.name, component.namespace)
+        for component in having
+        if component.listens
+    }
+
+
+def serials_shown(
+    site: Site, stored: Mapping[str, str]
+) -> tuple[Mapping[tuple[str, str], Cell], Mapping[tuple[str, str], Cell]]:
+    """The serial number that each pod shows on each port, and the one that it should.
+
+    Raises ClusterError or OSError where one cannot be asked.
+    """
+    found: dict[tuple[str, str], Cell] = {}
+    wanted: dict[tuple[str, str], Cell] = {}
+    for name, serial in stored.items():
+        seen = renewal.shown(site, components.load(name))
+        found |= {(place, "shows"): what for place, what in seen.items()}
+        wanted |= {(place, "shows"): serial for place in seen or [f"a pod of {name}"]}
+    return found, wanted
+
+
 def shown_at(port: int, ca_file: Path, *, postgres: bool = False) -> Cell:
     """The same of whoever answers on this machine's port."""
-    trust = ssl.create_default_context(cafile=str(ca_file))
     try:
-        with contextlib.ExitStack() as stack:
-            plain = socket.create_connection(("127.0.0.1", port), _TIMEOUT)
-            stack.callback(plain.close)
-            if postgres:
-                plain.sendall(_SSL_REQUEST)
-                if plain.recv(1) != b"S":
-                    return "no TLS"
-            secure = stack.enter_context(trust.wrap_socket(plain, server_hostname="localhost"))
-            end = str((secure.getpeercert() or {})["notAfter"])
+        der = handshake.shown(port, ca_file, postgres=postgres)
+    except handshake.NoTLS:
+        return "no TLS"
     except ssl.SSLCertVerificationError as error:
         if error.verify_code == _EXPIRED:
             return "expired"
         return error.verify_message
     except OSError:
         return None
-    return _until(datetime.datetime.fromtimestamp(ssl.cert_time_to_seconds(end), datetime.UTC))
+    return _until(x509.load_der_x509_certificate(der).not_valid_after_utc)
 
 
 def _until(end: datetime.datetime) -> str:

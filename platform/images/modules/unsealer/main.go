@@ -2,6 +2,9 @@
 //
 // The key is as safe as the Secret: encrypted in etcd and readable by this pod. It is never logged
 // and never an argument. Before Vault is initialised there is no key, and the unsealer waits.
+//
+// As "unsealer reload", in Vault's own container, it tells Vault (process 1) to read its certificate
+// again: there is no other program in that image that could.
 package main
 
 import (
@@ -29,10 +32,11 @@ const (
 
 func main() {
 	log.SetFlags(log.LstdFlags | log.LUTC)
-	client, err := verifiedClient()
-	if err != nil {
-		log.Fatal(err)
+	if len(os.Args) > 1 {
+		reload(os.Args[1:])
+		return
 	}
+	believed := &trust{}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
 	ticker := time.NewTicker(interval)
@@ -42,12 +46,47 @@ func main() {
 		case <-stop:
 			return
 		case <-ticker.C:
-			if state := step(client); state != said {
+			if state := believed.step(); state != said {
 				log.Print(state)
 				said = state
 			}
 		}
 	}
+}
+
+// reload tells process 1 to read its certificate again.
+func reload(arguments []string) {
+	if len(arguments) != 1 || arguments[0] != "reload" {
+		log.Fatal("usage: unsealer [reload]")
+	}
+	if err := syscall.Kill(1, syscall.SIGHUP); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// trust is the client that believes the CAs that are in force now.
+type trust struct {
+	pem    []byte
+	client *http.Client
+}
+
+// step looks once with it.
+func (t *trust) step() string {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return "there is no CA"
+	}
+	if !bytes.Equal(pem, t.pem) {
+		client, err := verifiedClient(pem)
+		if err != nil {
+			return err.Error()
+		}
+		if t.client != nil {
+			t.client.CloseIdleConnections()
+		}
+		t.pem, t.client = pem, client
+	}
+	return step(t.client)
 }
 
 // step looks once and unseals where that is wanted; it returns what it saw, in words.
@@ -94,11 +133,7 @@ func finish(body io.ReadCloser) {
 	_ = body.Close()
 }
 
-func verifiedClient() (*http.Client, error) {
-	pem, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, err
-	}
+func verifiedClient(pem []byte) (*http.Client, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s holds no certificate", caFile)

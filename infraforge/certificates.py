@@ -1,0 +1,59 @@
+"""`infraforge certificates`: what is shown now, and new ones while requests flow."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+from infraforge import stack
+from infraforge.errors import UsageError
+from infraforge.images import progress
+from infraforge.probes import certificates
+
+_EPILOG = """\
+look, renew two, renew all:
+  infraforge certificates status
+  infraforge certificates renew ingress postgres
+  infraforge certificates renew
+
+Most components take a new certificate up while they run; of the others a new pod is there before
+the old one goes. Either way no request fails, and the command ends only when every pod shows its
+new certificate on every port. Killed half-way, run it again. `infraforge up` renews by itself what
+is within a week of its end.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("do", choices=("status", "renew"))
+    parser.add_argument("components", nargs="*", metavar="COMPONENT", help="by default all")
+    parser.add_argument("--name", default=stack.DEFAULT_NAME, help="of the cluster (%(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look (1 when one is not what it should be), or renew."""
+    if options.do == "renew":
+        began = time.monotonic()
+        with progress.shown() as say:
+            done = stack.renew(options.name, options.components, progress=say)
+        took = time.monotonic() - began
+        print(f"{len(done)} components show new certificates after {took:.1f} s")
+        return 0
+    if options.components:
+        raise UsageError("status is of all components; name none")
+    platform = stack.attach(options.name)
+    with contextlib.closing(platform.site):
+        shown = certificates.shown(platform.site)
+    table = Table(box=None)
+    for title in ("pod and port", "shows one that is"):
+        table.add_column(title)
+    for place, what in shown.items():
+        table.add_row(place, "not seen" if what is None else str(what))
+    Console().print(table)
+    return 0 if set(shown.values()) == {certificates.LONG} else 1

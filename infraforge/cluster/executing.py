@@ -1,0 +1,28 @@
+"""A program run in a container of the cluster."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from infraforge.cluster.base import Cluster
+from infraforge.errors import ClusterError
+
+_SECONDS = 30
+
+
+def execute(
+    kubectl: Path, cluster: Cluster, namespace: str, pod: str, container: str, *argv: str
+) -> str:
+    """What the program says. Raises ClusterError when it fails or cannot be run."""
+    command = [str(kubectl), f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"]
+    command += ["exec", pod, f"--container={container}", "--", *argv]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"{argv[0]} in {pod} does not end within {_SECONDS} s") from None
+    if done.returncode:
+        raise ClusterError(f"{' '.join(argv)} in {pod}: {done.stderr.strip()}")
+    return done.stdout

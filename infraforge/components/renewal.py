@@ -1,0 +1,93 @@
+"""A new certificate, from its Secret to every connection: no request fails for it.
+
+Most components take it up while they run: once the kubelet has put the new files into the pod, they
+read them for the next connection, by themselves or when told. Of the others the pods are replaced,
+a new one before the old one goes. Either way the work is done only when every pod of the component
+shows the new certificate on every port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from cryptography import x509
+from kubernetes import client
+
+from infraforge.cluster import handshake
+from infraforge.components import containers
+from infraforge.components.base import Component, Listener
+from infraforge.components.site import Site
+from infraforge.errors import ClusterError
+from infraforge.wait import wait_until
+
+ANNOTATION = "infraforge.io/certificate"
+_NOT_YET = (ClusterError, OSError)
+
+
+def shown(site: Site, component: Component) -> Mapping[str, str]:
+    """The serial number that each pod shows on each port, by `POD:PORT`.
+
+    Raises ClusterError or OSError where one cannot be asked.
+    """
+    with contextlib.ExitStack() as open_ways:
+        ways = _ways(site, component, open_ways)
+        return {
+            f"{pod}:{listener.port}": _serial(site, local, listener)
+            for (pod, listener), local in ways.items()
+        }
+
+
+def take_up(site: Site, component: Component, within: float) -> None:
+    """Have all pods show the certificate that is in the Secret now.
+
+    Raises TimedOut, with what was shown last, when they do not within so many seconds.
+    """
+    wanted = site.certificate_serial(component.name, component.namespace)
+    _hurry(site, component, wanted)
+    with contextlib.ExitStack() as open_ways:
+        ways = _ways(site, component, open_ways)
+
+        def all_new() -> bool:
+            component.reload(site)
+            old = {
+                f"{pod}:{listener.port}": serial
+                for (pod, listener), local in ways.items()
+                if (serial := _serial(site, local, listener)) != wanted
+            }
+            if old:
+                raise ClusterError(f"shown is still {old}, not {wanted}")
+            return True
+
+        wait_until(
+            all_new,
+            within,
+            every=2.0,
+            ignoring=_NOT_YET,
+            what=f"{component.name} shows its new certificate",
+        )
+
+
+def _hurry(site: Site, component: Component, serial: str) -> None:
+    """Have the new files mounted now: a change of a pod makes the kubelet look at once."""
+    note = {"metadata": {"annotations": {ANNOTATION: serial}}}
+    for pod in containers.pods(site, component.name):
+        with contextlib.suppress(client.ApiException):  # gone: its successor has the new files
+            site.core.patch_namespaced_pod(pod.metadata.name, pod.metadata.namespace, note)
+
+
+def _ways(
+    site: Site, component: Component, open_ways: contextlib.ExitStack
+) -> dict[tuple[str, Listener], int]:
+    return {
+        (pod.metadata.name, listener): open_ways.enter_context(
+            site.forward(component.namespace, f"pod/{pod.metadata.name}", listener.port)
+        )
+        for pod in containers.pods(site, component.name)
+        for listener in component.listens
+    }
+
+
+def _serial(site: Site, port: int, listener: Listener) -> str:
+    der = handshake.shown(port, site.ca_file, postgres=listener.postgres)
+    return f"{x509.load_der_x509_certificate(der).serial_number:x}"
