@@ -83,6 +83,7 @@ def stand_up(
             if not agreed(question(cluster, profile, origin)):
                 raise UsageError("not agreed to: nothing was touched")
             cluster.write_kubeconfig(tools.kubectl(tree), state.cluster_dir(name) / "kubeconfig")
+            stack.authority(name)  # of its own, before there is a note of it
         known = found.brought if found else None
         by_hand = wish.by_hand or bool(known and known.by_hand)  # nobody takes it over unasked
         note = Note(

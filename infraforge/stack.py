@@ -20,8 +20,11 @@ from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster
 from infraforge.cluster.existing import Existing
 from infraforge.cluster.pki import Authority
+from infraforge.cluster.rotation import Phase, Rotation
 from infraforge.cluster.watching import Watching
-from infraforge.components.rollout import Images, Rollout, pod_trouble
+from infraforge.components.base import Component, Trust
+from infraforge.components.namespaces import hand_out_ca
+from infraforge.components.rollout import Images, Record, Rollout, Say, pod_trouble
 from infraforge.components.site import Site
 from infraforge.components.waves import in_waves, pool_of
 from infraforge.errors import UsageError
@@ -98,23 +101,48 @@ class Platform:
             return in_waves(self.site, rollout, watching, progress)
 
     def renew(self, names: Iterable[str], progress: Progress = silent) -> None:
-        """New certificates for these components, and nothing else; done when all pods show them.
+        """New certificates for these components and all whose own is not good any more.
 
-        Raises what the first one that failed raised; the others are seen through all the same.
+        Nothing else is changed; done when all pods show them. Raises what the first one that
+        failed raised; the others are seen through all the same.
         """
-        images = Images(self.digests, self.moved)
         self.site.renewing = frozenset(names)
-        with Watching(self.cluster.api).running() as watching, pool_of(_AT_ONCE) as pool:
-            rollout = Rollout(self.site, watching, images)
-            known = rollout.inventory()
+        with self._rolling() as (rollout, known), pool_of(_AT_ONCE) as pool:
 
             def one(name: str) -> None:
-                rollout.renew(components.load(name), known[name], lambda step: progress(name, step))
-                progress(name, Done("shows its new certificate"))
+                component = components.load(name)
+                if rollout.renew(component, known[name], lambda step: progress(name, step)):
+                    progress(name, Done("shows its new certificate"))
 
-            futures = [pool.submit(one, name) for name in sorted(self.site.renewing)]
-            for future in futures:
+            for future in [pool.submit(one, name) for name in self.profile.components]:
                 future.result()
+
+    def spread_trust(self, progress: Progress = silent) -> None:
+        """Have every component trust what is in `ca_file` now, and nothing else.
+
+        Those that take it up as they run come first: where they have it, so have the nodes, and
+        pods that are made after that begin with it.
+        """
+        hand_out_ca(self.site)
+        chosen = [components.load(name) for name in self.profile.components]
+        at_start = [component for component in chosen if component.trust is Trust.AT_START]
+        running = [component for component in chosen if component not in at_start]
+        with self._rolling() as (rollout, known), pool_of(_AT_ONCE) as pool:
+
+            def one(component: Component) -> None:
+                say: Say = lambda step: progress(component.name, step)  # noqa: E731
+                rollout.spread_trust(component, known[component.name], say)
+                progress(component.name, Done("trusts what it should"))
+
+            for some in (running, at_start):
+                for future in [pool.submit(one, component) for component in some]:
+                    future.result()
+
+    @contextlib.contextmanager
+    def _rolling(self) -> Iterator[tuple[Rollout, Mapping[str, Record]]]:
+        with Watching(self.cluster.api).running() as watching:
+            rollout = Rollout(self.site, watching, Images(self.digests, self.moved))
+            yield rollout, rollout.inventory()
 
     def status(self) -> list[ComponentStatus]:
         """How each component with pods is now, in the profile's order."""
@@ -235,7 +263,7 @@ def attach(name: str, tree: Path = TREE) -> Platform:
     if found is None or not cluster.exists():
         raise UsageError(f"no platform {name!r} is up; run: infraforge up --profile minimal")
     profile = dataclasses.replace(Profile.load(found.profile, tree), ports=found.ports)
-    site = Site(profile, tree, cluster, authority(), found.origin)
+    site = Site(profile, tree, cluster, authority(name), found.origin)
     by_hand = bool(found.brought and found.brought.by_hand)
     return Platform(site, found.digests, found.timings, found.moved, by_hand)
 
@@ -257,6 +285,23 @@ def renew(
         with contextlib.closing(platform.site):
             platform.renew(names, progress)
     return names
+
+
+def replace_ca(name: str, tree: Path = TREE, progress: Progress = silent) -> None:
+    """Another CA in the place of this platform's, with new certificates for all components.
+
+    Goes on where a run that was killed had come to; see `cluster.rotation`.
+    """
+    with state.locked(name):
+        attach(name, tree).site.close()  # where there is none, nothing is begun
+        for phase in Rotation(_ca_dir(name)).phases():
+            progress("CA", f"phase {phase}")
+            platform = attach(name, tree)
+            with contextlib.closing(platform.site):
+                if phase is Phase.ISSUE:
+                    platform.renew((), progress)
+                else:
+                    platform.spread_trust(progress)
 
 
 def cluster_of(name: str, found: Note | None, tree: Path = TREE) -> kind.Kind | Existing:
@@ -293,9 +338,26 @@ def is_up(name: str, tree: Path = TREE) -> bool:
     return found is not None and cluster_of(name, found, tree).exists()
 
 
-def authority() -> Authority:
-    """This machine's platform CA."""
-    return Authority.load_or_create(state.state_dir() / "ca")
+def registry_authority() -> Authority:
+    """The CA that vouches for what the clusters of this machine share."""
+    return Authority.load_or_create(state.registry_ca_dir())
+
+
+def authority(name: str) -> Authority:
+    """The CA of the platform of this name; one that an older version stood up has the machine's."""
+    folder, shared = _ca_dir(name), state.registry_ca_dir()
+    if not (folder / "ca.key").exists() and Note.read(name) and (shared / "ca.key").exists():
+        return Authority.copy(shared, folder)
+    return Authority.load_or_create(folder)
+
+
+def ca_phase(name: str) -> Phase | None:
+    """How far the change of this platform's CA has come; None where none was begun."""
+    return Rotation(_ca_dir(name)).phase
+
+
+def _ca_dir(name: str) -> Path:
+    return state.cluster_dir(name) / "ca"
 
 
 def images_for(
@@ -314,7 +376,7 @@ def images_for(
 
 def start_registry(catalogue: Catalogue) -> Authority:
     """The local registry, running; the authority that vouches for it."""
-    issuer = authority()
+    issuer = registry_authority()
     registry.ensure_network()
     image = build.record("registry", catalogue)
     registry.ensure(image.tag, issuer)
@@ -338,7 +400,7 @@ def _stand_up(
         with clock.stage("cluster"):
             node = build.record("node", plan.catalogue).tag
             cluster.create(profile, node, issuer.ca_file, lambda line: progress("cluster", line))
-    site = Site(profile, tree, cluster, issuer)
+    site = Site(profile, tree, cluster, authority(cluster.name))
     site.renewing = how.renew
     platform = Platform(site, digests)
     with contextlib.closing(site), clock.stage("components"), pool_of(1) as aside:
@@ -378,13 +440,13 @@ def _remove(cluster: kind.Kind) -> list[str]:
 
 
 def remove_shared() -> list[str]:
-    """Remove registry and CA unless a platform still lives by them; what was removed, in words."""
+    """Remove registry and its CA unless a platform lives by them; what was removed, in words."""
     if state.names():
         return []
     removed = []
     if (state.state_dir() / "registry").exists():  # else there was no need of a runtime
         removed += registry.remove()
-    folder = state.state_dir() / "ca"
+    folder = state.registry_ca_dir()
     if folder.exists():
         shutil.rmtree(folder)
         removed.append(f"files in {folder}")

@@ -1,4 +1,4 @@
-"""The platform's certificate authority: one a machine, made at the first stand-up.
+"""A certificate authority: one a platform, and one a machine for what its platforms share.
 
 ECDSA P-256 throughout; the CA lives a year, what it issues 90 days (RFC 5280 profiles).
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,11 @@ class Pair:
 
 
 class Authority:
-    """Issues certificates. Its key never leaves `ca_file`'s folder (mode 0700, files 0600)."""
+    """Issues certificates. Its key never leaves `ca_file`'s folder (mode 0700, files 0600).
+
+    ca_file: what is trusted (PEM). While a CA takes the place of another there are two in it; the
+    one that the key belongs to issues.
+    """
 
     def __init__(
         self, folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
@@ -46,12 +51,27 @@ class Authority:
     def load_or_create(cls, folder: Path) -> Authority:
         """The authority kept in `folder`, made there when there is none."""
         if not (folder / "ca.key").exists():
-            _create(folder)
-        certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+            make_ca(folder)
         key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError(f"{folder / 'ca.key'} holds no EC key")
-        return cls(folder, certificate, key)
+        for certificate in x509.load_pem_x509_certificates((folder / "ca.crt").read_bytes()):
+            if certificate.public_key() == key.public_key():
+                return cls(folder, certificate, key)
+        raise ValueError(f"{folder}: the key belongs to none of the certificates")
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The one in whose name it issues."""
+        return self._certificate
+
+    @classmethod
+    def copy(cls, source: Path, folder: Path) -> Authority:
+        """The authority kept in `source`, from now on in `folder` as well."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in ("ca.crt", "ca.key"):  # the key last, as when it is made
+            write_private(folder / name, (source / name).read_text())
+        return cls.load_or_create(folder)
 
     def issue(
         self,
@@ -113,11 +133,13 @@ def serial_of(cert_pem: str) -> str:
     return f"{x509.load_pem_x509_certificate(cert_pem.encode()).serial_number:x}"
 
 
-def _create(folder: Path) -> None:
+def make_ca(folder: Path) -> None:
+    """Make a CA in the folder, in place of any that is there."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
-    name = _name("InfraForge platform CA")
+    # of its own: two with one name, side by side, are told apart by some and mixed up by others
+    name = _name(f"InfraForge platform CA {secrets.token_hex(4)}")
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

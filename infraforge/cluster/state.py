@@ -27,6 +27,11 @@ def cluster_dir(name: str) -> Path:
     return state_dir() / "clusters" / name
 
 
+def registry_ca_dir() -> Path:
+    """Where the CA is kept that vouches for what the clusters of this machine share."""
+    return state_dir() / "ca"
+
+
 def names() -> list[str]:
     """Names of the clusters of which there are files."""
     folder = state_dir() / "clusters"

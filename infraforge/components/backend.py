@@ -9,7 +9,7 @@ from pathlib import Path
 
 import hvac
 
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.minio import Minio
 from infraforge.components.nats import URL, Nats
 from infraforge.components.postgres import Postgres
@@ -55,6 +55,7 @@ class Backend(Component):
     needs = ("vault", "postgres", "redis-cache", "minio")
     listens = (Listener(8443),)
     reloads = True  # gunicorn reads it for every connection
+    trust = Trust.RUNNING
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])

@@ -14,11 +14,15 @@ Every hook must be safe to run again: `up` on a running stack and a sabotage's u
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from infraforge.components.site import Site
+
+
+CA_FILE = "/etc/platform-ca/ca.crt"
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class Listener:
     postgres: bool = False
 
 
+class Trust(enum.Enum):
+    """Whether a component verifies others by the platform CA, and when it reads what to trust."""
+
+    NONE = "it verifies nobody"
+    RUNNING = "while it runs: for each connection, or when told"
+    AT_START = "once, so its pods are replaced"
+
+
 class Component:
     """One part of the platform.
 
@@ -37,6 +49,7 @@ class Component:
     needs: names of components that must be done (ready and configured) before this one starts.
     listens: where it shows its certificate: its ports with TLS.
     reloads: it takes up a new certificate while it runs; else its pods are replaced.
+    trust: how it takes up another CA.
     """
 
     name: ClassVar[str] = ""
@@ -44,6 +57,7 @@ class Component:
     needs: ClassVar[tuple[str, ...]] = ()
     listens: ClassVar[tuple[Listener, ...]] = ()
     reloads: ClassVar[bool] = False
+    trust: ClassVar[Trust] = Trust.NONE
 
     @classmethod
     def plain(cls, component: str) -> Component:
@@ -54,6 +68,10 @@ class Component:
 
         made: Component = Plain()
         return made
+
+    def given(self, site: Site) -> str:
+        """What its hooks hand on besides the files of its folder: where it changes, they run."""
+        return ""
 
     def certify(self, site: Site) -> None:
         """Make its certificate, where it has none that is good for a while."""
@@ -72,6 +90,15 @@ class Component:
 
         Without harm when there is nothing new: it is called until the new one is shown.
         """
+
+    def retrust(self, site: Site) -> None:
+        """Have its processes read anew whom to trust, where they do not by themselves."""
+        self.reload(site)
+
+    def trusted(self, site: Site, pod: Any) -> str:
+        """What its pod finds in the file of trusted CAs."""
+        box = str(pod.spec.containers[0].name)
+        return site.execute(self.namespace, pod.metadata.name, box, "cat", CA_FILE)
 
     def __repr__(self) -> str:
         return f"<component {self.name}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from infraforge.components import vault_identity
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.site import Site
 
 NAMESPACE = "infraforge-access"
@@ -19,6 +19,7 @@ class Login(Component):
     needs = ("vault",)
     listens = (Listener(8443),)
     reloads = True  # gunicorn reads it for every connection
+    trust = Trust.RUNNING
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])

@@ -6,7 +6,7 @@ import base64
 import secrets
 
 from infraforge.components import vault_identity
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.redis_sessions import RedisSessions
 from infraforge.components.site import Site
 
@@ -21,6 +21,7 @@ class OAuth2Proxy(Component):
     needs = ("vault", "redis-sessions")
     # it reads its certificate once, and keeps no session itself: its pods can be replaced
     listens = (Listener(4180), Listener(4181))
+    trust = Trust.AT_START
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])

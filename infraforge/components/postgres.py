@@ -12,7 +12,7 @@ import requests
 from psycopg import sql
 
 from infraforge.components import containers
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.wait import seconds, wait_until
@@ -34,6 +34,7 @@ class Postgres(Component):
     needs = ("namespaces",)
     listens = (Listener(5432, postgres=True), Listener(_PATRONI))
     reloads = True
+    trust = Trust.RUNNING
 
     def certify(self, site: Site) -> None:
         """Also for the members' own names."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 import redis
 
 from infraforge.components import containers
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
@@ -33,6 +33,7 @@ class RedisComponent(Component):
 
     listens = (Listener(6379),)
     reloads = True
+    trust = Trust.RUNNING
 
     def certify(self, site: Site) -> None:
         """Also for the members' own names."""

@@ -1,4 +1,4 @@
-"""A new certificate, from its Secret to every connection: no request fails for it.
+"""A new certificate, or another CA, from where it is kept to every connection: nobody notices.
 
 Most components take it up while they run: once the kubelet has put the new files into the pod, they
 read them for the next connection, by themselves or when told. Of the others the pods are replaced,
@@ -9,6 +9,7 @@ shows the new certificate on every port.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Mapping
 
 from cryptography import x509
@@ -22,6 +23,7 @@ from infraforge.errors import ClusterError
 from infraforge.wait import wait_until
 
 ANNOTATION = "infraforge.io/certificate"
+TRUST = "infraforge.io/trust"
 _NOT_YET = (ClusterError, OSError)
 
 
@@ -44,33 +46,67 @@ def take_up(site: Site, component: Component, within: float) -> None:
     Raises TimedOut, with what was shown last, when they do not within so many seconds.
     """
     wanted = site.certificate_serial(component.name, component.namespace)
-    _hurry(site, component, wanted)
-    with contextlib.ExitStack() as open_ways:
-        ways = _ways(site, component, open_ways)
+    hurry(site, component, ANNOTATION, wanted)
 
-        def all_new() -> bool:
-            component.reload(site)
-            old = {
-                f"{pod}:{listener.port}": serial
-                for (pod, listener), local in ways.items()
-                if (serial := _serial(site, local, listener)) != wanted
-            }
-            if old:
-                raise ClusterError(f"shown is still {old}, not {wanted}")
-            return True
+    def all_new() -> bool:
+        component.reload(site)
+        # a way that met a port as it was opened anew is dead: each look makes its own
+        old = {
+            place: serial for place, serial in shown(site, component).items() if serial != wanted
+        }
+        if old:
+            raise ClusterError(f"shown is still {old}, not {wanted}")
+        return True
 
-        wait_until(
-            all_new,
-            within,
-            every=2.0,
-            ignoring=_NOT_YET,
-            what=f"{component.name} shows its new certificate",
-        )
+    wait_until(
+        all_new,
+        within,
+        every=2.0,
+        ignoring=_NOT_YET,
+        what=f"{component.name} shows its new certificate",
+    )
 
 
-def _hurry(site: Site, component: Component, serial: str) -> None:
-    """Have the new files mounted now: a change of a pod makes the kubelet look at once."""
-    note = {"metadata": {"annotations": {ANNOTATION: serial}}}
+def take_up_trust(site: Site, component: Component, within: float) -> None:
+    """Have all pods trust what is in `ca_file` now.
+
+    Raises TimedOut when the files in one are not the new ones within so many seconds.
+    """
+    wanted = site.ca_file.read_text()
+    hurry(site, component, TRUST, digest(wanted))
+
+    def all_new() -> bool:
+        pods = containers.pods(site, component.name)
+        return bool(pods) and all(component.trusted(site, pod) == wanted for pod in pods)
+
+    wait_until(
+        all_new,
+        within,
+        every=2.0,
+        ignoring=_NOT_YET,
+        what=f"{component.name} finds the CAs that are to be trusted",
+    )
+    component.retrust(site)
+
+
+def gone(site: Site, component: Component, within: float) -> None:
+    """Wait for its pods that are on their way out: they trust what they did."""
+
+    def none_left() -> bool:
+        pods = containers.pods(site, component.name, dying=True)
+        return all(pod.metadata.deletion_timestamp is None for pod in pods)
+
+    wait_until(none_left, within, every=1.0, what=f"the old pods of {component.name} are gone")
+
+
+def digest(pem: str) -> str:
+    """What stands for these certificates in an annotation."""
+    return hashlib.sha256(pem.encode()).hexdigest()[:16]
+
+
+def hurry(site: Site, component: Component, name: str, value: str) -> None:
+    """Have new files mounted now: a change of a pod makes the kubelet look at once."""
+    note = {"metadata": {"annotations": {name: value}}}
     for pod in containers.pods(site, component.name):
         with contextlib.suppress(client.ApiException):  # gone: its successor has the new files
             site.core.patch_namespaced_pod(pod.metadata.name, pod.metadata.namespace, note)

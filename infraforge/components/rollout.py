@@ -15,7 +15,7 @@ from infraforge.cluster import manifests, tools
 from infraforge.cluster.apply import Applier, Reference
 from infraforge.cluster.watching import Watching
 from infraforge.components import renewal
-from infraforge.components.base import Component
+from infraforge.components.base import Component, Trust
 from infraforge.components.site import SYSTEM, Site
 from infraforge.errors import NotReady
 from infraforge.profile import Profile
@@ -108,7 +108,8 @@ class Rollout:
         Raises NotReady with the cluster's reasons, or what a hook raised.
         """
         objects = self.rendered(component)
-        wanted = manifests.digest(objects, _folder_hash(self._site, component))
+        more = filter(None, (_folder_hash(self._site, component), component.given(self._site)))
+        wanted = manifests.digest(objects, *more)
         if known is not None and known.digest == wanted and self._all_ready(objects):
             return self.renew(component, known, say)
         deadline = Deadline(self._site.profile.budgets.component)
@@ -151,16 +152,42 @@ class Rollout:
         deadline = Deadline(site.profile.budgets.component)
         if not component.reloads:
             say("replacing its pods")
-            patched = {
-                reference: self._applier.annotate_pods(reference, {renewal.ANNOTATION: serial})
-                for reference in known.references
-                if reference.kind in manifests.WORKLOADS
-            }
-            self._wait(component, patched, _is_ready, deadline)
+            self._replace_pods(component, known, {renewal.ANNOTATION: serial}, deadline)
         say("taking up its certificate")
         renewal.take_up(site, component, deadline.left)
         self._note(component, replace(known, certificate=serial))
         return True
+
+    def spread_trust(self, component: Component, known: Record, say: Say) -> None:
+        """Have all its pods trust what is to be trusted now, and nothing else.
+
+        Raises what `roll_out` does; TimedOut when its pods go on with what was.
+        """
+        site = self._site
+        site.refresh_ca(component.name, component.namespace)
+        deadline = Deadline(site.profile.budgets.component)
+        if component.trust is Trust.AT_START:
+            say("replacing its pods")
+            trusted = renewal.digest(site.ca_file.read_text())
+            self._replace_pods(component, known, {renewal.TRUST: trusted}, deadline)
+            renewal.gone(site, component, deadline.left)
+        elif component.trust is Trust.RUNNING:
+            say("taking up what to trust")
+            renewal.take_up_trust(site, component, deadline.left)
+
+    def _replace_pods(
+        self,
+        component: Component,
+        known: Record,
+        annotations: Mapping[str, str],
+        deadline: Deadline,
+    ) -> None:
+        patched = {
+            reference: self._applier.annotate_pods(reference, annotations)
+            for reference in known.references
+            if reference.kind in manifests.WORKLOADS
+        }
+        self._wait(component, patched, _is_ready, deadline)
 
     def _serial(self, component: Component) -> str:
         return self._site.certificate_serial(component.name, component.namespace)

@@ -14,7 +14,7 @@ import hvac
 import requests
 from kubernetes import client
 
-from infraforge.cluster import executing, pki, portforward, tools
+from infraforge.cluster import executing, pki, portforward, state, tools
 from infraforge.cluster.base import Cluster
 from infraforge.errors import ClusterError, UsageError
 from infraforge.profile import Profile
@@ -56,6 +56,11 @@ class Site:
     def ca_file(self) -> Path:
         """The platform CA's certificate (PEM) on this machine."""
         return self.authority.ca_file
+
+    @property
+    def registry_ca_file(self) -> Path:
+        """The certificate of the CA that vouches for this machine's registry, where it has one."""
+        return state.registry_ca_dir() / "ca.crt"
 
     def close(self) -> None:
         """End what the site keeps open (the way to Vault)."""
@@ -146,6 +151,15 @@ class Site:
         life = _life(self.tree / "components" / name / "certificate.toml")
         good = self.authority.vouches_for(found.get("tls.crt", ""), (), (), life)
         return name in self.renewing or not good
+
+    def refresh_ca(self, name: str, namespace: str) -> None:
+        """Let the component's Secret, certificate and key as they are, name the CA of now."""
+        found = self.read_secret(f"{name}-tls", namespace)
+        wanted = self.ca_file.read_text()
+        if found is not None and found.get("ca.crt") != wanted:
+            self.write_secret(
+                f"{name}-tls", namespace, {**found, "ca.crt": wanted}, kind="kubernetes.io/tls"
+            )
 
     def certificate_serial(self, name: str, namespace: str) -> str:
         """The serial number of the component's certificate; "" where it has none."""

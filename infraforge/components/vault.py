@@ -12,7 +12,7 @@ import requests
 from kubernetes import client
 
 from infraforge.components import containers, vault_bootstrap, vault_identity
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.site import SYSTEM, Site
 from infraforge.components.vault_identity import Identities, User
 from infraforge.errors import ClusterError
@@ -32,6 +32,7 @@ class Vault(Component):
     needs = ("namespaces",)
     listens = (Listener(8200),)
     reloads = True
+    trust = Trust.RUNNING  # as a client of PostgreSQL; so does its unsealer
 
     def certify(self, site: Site) -> None:
         """Also for the members' own names."""
@@ -67,6 +68,10 @@ class Vault(Component):
         """By SIGHUP: Vault stays open, and its connections too."""
         for pod in containers.pods(site, self.name):
             site.execute(NAMESPACE, pod.metadata.name, self.name, "unsealer", "reload")
+
+    def trusted(self, site: Site, pod: Any) -> str:
+        """As the unsealer says: there is no other program in that image that could."""
+        return site.execute(NAMESPACE, pod.metadata.name, self.name, "unsealer", "trusts")
 
     # what suites and probes use
 

@@ -8,7 +8,7 @@ import secrets
 import hvac
 
 from infraforge.components import backend
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.minio import Minio
 from infraforge.components.nats import Nats
 from infraforge.components.site import Site
@@ -26,6 +26,7 @@ class Worker(Component):
     # the backend makes the tables, and its set-up Vault's own login to PostgreSQL
     needs = ("backend", "nats")
     listens = (Listener(8443),)
+    trust = Trust.RUNNING
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])

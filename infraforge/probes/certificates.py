@@ -19,13 +19,14 @@ from cryptography.exceptions import InvalidSignature
 from infraforge import components
 from infraforge.cluster import handshake
 from infraforge.components import containers, renewal
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.table import Cell
 
 LONG = "in force, for more than a week"
 _WEEK = datetime.timedelta(days=7)
+_PODS = "/var/lib/kubelet/pods"
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
@@ -104,6 +105,23 @@ def serials_shown(
         found |= {(place, "shows"): what for place, what in seen.items()}
         wanted |= {(place, "shows"): serial for place in seen or [f"a pod of {name}"]}
     return found, wanted
+
+
+def trusted(site: Site) -> Mapping[str, Cell]:
+    """The serial numbers of the CAs that each pod finds where it is told whom to trust.
+
+    Seen from its node, as programs see it. Raises Unable where nodes cannot be reached.
+    """
+    found: dict[str, Cell] = {}
+    for name in site.profile.components:
+        if components.load(name).trust is Trust.NONE:
+            continue
+        for pod in containers.pods(site, name):
+            mounted = f"{_PODS}/{pod.metadata.uid}/volumes/kubernetes.io~configmap/platform-ca"
+            pem = containers.on_node(site, pod.spec.node_name, "cat", f"{mounted}/ca.crt")
+            cas = x509.load_pem_x509_certificates(pem.encode())
+            found[pod.metadata.name] = " ".join(f"{ca.serial_number:x}" for ca in cas)
+    return found
 
 
 def shown_at(port: int, ca_file: Path, *, postgres: bool = False) -> Cell:

@@ -75,7 +75,7 @@ def test_registry_state_is_what_the_registry_says(platform, viewer, evidence):
     evidence.attach(told)
     if not told["registry"]["reachable"]:
         raise Inconclusive(f"the registry is not reached: {told['registry']}")
-    here = Visitor(REGISTRY_HERE, platform.ca_file)
+    here = Visitor(REGISTRY_HERE, platform.site.registry_ca_file)
     cells, declared = {}, {}
     for image in told["images"]:
         repository, _, tag = image["reference"].rpartition(":")

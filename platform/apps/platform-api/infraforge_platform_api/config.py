@@ -18,7 +18,6 @@ class Config:
     are remembered.
     """
 
-    ca_file: str = "/etc/platform-ca/ca.crt"
     kubernetes_address: str = "https://kubernetes.default.svc"
     kubernetes_ca_file: str = f"{_ACCOUNT}/ca.crt"
     kubernetes_token_file: str = f"{_ACCOUNT}/token"
@@ -29,6 +28,7 @@ class Config:
     snapshot_seconds: float = 1.0
     registry_address: str = ""
     registry_prefix: str = ""
+    registry_ca_file: str = "/etc/registry-ca/registry.crt"
     registry_seconds: float = 5.0
     actions_namespace: str = "infraforge-system"
     actions_name: str = "platform-api-actions"

@@ -30,7 +30,9 @@ class Services:
         self.actions = Actions(
             kube, config.actions_namespace, config.actions_name, config.actions_kept
         )
-        registry = Registry(config.registry_address, config.registry_prefix, config.ca_file)
+        registry = Registry(
+            config.registry_address, config.registry_prefix, config.registry_ca_file
+        )
         self.registry = Fresh(
             lambda: holdings.look(registry, holdings.in_use(self.snapshot.components().values())),
             config.registry_seconds,

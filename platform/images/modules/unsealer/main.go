@@ -3,8 +3,8 @@
 // The key is as safe as the Secret: encrypted in etcd and readable by this pod. It is never logged
 // and never an argument. Before Vault is initialised there is no key, and the unsealer waits.
 //
-// As "unsealer reload", in Vault's own container, it tells Vault (process 1) to read its certificate
-// again: there is no other program in that image that could.
+// In Vault's own container there is no other program, so it has two more uses there: "unsealer
+// reload" tells Vault (process 1) to read its certificate again, "unsealer trusts" prints the CAs.
 package main
 
 import (
@@ -33,7 +33,9 @@ const (
 func main() {
 	log.SetFlags(log.LstdFlags | log.LUTC)
 	if len(os.Args) > 1 {
-		reload(os.Args[1:])
+		if err := aside(os.Args[1:]); err != nil {
+			log.Fatal(err)
+		}
 		return
 	}
 	believed := &trust{}
@@ -54,14 +56,20 @@ func main() {
 	}
 }
 
-// reload tells process 1 to read its certificate again.
-func reload(arguments []string) {
-	if len(arguments) != 1 || arguments[0] != "reload" {
-		log.Fatal("usage: unsealer [reload]")
+// aside is what it does in Vault's container.
+func aside(arguments []string) error {
+	switch strings.Join(arguments, " ") {
+	case "reload":
+		return syscall.Kill(1, syscall.SIGHUP)
+	case "trusts":
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return err
+		}
+		_, err = os.Stdout.Write(pem)
+		return err
 	}
-	if err := syscall.Kill(1, syscall.SIGHUP); err != nil {
-		log.Fatal(err)
-	}
+	return fmt.Errorf("usage: unsealer [reload | trusts]")
 }
 
 // trust is the client that believes the CAs that are in force now.

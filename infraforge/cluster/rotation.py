@@ -1,0 +1,72 @@
+"""One CA replaced by the next in phases, so that at no moment anybody shows what nobody trusts.
+
+    trust   both are trusted, the old one issues: until everybody trusts both
+    issue   both are trusted, the new one issues: until everybody shows a certificate of it
+    drop    the new one alone is trusted: until nobody trusts the old one
+
+The phase is on disk before anything is done about it, and each may be entered again: whoever comes
+after a kill goes on where it was. The old CA's key is gone as soon as the new one issues.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from pathlib import Path
+
+from infraforge.cluster.pki import make_ca, write_private
+
+
+class Phase(enum.StrEnum):
+    """What is being done; what it means, this module's docstring says."""
+
+    TRUST = "trust"
+    ISSUE = "issue"
+    DROP = "drop"
+
+
+class Rotation:
+    """The change of the CA that is kept in `folder` (see `pki.Authority`), begun or not."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._journal = folder / "rotation"
+        self._next = folder / "next"
+
+    @property
+    def phase(self) -> Phase | None:
+        """The one that was entered last; None while the CA is not being replaced."""
+        return Phase(self._journal.read_text()) if self._journal.exists() else None
+
+    def phases(self) -> Iterator[Phase]:
+        """Those that are to be gone through, each entered; the change is over when they are."""
+        if self.phase is None:
+            self._begin()
+        order = list(Phase)
+        for phase in order[order.index(self.phase or Phase.TRUST) :]:
+            self._enter(phase)
+            yield phase
+        self._end()
+
+    def _begin(self) -> None:
+        """Make the next CA; of one that was half made nothing is known to anybody."""
+        make_ca(self._next)
+        write_private(self._folder / "old.crt", (self._folder / "ca.crt").read_text())
+        write_private(self._journal, Phase.TRUST)
+
+    def _enter(self, phase: Phase) -> None:
+        write_private(self._journal, phase)
+        old = (self._folder / "old.crt").read_text()
+        new = (self._next / "ca.crt").read_text()
+        if phase is Phase.TRUST:
+            write_private(self._folder / "ca.crt", old + new)
+        elif phase is Phase.ISSUE:
+            write_private(self._folder / "ca.key", (self._next / "ca.key").read_text())
+        else:
+            write_private(self._folder / "ca.crt", new)
+
+    def _end(self) -> None:
+        self._journal.unlink()
+        for path in (self._folder / "old.crt", self._next / "ca.key", self._next / "ca.crt"):
+            path.unlink(missing_ok=True)
+        self._next.rmdir()

@@ -1,0 +1,131 @@
+"""The CA's change, phase by phase and killed in each; and who is told of it in the manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from infraforge import components
+from infraforge.cluster.pki import Authority
+from infraforge.cluster.rotation import Phase, Rotation
+from infraforge.components import ingress
+from infraforge.components.base import CA_FILE, Trust
+
+FOLDERS = Path(__file__).parents[2] / "platform" / "components"
+
+
+def trusted(folder: Path) -> list[x509.Certificate]:
+    return x509.load_pem_x509_certificates((folder / "ca.crt").read_bytes())
+
+
+def good_for(cert_pem: str, folder: Path) -> bool:
+    """Whether somebody who trusts what is in the folder takes the certificate."""
+    leaf = x509.load_pem_x509_certificate(cert_pem.encode())
+    for ca in trusted(folder):
+        try:
+            leaf.verify_directly_issued_by(ca)
+        except (ValueError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
+def test_at_no_moment_is_a_certificate_in_use_that_is_not_trusted(tmp_path: Path) -> None:
+    old = Authority.load_or_create(tmp_path)
+    shown, before = {"old": old.issue(["a"]).cert_pem}, old.certificate
+    seen = {}
+    for phase in Rotation(tmp_path).phases():
+        now = Authority.load_or_create(tmp_path)
+        seen[phase] = (len(trusted(tmp_path)), now.certificate == before)
+        if phase is not Phase.DROP:
+            assert good_for(shown["old"], tmp_path)
+        assert good_for(now.issue(["a"]).cert_pem, tmp_path)
+    assert seen == {Phase.TRUST: (2, True), Phase.ISSUE: (2, False), Phase.DROP: (1, False)}
+    assert not good_for(shown["old"], tmp_path)
+    assert Rotation(tmp_path).phase is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ca.crt", "ca.key"]
+
+
+@pytest.mark.parametrize("killed_in", list(Phase))
+def test_a_run_that_was_killed_is_continued_in_its_phase(tmp_path: Path, killed_in: Phase) -> None:
+    Authority.load_or_create(tmp_path)
+    for phase in Rotation(tmp_path).phases():
+        if phase is killed_in:
+            break
+    next_ca = (tmp_path / "next" / "ca.crt").read_text()
+    again = Rotation(tmp_path)
+    assert again.phase is killed_in
+    left = list(again.phases())
+    assert left == list(Phase)[list(Phase).index(killed_in) :]
+    assert (tmp_path / "ca.crt").read_text() == next_ca
+    assert Authority.load_or_create(tmp_path).certificate == trusted(tmp_path)[0]
+
+
+def test_a_key_that_belongs_to_no_certificate_is_told(tmp_path: Path) -> None:
+    one = Authority.load_or_create(tmp_path / "one")
+    Authority.load_or_create(tmp_path / "two")
+    (tmp_path / "two" / "ca.crt").write_bytes(one.ca_file.read_bytes())
+    with pytest.raises(ValueError, match="belongs to none"):
+        Authority.load_or_create(tmp_path / "two")
+
+
+def test_a_copy_is_the_same_authority(tmp_path: Path) -> None:
+    one = Authority.load_or_create(tmp_path / "one")
+    other = Authority.copy(tmp_path / "one", tmp_path / "two")
+    assert other.certificate == one.certificate
+    assert (tmp_path / "two" / "ca.key").stat().st_mode & 0o077 == 0
+
+
+def test_workers_on_their_way_out_are_workers_still() -> None:
+    listed = """1 nginx: master process /usr/sbin/nginx -e stderr
+7 nginx: worker process is shutting down
+12 nginx: worker process
+13 sh -c for p in /proc/[0-9]*
+14
+"""
+    assert ingress.workers(listed) == {"7", "12"}
+
+
+def workloads(folder: Path) -> Iterator[Any]:
+    for path in folder.rglob("*.yaml"):
+        for item in yaml.safe_load_all(path.read_text()):
+            if item and item["kind"] in ("Deployment", "StatefulSet"):
+                yield item["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDERS.iterdir()))
+def test_who_is_told_whom_to_trust_takes_up_another_ca(name: str) -> None:
+    mounts = {
+        mount["mountPath"]
+        for pod in workloads(FOLDERS / name)
+        for box in pod["containers"]
+        for mount in box["volumeMounts"]
+    }
+    told = str(Path(CA_FILE).parent) in mounts
+    assert (components.load(name).trust is not Trust.NONE) == told
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDERS.iterdir()))
+def test_a_component_with_a_certificate_says_where_it_shows_it(name: str) -> None:
+    component = components.load(name)
+    ports = {
+        port["containerPort"]
+        for pod in workloads(FOLDERS / name)
+        for box in pod["containers"]
+        for port in box.get("ports", ())
+    }
+    mounts = [
+        mount
+        for pod in workloads(FOLDERS / name)
+        for box in pod["containers"]
+        for mount in box["volumeMounts"]
+        if mount["name"] == "tls"
+    ]
+    assert bool(component.listens) == bool(mounts)
+    assert {listener.port for listener in component.listens} <= ports
