@@ -34,6 +34,7 @@ SHOWN = {
     "backend": ("infraforge-application", 8443),
     "frontend": ("infraforge-application", 8443),
     "ingress": ("infraforge-access", 443),
+    "ldap": ("infraforge-security", 636),
     "login": ("infraforge-access", 8443),
     "minio": ("infraforge-data", 9000),
     "oauth2-proxy": ("infraforge-access", 4180),
@@ -42,6 +43,11 @@ SHOWN = {
     "redis-sessions": ("infraforge-access", 6379),
     "vault": ("infraforge-security", 8200),
 }
+
+
+def servers(site: Site) -> tuple[str, ...]:
+    """Those of SHOWN that this platform has."""
+    return tuple(name for name in SHOWN if name in site.profile.components)
 
 
 def stored(site: Site) -> Mapping[str, Cell]:
