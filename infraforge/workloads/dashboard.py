@@ -32,10 +32,13 @@ _PROBLEM = "[data-testid=problem]"
 
 
 def views(project_id: str, role: str) -> Mapping[str, View]:
-    """Every page there is for a role; project_id: of one that has a file."""
+    """Every page there is for a role; project_id: of some project."""
     if not role:
         return {"no access": View("/", ("h1 + [role=alert] p",))}
-    files = ("[data-testid=files]", "[data-testid=no-queue], [data-testid=job-section] p")
+    files = (
+        "[data-testid=file-section] [data-testid=cache]",
+        "[data-testid=no-queue], [data-testid=job-section] p",
+    )
     audit = "[data-testid=audit]" if role == "admin" else _PROBLEM
     return {
         "projects": View("/", ("[data-testid=projects]", *_HEALTH)),

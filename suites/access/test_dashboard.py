@@ -24,7 +24,10 @@ OFFERED = {
     ("projects", "components"): ("[data-testid^=component-]", ROLES),
     ("projects", "a new project"): ("[data-testid=new-project]", ("admin", "developer")),
     ("projects", "the way to the audit trail"): ("a[href='/audit']", ("admin",)),
-    ("project", "download"): ("a[download]", ROLES),
+    ("project", "a file that cannot be downloaded"): (
+        "[data-testid=files] tbody tr:not(:has(a[download]))",
+        (),
+    ),
     ("project", "how it was read"): ("[data-testid=cache]", ROLES),
     ("project", "rename"): ("[data-testid=edit]", ("admin", "developer")),
     ("project", "delete"): ("[data-testid=delete]", ("admin", "developer")),

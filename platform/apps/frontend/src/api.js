@@ -82,8 +82,10 @@ async function problem(answer) {
     // no problem document: the status must do
   }
   const text = found.detail || found.title || `the platform answered ${answer.status}`
+  const wait = answer.headers.get('Retry-After')
+  const advice = wait ? ` Try again in ${wait} s.` : ''
   const requestId = found.request_id || answer.headers.get('X-Request-Id') || ''
-  return new Problem(answer.status, sentence(text), requestId)
+  return new Problem(answer.status, sentence(text) + advice, requestId)
 }
 
 function sentence(text) {
