@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wait": {"errors"},
     "turns": set(),
     "profile": {"errors"},
+    "npm": GROUND | {"images"},
     "outcome": VALUES,
     "history": VALUES,
     "verdict": VALUES,
@@ -41,10 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "brought": STACK | {"stack", "stages", "note"},
     "environment": MAKERS,
     "probes": ACTORS - {"faults", "workloads"},
-    "workloads": ACTORS - {"faults"},
+    "workloads": (ACTORS - {"faults"}) | {"npm"},
     "faults": ACTORS - {"checkers"},
     "evidence": ACTORS - {"faults"},
-    "report": ACTORS | {"evidence"},
+    "report": ACTORS | {"evidence", "npm"},
 }
 """Part → parts it may import; what is not here is at the top and may import everything."""
 
