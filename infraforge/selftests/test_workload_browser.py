@@ -11,7 +11,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from infraforge.cluster import pki
-from infraforge.errors import Broken
+from infraforge.errors import Broken, TimedOut
 from infraforge.workloads import axe, browser
 
 _MISSING = [name for name in ("chromium", "chromedriver", "certutil") if not shutil.which(name)]
@@ -111,7 +111,7 @@ def test_what_the_page_got_is_told_with_its_headers(authority: pki.Authority, or
         (answer,) = [one for one in window.received() if one.url == origin + "/form"]
         assert (answer.status, answer.headers["x-cache"]) == (200, "hit")
         assert not [one for one in window.received() if one.url == origin + "/form"]
-        with window.offline(), pytest.raises(browser.BrowserFailed, match="DISCONNECTED"):
+        with window.offline(), pytest.raises(TimedOut, match="DISCONNECTED"):
             window.open(origin + "/form")
         window.open(origin + "/form")
 

@@ -41,6 +41,7 @@ _SWITCHES = (
     "--window-size=1280,900",
 )
 _PROGRAMS = ("chromium", "chromedriver", "certutil")
+_UNPLUGGED = ("ERR_INTERNET_DISCONNECTED", "ERR_NETWORK_CHANGED")
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
 
 
@@ -51,6 +52,10 @@ _FOCUSED = "return document.activeElement.closest(arguments[0]) !== null"
 
 class BrowserFailed(Inconclusive):
     """Chromium or its driver did not do what was asked; says nothing of the platform."""
+
+
+class _NoNetwork(BrowserFailed):
+    """Chromium thinks that this machine has no network, or has another one since a moment."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,31 @@ class Browser:
         return str(self._driver.current_url)
 
     def open(self, url: str) -> None:
-        """Go there; BrowserFailed with Chromium's own code where no page comes of it."""
+        """Go there; BrowserFailed with Chromium's own code where no page comes of it.
+
+        Network interfaces come and go with pods, and Chromium may think for a moment
+        that this machine has no network. That is waited out; TimedOut where it stays so.
+        """
+        wait_until(
+            lambda: self._arrives(url),
+            seconds(5),
+            what=f"Chromium goes to {url}",
+            ignoring=(_NoNetwork,),
+        )
+
+    def _arrives(self, url: str) -> bool:
         try:
             self._driver.get(url)
         except WebDriverException as error:
+            if any(code in str(error.msg) for code in _UNPLUGGED):
+                raise _NoNetwork(f"{url}: {error.msg}") from error
             raise BrowserFailed(f"{url}: {error.msg}") from error
         # a warning about a certificate is a page of Chromium's own, and no error to its driver
         if str(self.script("return location.href")).startswith("chrome-error:"):
             found = re.search(r"ERR_[A-Z_]+", str(self._driver.page_source))
-            raise BrowserFailed(f"{url}: {found[0] if found else 'an error page'}")
+            code = found[0] if found else "an error page"
+            raise (_NoNetwork if code in _UNPLUGGED else BrowserFailed)(f"{url}: {code}")
+        return True
 
     def fill(self, selector: str, text: str) -> None:
         self._element(selector).send_keys(text)
