@@ -7,6 +7,7 @@ looks); no verification is switched off, and nothing of the user's own browser i
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from infraforge.cluster import state
 from infraforge.errors import Broken, Inconclusive
 from infraforge.wait import seconds, wait_until
 
@@ -245,13 +247,18 @@ class Browser:
 def chromium(ca_file: Path) -> Iterator[Browser]:
     """A fresh browser that trusts `ca_file`; it and all it kept are gone after the block.
 
+    One at a time on a machine: several would take from the platform what it needs to answer.
     Raises BrowserFailed when it cannot be started.
     """
     missing = [name for name in _PROGRAMS if shutil.which(name) is None]
     if missing:
         raise BrowserFailed(f"{', '.join(missing)} not found; ./bootstrap installs them")
-    # Chromium may still write while it is being left
-    with tempfile.TemporaryDirectory(prefix="infraforge-", ignore_cleanup_errors=True) as name:
+    with (
+        (state.locks_dir() / "chromium.turn").open("a") as only,
+        # Chromium may still write while it is being left
+        tempfile.TemporaryDirectory(prefix="infraforge-", ignore_cleanup_errors=True) as name,
+    ):
+        fcntl.flock(only, fcntl.LOCK_EX)
         home = Path(name)
         _trust(home, ca_file)
         driver = _start(home)
