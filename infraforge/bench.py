@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infraforge import stack
+from infraforge import bench_reads, stack
 from infraforge.cluster import install, kind, registry, state
 from infraforge.errors import UsageError
 from infraforge.images import build, progress
@@ -94,4 +94,7 @@ def _gib(text: str) -> float:
     return float(text.removesuffix(unit)) * units[unit]
 
 
-_BENCHES: Mapping[str, Callable[[str, Progress], Mapping[str, float]]] = {"standup": standup}
+_BENCHES: Mapping[str, Callable[[str, Progress], Mapping[str, float]]] = {
+    "standup": standup,
+    "reads": bench_reads.reads,
+}

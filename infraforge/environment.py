@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infraforge.images.cache import cache_dir
-from infraforge.profile import Profile, names
+from infraforge.profile import Profile, sizes
 
 TOOLS = ("docker", "debootstrap", "skopeo", "go", "node", "npm", "patch", "chromium", "certutil")
 _REGISTRIES = ("ghcr.io", "docker.io", "quay.io", "registry.k8s.io")
@@ -110,8 +110,8 @@ def look() -> Machine:
 
 
 def fits(machine: Machine, tree: Path) -> list[Fit]:
-    """How each profile fits, smallest first."""
-    return [machine.fit(Profile.load(name, tree)) for name in names(tree)]
+    """How each profile that is a size fits, smallest first."""
+    return [machine.fit(Profile.load(name, tree)) for name in sizes(tree)]
 
 
 def best(found: Sequence[Fit]) -> str:

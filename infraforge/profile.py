@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from infraforge.errors import UsageError
 
@@ -58,6 +58,15 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Where people are kept and passwords checked. method: the auth method of Vault that asks."""
+
+    METHODS: ClassVar[tuple[str, ...]] = ("userpass", "ldap")
+
+    method: str = "userpass"
+
+
+@dataclass(frozen=True)
 class Profile:
     """One file of `platform/profiles/`.
 
@@ -77,6 +86,7 @@ class Profile:
     budgets: Budgets
     components: Mapping[str, Mapping[str, Any]]
     required: tuple[str, ...] = field(default=())
+    identity: Identity = field(default=Identity())
 
     @classmethod
     def load(cls, name: str, tree: Path) -> Profile:
@@ -105,6 +115,7 @@ class Profile:
                 "ports",
                 "budgets",
                 "components",
+                "identity",
                 "tests",
             },
         )
@@ -116,6 +127,10 @@ class Profile:
                 raise UsageError(f"{path}: components.{component}.replicas must be 1 or more")
         if data.get("deployable", True) and not data.get("components"):
             raise UsageError(f"{path}: components is empty: there is nothing to stand up")
+        identity = _table(path, "identity", data, Identity)
+        if identity.method not in Identity.METHODS:
+            known = ", ".join(Identity.METHODS)
+            raise UsageError(f"{path}: identity.method is {identity.method!r}; known: {known}")
         return cls(
             name=name,
             description=str(data.get("description", "")),
@@ -126,13 +141,29 @@ class Profile:
             budgets=_table(path, "budgets", data, Budgets),
             components=data.get("components", {}),
             required=tuple(data.get("tests", {}).get("required", ())),
+            identity=identity,
         )
 
 
 def names(tree: Path) -> list[str]:
-    """The profiles there are, smallest machine first."""
-    found = {path.stem: tomllib.loads(path.read_text()) for path in tree.glob("profiles/*.toml")}
-    return sorted(found, key=lambda name: found[name].get("machine", {}).get("memory_gib", 0))
+    """The profiles there are, smallest machine first; a variant after what it is one of."""
+    found = _files(tree)
+
+    def key(name: str) -> tuple[float, bool, str]:
+        of = name if "machine" in found[name] else found[name].get("extends", "")
+        return found.get(of, {}).get("machine", {}).get("memory_gib", 0), of != name, name
+
+    return sorted(found, key=key)
+
+
+def sizes(tree: Path) -> list[str]:
+    """Those that a machine chooses between; a variant is for whoever names it."""
+    found = _files(tree)
+    return [name for name in names(tree) if "machine" in found[name]]
+
+
+def _files(tree: Path) -> dict[str, dict[str, Any]]:
+    return {path.stem: tomllib.loads(path.read_text()) for path in tree.glob("profiles/*.toml")}
 
 
 def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ local registry, which nodes trust by the platform CA.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import secrets
 import shutil
@@ -129,6 +130,8 @@ class Kind:
         removed = []
         nodes = self.nodes()
         if nodes:
+            for node in nodes:
+                _thaw(node)
             docker("rm", "--force", "--volumes", *nodes)
             removed += [f"node {node}" for node in nodes]
         if self.folder.exists():
@@ -163,6 +166,15 @@ class Kind:
         if not (control / "encryption.yaml").exists():
             write_private(control / "encryption.yaml", yaml.safe_dump(encryption))
         return {"certs": self.folder / "certs.d", "control": control}
+
+
+def _thaw(node: str) -> None:
+    """Let go on what a fault has paused: what is frozen cannot be killed, nor its node removed."""
+    ctr = ("exec", node, "ctr", "--namespace=k8s.io", "task")
+    with contextlib.suppress(ClusterError):  # on a node that does not run nothing is frozen
+        for line in docker(*ctr, "ls").splitlines():
+            if line.endswith("PAUSED"):
+                docker(*ctr, "resume", line.split()[0])
 
 
 def kind_config(profile: Profile, files: Mapping[str, Path]) -> dict[str, Any]:

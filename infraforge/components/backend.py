@@ -102,9 +102,13 @@ class Backend(Component):
 
 def profile_settings(profile: Profile) -> Mapping[str, str]:
     """The backend's settings that follow from which other components there are."""
-    if Nats.name not in profile.components:
-        return {}
-    return {"NATS_URL": URL, "VAULT_KEYS": "minio redis nats"}
+    found: dict[str, str] = {}
+    if Nats.name in profile.components:
+        found |= {"NATS_URL": URL, "VAULT_KEYS": "minio redis nats"}
+    if profile.identity.method == "ldap":
+        # of the stated seconds, five are for Vault to hear of it from the directory's follower
+        found["STANDING_SECONDS"] = "15"
+    return found
 
 
 def create_login_role(site: Site, vault: hvac.Client, role: str) -> None:

@@ -1,4 +1,4 @@
-"""The login page: its form key, and which client it answers."""
+"""The login page: its form key, which client it answers, and who checks passwords at Vault."""
 
 from __future__ import annotations
 
@@ -27,4 +27,6 @@ class Login(Component):
     def prepare(self, site: Site) -> None:
         site.secret(self.name, NAMESPACE, lambda: {"key": secrets.token_urlsafe(48)})
         client_id = vault_identity.client_credentials(site.vault()).client_id
-        site.config_map("login-client", NAMESPACE, {"client-id": client_id})
+        method = f"auth/{site.profile.identity.method}"
+        values = {"client-id": client_id, "auth-path": method}
+        site.config_map("login-client", NAMESPACE, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,19 +13,18 @@ from kubernetes import client
 
 from infraforge.components import containers, vault_bootstrap, vault_identity
 from infraforge.components.base import Component, Listener, Trust
-from infraforge.components.site import SYSTEM, Site
-from infraforge.components.vault_identity import Identities, User
+from infraforge.components.site import Site
+from infraforge.components.vault_identity import Identities
 from infraforge.errors import ClusterError
 
 NAMESPACE = vault_bootstrap.NAMESPACE
-USERS_SECRET = "platform-users"  # noqa: S105  a Secret's name
 _MEMBER = "vault-0"
 _FAILURES = (hvac.exceptions.VaultError, requests.RequestException)
 _SELECTOR = "app.kubernetes.io/name=vault"
 
 
 class Vault(Component):
-    """Raft storage, OIDC provider, userpass, KV, database engine, audit to standard output."""
+    """Raft storage, OIDC provider, passwords, KV, database engine, audit to standard output."""
 
     name = "vault"
     namespace = NAMESPACE
@@ -52,14 +51,15 @@ class Vault(Component):
         self._hurry_key(site)
 
     def configure(self, site: Site) -> None:
-        """People, groups, and the OIDC provider, as `identity.toml` says."""
+        """Groups, people where Vault keeps them, and the OIDC provider, as `identity.toml` says."""
         identities = Identities.load(site.tree)
-        passwords = self._passwords(site, identities)
         vault = site.vault()
         try:
             vault_identity.put_groups(vault, identities.groups)
-            for user in identities.users:
-                vault_identity.put_user(site, vault, user, passwords[user.name])
+            if site.profile.identity.method == "userpass":
+                passwords = vault_identity.passwords(site)
+                for user in identities.users:
+                    vault_identity.put_user(site, vault, user, passwords[user.name])
             vault_identity.put_provider(vault, identities.scopes, f"{site.origin}/oauth2/callback")
         except _FAILURES as error:
             raise ClusterError(f"Vault does not take the identities: {error}") from error
@@ -74,35 +74,6 @@ class Vault(Component):
         return site.execute(NAMESPACE, pod.metadata.name, self.name, "unsealer", "trusts")
 
     # what suites and probes use
-
-    def password(self, site: Site, user: str) -> str:
-        """The password of one of the platform's own users."""
-        found = site.read_secret(USERS_SECRET, SYSTEM)
-        if found is None or user not in found:
-            raise ClusterError(f"there is no password of {user!r} in {SYSTEM}/{USERS_SECRET}")
-        return found[user]
-
-    def create_user(self, site: Site, user: User) -> str:
-        """Make one more person; the password."""
-        password = vault_identity.new_password()
-        vault_identity.put_user(site, site.vault(), user, password)
-        return password
-
-    def delete_user(self, site: Site, name: str) -> None:
-        """Remove a person made by `create_user`."""
-        vault_identity.drop_user(site, site.vault(), name)
-
-    def disable(self, site: Site, name: str) -> None:
-        """Let the person in nowhere from now on."""
-        vault_identity.set_disabled(site.vault(), name, True)
-
-    def enable(self, site: Site, name: str) -> None:
-        """Undo `disable`."""
-        vault_identity.set_disabled(site.vault(), name, False)
-
-    def regroup(self, site: Site, name: str, groups: Sequence[str]) -> None:
-        """Put the person into exactly these groups."""
-        vault_identity.set_groups(site, site.vault(), name, groups)
 
     def root_tokens(self, site: Site) -> int:
         """How many root tokens there are."""
@@ -121,17 +92,6 @@ class Vault(Component):
                 if entry and datetime.fromisoformat(entry["time"]) >= since:
                     entries.append(entry)
         return tuple(sorted(entries, key=lambda entry: str(entry["time"])))
-
-    def _passwords(self, site: Site, identities: Identities) -> Mapping[str, str]:
-        def make() -> dict[str, str]:
-            return {user.name: vault_identity.new_password() for user in identities.users}
-
-        found = dict(site.secret(USERS_SECRET, SYSTEM, make))
-        missing = {user.name for user in identities.users} - set(found)
-        if missing:
-            found |= {name: vault_identity.new_password() for name in missing}
-            site.write_secret(USERS_SECRET, SYSTEM, found)
-        return found
 
     def _hurry_key(self, site: Site) -> None:
         """Have the new key mounted now: a change of its pod makes the kubelet look at once.

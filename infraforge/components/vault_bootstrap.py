@@ -65,7 +65,8 @@ def open_up(site: Site, name: str) -> None:
         if root is None and _settled(site):
             return
         vault.token = root or _another_root_token(vault, key)
-        _settle(vault, site.tree / "components" / "vault" / "policies")
+        policies = site.tree / "components" / "vault" / "policies"
+        _settle(vault, policies, site.profile.identity.method)
         _revoke_root_tokens(vault)
 
 
@@ -132,8 +133,11 @@ def decode_root_token(encoded: str, one_time_pad: str) -> str:
     return bytes(a ^ b for a, b in zip(raw, one_time_pad.encode(), strict=True)).decode()
 
 
-def _settle(vault: hvac.Client, policies: Path) -> None:
-    """Audit device, engines, auth methods, policies, the operator's role. Needs a root token."""
+def _settle(vault: hvac.Client, policies: Path, method: str) -> None:
+    """Audit device, engines, auth methods, policies, the operator's role. Needs a root token.
+
+    method: the auth method that checks people's passwords.
+    """
     if "stdout/" not in vault.sys.list_enabled_audit_devices()["data"]:
         vault.sys.enable_audit_device("file", path="stdout", options={"file_path": "stdout"})
     mounts = vault.sys.list_mounted_secrets_engines()["data"]
@@ -142,10 +146,10 @@ def _settle(vault: hvac.Client, policies: Path) -> None:
     if "database/" not in mounts:
         vault.sys.enable_secrets_engine("database", path="database")
     methods = vault.sys.list_auth_methods()["data"]
-    for method in ("userpass", "kubernetes"):
-        if f"{method}/" not in methods:
-            vault.sys.enable_auth_method(method, path=method)
-    vault.write_data("sys/auth/userpass/tune", data={"user_lockout_config": _LOCKOUT})
+    for wanted in (method, "kubernetes"):
+        if f"{wanted}/" not in methods:
+            vault.sys.enable_auth_method(wanted, path=wanted)
+    vault.write_data(f"sys/auth/{method}/tune", data={"user_lockout_config": _LOCKOUT})
     # CA and token for TokenReview are the pod's own, read anew when they change
     vault.write_data(
         "auth/kubernetes/config",

@@ -1,7 +1,7 @@
 """People at Vault, and the OIDC provider that vouches for them.
 
-A person is a userpass login, an entity that carries the e-mail address, and the alias that joins
-the two; groups hold entities. All functions may be repeated.
+A person is a login of an auth method, an entity that carries the e-mail address, and the alias
+that joins the two; groups hold entities. All functions may be repeated.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from typing import Any
 
 import hvac
 
-from infraforge.components.site import Site
+from infraforge.components.site import SYSTEM, Site
+from infraforge.errors import ClusterError
 
 ISSUER = "https://vault.infraforge-security.svc:8200"
 CLIENT = "oauth2-proxy"
+USERS_SECRET = "platform-users"  # noqa: S105  a Secret's name
 _KEY = "platform"
 # the time between the password and the authorization code, with a wide margin
 _LOGIN_SECONDS = 60
+LOGIN_TOKEN: Mapping[str, Any] = {
+    "token_policies": ["login-user"],
+    "token_no_default_policy": True,
+    "token_ttl": _LOGIN_SECONDS,
+    "token_max_ttl": _LOGIN_SECONDS,
+}
+"""What a password is exchanged for."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +80,20 @@ def put_user(site: Site, vault: hvac.Client, user: User, password: str) -> None:
     """Make the person exactly so: login, entity, alias, groups."""
     vault.write_data(
         f"auth/userpass/users/{user.name}",
-        data={
-            "password": password,
-            "token_policies": ["login-user"],
-            "token_no_default_policy": True,
-            "token_ttl": _LOGIN_SECONDS,
-            "token_max_ttl": _LOGIN_SECONDS,
-        },
+        data={"password": password, **LOGIN_TOKEN},
     )
     vault.write_data(
         f"identity/entity/name/{user.name}",
         data={"metadata": {"email": user.email}, "disabled": user.disabled},
     )
     entity = entity_id(vault, user.name)
-    accessor = vault.sys.list_auth_methods()["data"]["userpass/"]["accessor"]
     vault.write_data(
         "identity/entity-alias",
-        data={"name": user.name, "canonical_id": entity, "mount_accessor": accessor},
+        data={
+            "name": user.name,
+            "canonical_id": entity,
+            "mount_accessor": accessor_of(vault, "userpass"),
+        },
     )
     set_groups(site, vault, user.name, user.groups)
 
@@ -123,6 +129,44 @@ def entity_id(vault: hvac.Client, name: str) -> str:
         raise hvac.exceptions.InvalidPath(f"there is no entity {name!r}")
     found: str = answer["data"]["id"]
     return found
+
+
+def accessor_of(vault: hvac.Client, method: str) -> str:
+    """What aliases of an auth method refer to it by."""
+    found: str = vault.sys.list_auth_methods()["data"][f"{method}/"]["accessor"]
+    return found
+
+
+def knows(vault: hvac.Client, user: User) -> bool:
+    """Whether Vault says of the person what `user` says: name, address, groups, disabled."""
+    answer = vault.read(f"identity/entity/name/{user.name}")
+    if answer is None:
+        return False
+    entity = answer["data"]
+    groups = {
+        vault.read(f"identity/group/id/{key}")["data"]["name"] for key in entity["group_ids"] or ()
+    }
+    said = (entity["metadata"] or {}).get("email"), entity["disabled"], groups
+    return bool(entity["aliases"]) and said == (user.email, user.disabled, set(user.groups))
+
+
+def passwords(site: Site) -> Mapping[str, str]:
+    """The passwords of the people of `identity.toml`; those who have none yet are given one."""
+    users = [user.name for user in Identities.load(site.tree).users]
+    found = dict(site.secret(USERS_SECRET, SYSTEM, lambda: {n: new_password() for n in users}))
+    missing = set(users) - set(found)
+    if missing:
+        found |= {name: new_password() for name in missing}
+        site.write_secret(USERS_SECRET, SYSTEM, found)
+    return found
+
+
+def password(site: Site, name: str) -> str:
+    """The password of one of the platform's own people."""
+    found = site.read_secret(USERS_SECRET, SYSTEM)
+    if found is None or name not in found:
+        raise ClusterError(f"there is no password of {name!r} in {SYSTEM}/{USERS_SECRET}")
+    return found[name]
 
 
 def put_groups(vault: hvac.Client, groups: Sequence[str]) -> None:

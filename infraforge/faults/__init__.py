@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from infraforge.faults.base import Undo
+from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
 from infraforge.faults.pause import Pause, Resume
@@ -16,6 +17,7 @@ from infraforge.faults.scale import Rescale, ScaledToNothing
 __all__ = [
     "UNDOS",
     "BackToStrength",
+    "Impostor",
     "KillContainer",
     "KillPod",
     "LoginsEnd",
@@ -24,9 +26,10 @@ __all__ = [
     "RestoreLogins",
     "Resume",
     "ScaledToNothing",
+    "Unmask",
 ]
 
 UNDOS: Mapping[str, type[Undo]] = {
-    undo.kind: undo for undo in (BackToStrength, Rescale, RestoreLogins, Resume)
+    undo.kind: undo for undo in (BackToStrength, Rescale, RestoreLogins, Resume, Unmask)
 }
 """Every kind of undo that a journal may hold; `infraforge heal` knows these."""

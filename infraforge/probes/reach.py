@@ -64,7 +64,7 @@ def reach(
 
     within: seconds for one pod. Raises ClusterError when a pod cannot run or tell.
     """
-    image = _image(site)
+    image = python_image(site)
     with ThreadPoolExecutor(len(sources)) as pool:
         found = list(pool.map(lambda source: _from(site, source, targets, image, within), sources))
     cells: dict[tuple[str, str], Cell] = {}
@@ -157,13 +157,13 @@ def pod_for(source: Source, targets: Sequence[Target], image: str) -> dict[str, 
     }
 
 
-def _image(site: Site) -> str:
+def python_image(site: Site) -> str:
     """An image with Python that a node has already: the running backend's own."""
     namespace, selector = _IMAGE_OF
     pods: Any = site.core.list_namespaced_pod(namespace, label_selector=selector)
     images = [pod.spec.containers[0].image for pod in pods.items if pod.status.phase == "Running"]
     if not images:
-        raise ClusterError("no backend pod runs, so there is no image to make a probe pod of")
+        raise ClusterError("no backend pod runs, so there is no image with Python to make a pod of")
     return str(images[0])
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_LOGIN = "auth/userpass/login/"
+_LOGIN = re.compile(r"auth/(?:userpass|ldap)/login/(.*)")
 LET_IN, DENIED = "let in", "denied"
 
 
@@ -17,8 +18,9 @@ def sign_ins(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for entry in entries:
         path = str((entry.get("request") or {}).get("path", ""))
-        if entry.get("type") == "response" and path.startswith(_LOGIN):
-            found.setdefault(path.removeprefix(_LOGIN), []).append(_became(entry))
+        login = _LOGIN.fullmatch(path)
+        if entry.get("type") == "response" and login:
+            found.setdefault(login[1], []).append(_became(entry))
     return found
 
 

@@ -1,8 +1,7 @@
-"""The pinned Allure, from npm: installed once into the cache, then works offline."""
+"""The pinned Allure, from npm."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -10,12 +9,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from infraforge import npm
 from infraforge.errors import InfraForgeError, UsageError
 from infraforge.evidence import REPORTS
-from infraforge.images.cache import cache_dir
 
-_FILES = ("package.json", "package-lock.json")
-_INSTALL_SECONDS = 600
 _GENERATE_SECONDS = 600
 _TRACKING = re.compile(
     r"<script async src=\"[^\"]*gtag[^\"]*\"></script>\s*<script>.*?</script>", re.DOTALL
@@ -23,30 +20,7 @@ _TRACKING = re.compile(
 
 
 class ReportFailed(InfraForgeError):
-    """Allure could not be had, or made no report; says which command, and its last lines."""
-
-
-def installed(reports: Path = REPORTS) -> Path:
-    """The folder in which Allure is installed as `reports/package-lock.json` says.
-
-    npm checks every file against the lock; nothing of a package is run to install it.
-    """
-    pinned = hashlib.sha256(b"".join((reports / name).read_bytes() for name in _FILES))
-    folder = cache_dir() / "allure" / pinned.hexdigest()[:16]
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as aside:
-        for name in _FILES:
-            shutil.copyfile(reports / name, Path(aside) / name)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        _run(command, Path(aside), _INSTALL_SECONDS)
-        done = Path(aside) / "done"
-        done.mkdir()
-        shutil.move(Path(aside) / "node_modules", done)
-        if not folder.exists():
-            done.rename(folder)
-    return folder
+    """Allure made no report; says which command, and its last lines."""
 
 
 def render(results: Path, out: Path, title: str, history: Path | None = None) -> Path:
@@ -54,7 +28,7 @@ def render(results: Path, out: Path, title: str, history: Path | None = None) ->
 
     history: a file in which Allure keeps past runs, for trends.
     """
-    program = installed() / "node_modules" / "allure" / "cli.js"
+    program = npm.installed(REPORTS, "allure") / "allure" / "cli.js"
     options = {"reportName": title, "singleFile": True, "reportLanguage": "en"}
     settings: dict[str, object] = {
         "name": title,

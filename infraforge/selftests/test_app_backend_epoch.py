@@ -76,7 +76,7 @@ def test_but_not_when_the_cache_failed_since(knowledge: object, clock: Clock) ->
         (
             'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
             "Connection refused\n\tIs the server running on that host?",
-            True,
+            False,  # by the Service, perhaps: others may still be connected
             False,
         ),
         (

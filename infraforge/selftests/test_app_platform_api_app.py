@@ -45,6 +45,8 @@ class Cluster:
         if "/configmaps/" in path:
             return {"data": dict(self.book)}
         kind = path.partition("?")[0].rpartition("/")[2]
+        if kind == "pods":
+            return {"items": PODS}
         return {"items": [self._workload(name) for name in COMPONENTS.get(kind, ())]}
 
     def merge(self, path: str, change: Any) -> dict[str, Any]:
@@ -82,6 +84,12 @@ class Cluster:
         return [json.loads(text) for _, text in sorted(self.book.items())]
 
 
+def _pod(name: str, **status: str) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "infraforge"}
+    return {"metadata": {"name": f"{name}-0", "labels": labels}, "status": status}
+
+
+PODS = [_pod("vault", podIP="10.0.0.7"), _pod("vault"), _pod("sealed", podIP="10.0.0.8")]
 COMPONENTS = {"deployments": ("login",), "statefulsets": ("vault", "sealed")}
 
 
@@ -114,7 +122,32 @@ def test_every_route_has_a_rule_and_every_rule_a_route_and_a_description(app: An
         for path, operations in openapi.document()["paths"].items()
         for method in operations
     }
-    assert routes == set(access.RULES) == described_routes
+    assert routes == set(access.RULES) | access.OWN
+    assert set(access.RULES) == described_routes
+
+
+def test_the_backend_itself_is_told_the_addresses_of_pods(client: Any) -> None:
+    word = {"Authorization": "Bearer the backend's"}
+    answer = client.get("/pods/layer/vault", headers=word)
+    assert (answer.status_code, answer.json) == (200, {"addresses": ["10.0.0.7", ""]})
+    assert client.get("/pods/layer/login", headers=word).json == {"addresses": []}
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "sent", "status"),
+    [
+        ("/pods/kube-system/vault", "GET", headers(user=""), 404),
+        ("/pods/layer/vault?limit=1", "GET", headers(user=""), 422),
+        ("/pods/layer/vault", "GET", headers(user="", word="frontend"), 401),
+        ("/pods/layer/vault", "GET", {}, 401),
+        ("/pods/layer/vault", "POST", headers(user=""), 401),
+        ("/pods/layer/vault", "POST", headers(), 405),
+    ],
+)
+def test_of_pods_nobody_is_told_more(
+    client: Any, path: str, method: str, sent: dict[str, str], status: int
+) -> None:
+    assert client.open(path, method=method, headers=sent).status_code == status
 
 
 def test_the_backend_has_the_same_rules() -> None:

@@ -19,6 +19,11 @@ def test_each_attempt_is_told() -> None:
     assert sign_ins(entries) == {"ada": ["denied", "denied", "denied", "let in"]}
 
 
+def test_another_method_tells_the_same() -> None:
+    asked = {"request": {"path": "auth/ldap/login/ada"}}
+    assert sign_ins([{**WRONG, **asked}, {**LET_IN, **asked}]) == {"ada": ["denied", "let in"]}
+
+
 def test_other_entries_are_none() -> None:
     other = {"type": "response", "request": {"path": "auth/kubernetes/login"}}
     assert sign_ins([{**LET_IN, "type": "request"}, other, {"type": "response"}]) == {}

@@ -11,7 +11,7 @@ import pytest
 from infraforge import components
 from infraforge.components import waves
 from infraforge.errors import UsageError
-from infraforge.profile import Profile, names
+from infraforge.profile import Profile, names, sizes
 
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / "platform"
@@ -26,12 +26,12 @@ def existing_tests() -> set[str]:
     return found
 
 
-BEYOND_MINIMAL = {"suites/queue": "standard"}
+BEYOND_MINIMAL = {"suites/queue": "standard", "suites/directory": "minimal-ldap"}
 """Suites of what minimal does not have: folder → the least profile that has it."""
 
 
-def beyond_minimal(node: str) -> bool:
-    return node.rpartition("/")[0] in BEYOND_MINIMAL
+def beyond_minimal(node: str) -> str:
+    return BEYOND_MINIMAL.get(node.rpartition("/")[0], "")
 
 
 def test_minimal_requires_every_test_of_what_it_has() -> None:
@@ -39,8 +39,10 @@ def test_minimal_requires_every_test_of_what_it_has() -> None:
     assert set(Profile.load("minimal", TREE).required) == wanted
 
 
-def test_standard_requires_every_test_there_is() -> None:
-    assert set(Profile.load("standard", TREE).required) == existing_tests()
+@pytest.mark.parametrize("name", sorted(set(BEYOND_MINIMAL.values())))
+def test_another_requires_every_test_of_minimal_and_of_what_it_has(name: str) -> None:
+    wanted = {node for node in existing_tests() if beyond_minimal(node) in ("", name)}
+    assert set(Profile.load(name, TREE).required) == wanted
 
 
 def test_standard_has_all_of_minimal_and_says_the_rest_itself() -> None:
@@ -72,8 +74,16 @@ def test_every_profile_can_be_read_and_its_needs_are_met(name: str) -> None:
         waves.in_order([components.load(component) for component in profile.components])
 
 
-def test_all_four_topologies_exist() -> None:
-    assert names(TREE) == ["minimal", "standard", "professional", "enterprise"]
+def test_all_four_topologies_exist_and_a_variant_is_none() -> None:
+    assert sizes(TREE) == ["minimal", "standard", "professional", "enterprise"]
+    assert names(TREE) == ["minimal", "minimal-ldap", *sizes(TREE)[1:]]
+
+
+def test_minimal_ldap_is_minimal_but_for_where_people_are() -> None:
+    minimal, ldap = (Profile.load(name, TREE) for name in ("minimal", "minimal-ldap"))
+    assert set(ldap.components) - set(minimal.components) == {"ldap"}
+    assert (minimal.identity.method, ldap.identity.method) == ("userpass", "ldap")
+    assert (ldap.machine, ldap.cluster) == (minimal.machine, minimal.cluster)
 
 
 @pytest.fixture
@@ -92,6 +102,12 @@ def tree(tmp_path: Path) -> Path:
         ("[components.backend]\nreplicas = 1", "[components.backend]\nreplicas = 0", "1 or more"),
         ("[components.backend]\nreplicas = 1", "[components.backend]\nreplica = 1", "'components"),
         ("[ports]", "[ports", "minimal.toml"),
+        (
+            "[ports]",
+            '[identity]\nmethod = "kerberos"\n[ports]',
+            "'kerberos'; known: userpass, ldap",
+        ),
+        ("[ports]", '[identity]\nmethods = "ldap"\n[ports]', "unknown key 'identity.methods'"),
     ],
 )
 def test_a_mistake_in_a_profile_is_told_in_one_line(
@@ -108,7 +124,7 @@ def test_a_mistake_in_a_profile_is_told_in_one_line(
 
 
 def test_an_unknown_profile_names_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"'maximal'.*minimal, standard"):
+    with pytest.raises(UsageError, match=r"'maximal'.*minimal, minimal-ldap, standard"):
         Profile.load("maximal", TREE)
 
 

@@ -12,24 +12,23 @@ announced by, where one that was done twice would show.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import threading
 import uuid
-from types import TracebackType
 from typing import Any
 
 from infraforge.components.site import Site
-from infraforge.errors import Inconclusive, TimedOut
+from infraforge.errors import TimedOut
 from infraforge.history import History, Recorder
 from infraforge.probes import queue
-from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.wait import seconds, wait_until
 from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
+from infraforge.workloads.crew import Crew
 from infraforge.workloads.register import twin
 
-_STOPS_WITHIN = seconds(60)
 
-
-class Load:
+class Load(Crew):
     """Clients, each a thread, that ask for jobs on one project for as long as the block runs.
 
     file: whose checksum is wanted; reports where it is empty. pace: seconds between two requests
@@ -49,34 +48,11 @@ class Load:
         self._body: dict[str, Any] = {"kind": "report"}
         if file:
             self._body = {"kind": "checksum", "file": file}
-        self._pace = pace
         self._recorder = Recorder()
         self._acknowledged = itertools.count(1)
         self._so_far = 0
-        self._failures: list[BaseException] = []
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, name=f"client-{n}", args=(twin(client),))
-            for n in range(clients)
-        ]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        end = Deadline(_STOPS_WITHIN)
-        for thread in self._threads:
-            thread.join(end.left)
-        if error is None:
-            self._complain()
+        tasks = {f"client-{n}": functools.partial(self._ask, twin(client)) for n in range(clients)}
+        super().__init__(tasks, pause=lambda: pace)
 
     @property
     def history(self) -> History:
@@ -88,23 +64,10 @@ class Load:
         goal = self._so_far + acknowledged
 
         def enough() -> bool:
-            self._complain()
+            self.complain()
             return self._so_far >= goal
 
         wait_until(enough, within, every=0.05, what=f"{acknowledged} more jobs are acknowledged")
-
-    def _complain(self) -> None:
-        if self._failures:
-            error = self._failures[0]
-            raise Inconclusive(f"the load failed: {type(error).__name__}: {error}") from error
-
-    def _run(self, client: BackendClient) -> None:
-        try:
-            while not self._stop.is_set():
-                self._ask(client)
-                self._stop.wait(self._pace)
-        except BaseException as error:  # noqa: BLE001 - told by `until` and at the block's end
-            self._failures.append(error)
 
     def _ask(self, client: BackendClient) -> None:
         process, job = threading.current_thread().name, str(uuid.uuid4())

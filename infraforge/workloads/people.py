@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import hvac
 import requests
 
+from infraforge.components import vault_identity
+from infraforge.components.registers import register
 from infraforge.components.site import Site
-from infraforge.components.vault import Vault
 from infraforge.components.vault_identity import Identities, User
 from infraforge.errors import ClusterError
+from infraforge.wait import seconds, wait_until
 
 _FAILURES = (hvac.exceptions.VaultError, requests.RequestException, ClusterError)
 
@@ -32,21 +34,29 @@ class Person:
 
 
 class People:
-    """Makes people at Vault, and removes those it has made."""
+    """Makes people where the platform keeps them, changes them, and removes those it has made."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._register = register(site)
         self._made: list[str] = []
 
     def make(self, *groups: str, disabled: bool = False) -> Person:
-        """Somebody new, in these groups; nobody else has the name."""
+        """Somebody new, in these groups; nobody else has the name. Vault knows of them by now."""
         name = f"guest-{uuid.uuid4().hex[:12]}"
         user = User(name, f"{name}@infraforge.example", groups, disabled)
         self._made.append(name)  # before: what is made halfway is removed, too
+        password = vault_identity.new_password()
         try:
-            password = Vault().create_user(self._site, user)
+            self._register.put(user, password)
+            vault = self._site.vault()
+            wait_until(
+                lambda: vault_identity.knows(vault, user),
+                seconds(20),
+                what=f"Vault knows {name}",
+            )
         except _FAILURES as error:
-            raise ClusterError(f"Vault does not take {name!r}: {error}") from error
+            raise ClusterError(f"{name!r} cannot be made: {error}") from error
         return Person(name, user.email, groups, password)
 
     def known(self, name: str) -> Person:
@@ -55,7 +65,19 @@ class People:
         if name not in users:
             raise ClusterError(f"{name!r} is not one of {', '.join(users)}")
         user = users[name]
-        return Person(name, user.email, user.groups, Vault().password(self._site, name))
+        return Person(name, user.email, user.groups, vault_identity.password(self._site, name))
+
+    def disable(self, person: Person) -> None:
+        """Let the person in nowhere from now on."""
+        self._register.set_disabled(person.name, True)
+
+    def regroup(self, person: Person, *groups: str) -> None:
+        """Put the person into exactly these groups."""
+        self._register.set_groups(person.name, groups)
+
+    def remove(self, person: Person) -> None:
+        """Remove the person before the test is over."""
+        self._register.drop(person.name)
 
     def remove_all(self) -> None:
         """Remove everybody who was made; one who resists does not keep the others."""
@@ -63,7 +85,7 @@ class People:
         while self._made:
             name = self._made.pop()
             try:
-                Vault().delete_user(self._site, name)
+                self._register.drop(name)
             except _FAILURES as error:
                 failures.append(f"{name}: {error}")
         if failures:

@@ -16,20 +16,18 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 import requests
 
-from infraforge.errors import Inconclusive
 from infraforge.history import History, Pending, Recorder
-from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.wait import wait_until
 from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
+from infraforge.workloads.crew import Crew
 
-_STOPS_WITHIN = seconds(60)
 _ABSENT = 404
 
 
-class Load:
+class Load(Crew):
     """Readers and writers, each a thread with a session's copy of its own.
 
     client: whose copies they are; keys: the projects' ids; pace: mean seconds between two
@@ -48,41 +46,20 @@ class Load:
     ) -> None:
         self.seed = secrets.randbits(32) if seed is None else seed
         self._keys = tuple(keys)
-        self._pace = pace
         self._recorder = Recorder()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._ways: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
-        self._failures: list[BaseException] = []
-        self._stop = threading.Event()
         roles = [("reader", self._read, readers), ("writer", self._write, writers)]
-        self._threads = [
-            threading.Thread(
-                target=self._run, name=f"{role}-{n}", args=(twin(client), do), daemon=True
-            )
+        tasks = {
+            f"{role}-{n}": self._task(f"{role}-{n}", twin(client), do)
             for role, do, count in roles
             for n in range(count)
-        ]
-
-    def __enter__(self) -> Load:
+        }
+        chance = random.Random(self.seed)  # noqa: S311
+        super().__init__(tasks, pause=lambda: chance.uniform(0, 2 * pace))
         print(f"register load: seed {self.seed}")
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        end = Deadline(_STOPS_WITHIN)
-        for thread in self._threads:
-            thread.join(end.left)
-        if error is None:
-            self._complain()
 
     @property
     def history(self) -> History:
@@ -108,7 +85,7 @@ class Load:
         goal = self._so_far() + wanted
 
         def enough() -> bool:
-            self._complain()
+            self.complain()
             seen = self._so_far()
             return all(seen[what] >= goal[what] for what, number in wanted.items() if number)
 
@@ -118,19 +95,11 @@ class Load:
         with self._lock:
             return self._done + Counter({"hit": self._ways["hit"]})
 
-    def _complain(self) -> None:
-        if self._failures:
-            error = self._failures[0]
-            raise Inconclusive(f"the load failed: {type(error).__name__}: {error}") from error
-
-    def _run(self, client: BackendClient, do: Callable[[BackendClient, str], None]) -> None:
-        chance = random.Random(f"{self.seed}/{threading.current_thread().name}")  # noqa: S311
-        try:
-            while not self._stop.is_set():
-                do(client, chance.choice(self._keys))
-                self._stop.wait(chance.uniform(0, 2 * self._pace))
-        except BaseException as error:  # noqa: BLE001 - told by `until` and at the block's end
-            self._failures.append(error)
+    def _task(
+        self, name: str, client: BackendClient, do: Callable[[BackendClient, str], None]
+    ) -> Callable[[], None]:
+        chance = random.Random(f"{self.seed}/{name}")  # noqa: S311
+        return lambda: do(client, chance.choice(self._keys))
 
     def _read(self, client: BackendClient, key: str) -> None:
         process = threading.current_thread().name

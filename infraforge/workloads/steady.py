@@ -11,21 +11,18 @@ An answer that says what is the case is a success, or 502 to 504, or none at all
 
 from __future__ import annotations
 
-import itertools
-import threading
+import functools
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 
 import requests
 
-from infraforge.errors import Inconclusive
 from infraforge.history import History, Kind, Recorder
-from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.wait import wait_until
+from infraforge.workloads.crew import Crew
 from infraforge.workloads.visitor import Visitor
 
-_STOPS_WITHIN = seconds(45)
 _PACE = 0.1
 NO_ANSWER = "no answer"
 _HONEST = ("502", "503", "504", NO_ANSWER)
@@ -76,7 +73,7 @@ class Fared:
         return sum(sum(came.values()) for came in self.errors.values())
 
 
-class Users:
+class Users(Crew):
     """One thread for each thing asked for, with a copy of the visitor's session.
 
     asked: what it is called → its path, asked for with GET. A cookie that an answer sets is
@@ -85,32 +82,12 @@ class Users:
 
     def __init__(self, who: Visitor, asked: Mapping[str, str], pace: float = _PACE) -> None:
         self._recorder = Recorder()
-        self._pace = pace
-        self._stop = threading.Event()
-        self._failures: list[BaseException] = []
-        self._threads = [
-            threading.Thread(target=self._run, args=(who.twin(), name, path), daemon=True)
+        tasks = {
+            name: functools.partial(self._ask, who.twin(), name, path)
             for name, path in asked.items()
-        ]
+        }
+        super().__init__(tasks, pause=lambda: pace)
         self._asked = tuple(asked)
-
-    def __enter__(self) -> Users:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        end = Deadline(_STOPS_WITHIN)
-        for thread in self._threads:
-            thread.join(end.left)
-        if error is None:
-            self._complain()
 
     @property
     def history(self) -> History:
@@ -127,28 +104,13 @@ class Users:
         start = len(self.history)
 
         def enough() -> bool:
-            self._complain()
+            self.complain()
             begun = self.history.operations[start:]  # no history: it may begin with an end
             right = Counter(operation.function for operation in begun if operation.kind is Kind.OK)
             # one that was under way at the start is not counted
             return all(right[name] > answers for name in self._asked)
 
         wait_until(enough, within, every=0.1, what=f"{answers} more right answers to each")
-
-    def _complain(self) -> None:
-        if self._failures:
-            error = self._failures[0]
-            raise Inconclusive(f"a user failed: {type(error).__name__}: {error}") from error
-
-    def _run(self, who: Visitor, name: str, path: str) -> None:
-        try:
-            for _ in itertools.count():
-                if self._stop.is_set():
-                    return
-                self._ask(who, name, path)
-                self._stop.wait(self._pace)
-        except BaseException as error:  # noqa: BLE001 - told by `until` and at the block's end
-            self._failures.append(error)
 
     def _ask(self, who: Visitor, name: str, path: str) -> None:
         call = self._recorder.invoke(name, name)

@@ -8,6 +8,7 @@ import pytest
 
 from infraforge.checkers import cells_match
 from infraforge.table import Table
+from infraforge.wait import seconds, wait_until
 from infraforge.workloads.browser import chromium
 from infraforge.workloads.front_door import SESSION_COOKIE
 
@@ -117,11 +118,11 @@ def test_a_page_of_another_site_can_do_nothing_with_a_session(
         assert browser.text("#me-user") == person.name
         browser.open(foreign_page(platform.origin, name))
         browser.click("#send")
-        form = browser.text("body")
+        form = arrived(browser)
         evidence.attach(form=browser.screenshot())
         browser.open(foreign_page(platform.origin, name))
         browser.click("#leave")
-        link = browser.text("body")
+        link = arrived(browser)
         evidence.attach(link=browser.screenshot())
         browser.open(platform.origin + "/")
         assert browser.text("#me-user") == person.name, "the link of another site signed out"
@@ -129,6 +130,12 @@ def test_a_page_of_another_site_can_do_nothing_with_a_session(
     assert "page of another site" in form
     assert "page of another site" in link
     assert name not in {project.name for project in developer.projects()}
+
+
+def arrived(browser):
+    """What the page says that the foreign one led to, once it has."""
+    wait_until(lambda: not browser.url.startswith("data:"), seconds(15), what="we are led on")
+    return browser.text("body")
 
 
 def foreign_page(origin, name):

@@ -1,8 +1,11 @@
 """A session that nobody uses ends long before the working day does."""
 
+import time
+
 import pytest
 
 from infraforge.components.redis_sessions import RedisSessions
+from infraforge.errors import Inconclusive
 from infraforge.probes import declared
 from infraforge.wait import seconds, wait_until
 from infraforge.workloads.front_door import SESSION_COOKIE
@@ -26,7 +29,12 @@ def test_an_idle_session_is_ended_and_a_used_one_is_not(platform, front_door, pe
             return client.object("idletime", keys[0]) >= SHORT
 
         wait_until(idle_for_long, seconds(4 * SHORT), every=0.5, what="one session is idle")
-    assert [store.end_idle(site, key, SHORT) for key in keys] == [1, 0]
+    began = time.monotonic()
+    assert used.ask("GET", "/api/me").status_code == 200
+    ended = [store.end_idle(site, key, SHORT) for key in reversed(keys)]
+    if ended != [0, 1] and time.monotonic() - began >= SHORT:
+        raise Inconclusive("this machine is so slow that both sessions were idle")
+    assert ended == [0, 1]
     assert left.ask("GET", "/api/me").status_code == 401
     assert used.ask("GET", "/api/me").status_code == 200
 

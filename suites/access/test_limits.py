@@ -119,6 +119,8 @@ def announced(front_door, session, path, length):
         return answer.status, answer.headers.get("Content-Type", "")
     except TimeoutError:
         return "waited for", ""
+    except (http.client.HTTPException, ConnectionError):
+        return "closed without an answer", ""
     finally:
         connection.close()
 

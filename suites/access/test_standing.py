@@ -6,7 +6,6 @@ import allure
 import pytest
 
 from infraforge.checkers import cells_match
-from infraforge.components.vault import Vault
 from infraforge.probes import declared
 from infraforge.table import Table
 from infraforge.wait import Deadline, seconds, wait_until
@@ -45,7 +44,7 @@ def test_whoever_loses_a_right_loses_it_within_the_stated_time(
     assert set(before.values()) == {(200, 422)}, "not all of them were developers to begin with"
     ended: dict[str, float] = {}
     for change, person in developers.items():
-        make_so(platform.site, change, person)
+        make_so(people, change, person)
         ended[change] = time.monotonic()
     deadline = Deadline(within + MARGIN)
     seen = {}
@@ -76,7 +75,7 @@ def test_a_right_that_is_given_counts_as_soon(platform, front_door, people):
     person = people.make("viewer")
     visitor = front_door.sign_in(person.name, person.password)
     assert told(visitor) == (200, 403)
-    Vault().regroup(platform.site, person.name, ["developer"])
+    people.regroup(person, "developer")
     wait_until(
         lambda: all(told(visitor.twin()) == (200, 422) for _ in range(TIMES)),
         seconds(declared.standing(platform.site) + MARGIN),
@@ -92,15 +91,14 @@ def told(visitor):
     return reads, visitor.ask("POST", "/api/projects", json={}).status_code
 
 
-def make_so(site, change, person):
-    vault = Vault()
+def make_so(people, change, person):
     if change == "disabled":
-        vault.disable(site, person.name)
+        people.disable(person)
     elif change == "removed":
-        vault.delete_user(site, person.name)
+        people.remove(person)
     elif change == "put out of every group":
-        vault.regroup(site, person.name, [])
+        people.regroup(person)
     elif change != "left as they are":
-        vault.regroup(site, person.name, ["viewer"])
+        people.regroup(person, "viewer")
         if "again" in change:
-            vault.regroup(site, person.name, ["developer"])
+            people.regroup(person, "developer")

@@ -1,7 +1,8 @@
-"""PostgreSQL is down: what would change something changes nothing, and says so."""
+"""PostgreSQL is down: what is cached is still read, and nothing is changed by halves."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import pytest
 from infraforge import faults
 from infraforge.components.postgres import Postgres
 from infraforge.probes import objects
-from infraforge.wait import wait_until
-from infraforge.workloads import register
+from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.workloads import reading, register
 from infraforge.workloads.backend_client import ApiError, BackendClient, FileInfo, Project, Unknown
 
+LONG = seconds(10)  # several times as long as a process may trust its last look at PostgreSQL
 _TRAIL = "SELECT action, target FROM audit WHERE target LIKE %s ORDER BY id"
 
 CHANGES: dict[str, Callable[[BackendClient, str], object]] = {
@@ -67,6 +69,39 @@ def test_changes_are_whole_or_not_at_all_without_postgresql(
     after = kept(platform, developer, project, store)
     assert after == before
     assert developer.update_project(project.id, name="after").version == project.version + 1
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14")
+def test_cached_reads_go_on_without_postgresql(platform, developer, project, nemesis, evidence):
+    """With no PostgreSQL at all what is cached is served from the cache, and the rest is 503."""
+    cached = reading.until_hit(developer, project.id)
+    nemesis.inject(faults.ScaledToNothing("postgres"))
+    ways, deadline = Counter(), Deadline(LONG)
+    while not deadline.passed:
+        ways[way_of(register.twin(developer), cached)] += 1
+    uncached = told(lambda user, _: user.projects(), register.twin(developer), "")
+    nemesis.heal()
+    evidence.attach(ways=ways, uncached=uncached)
+    assert set(ways) == {"hit"}
+    assert uncached == (503, "application/problem+json")
+    wait_until(
+        lambda: developer.update_project(cached.id, name="after"),
+        within=platform.profile.budgets.rejoin,
+        ignoring=(Unknown,),
+        what="the project is changed",
+        broken=True,
+    )
+    assert developer.read_project(cached.id)[0].name == "after"
+
+
+def way_of(user: BackendClient, cached: Project) -> str:
+    """How a project is read that is known to be cached: hit, miss, bypass, or what went wrong."""
+    try:
+        project, way = user.read_project(cached.id)
+    except ApiError as error:
+        return str(error)
+    return way if project == cached else f"{way}, of {project}"
 
 
 def told(

@@ -29,6 +29,7 @@ class Config:
     redis_host: str = "redis-cache.infraforge-data.svc"
     redis_port: int = 6379
     minio_endpoint: str = "minio.infraforge-data.svc:9000"
+    postgres_namespace: str = "infraforge-data"
     platform_api_address: str = "https://platform-api.infraforge-system.svc:8443"
     platform_api_token_file: str = "/var/run/secrets/platform-api/token"  # noqa: S105  a path
     cache_ttl_seconds: float = 60.0

@@ -7,9 +7,10 @@ seconds, counted from before it asked; then it must not use the cache until it h
 A writer that raises the epoch and waits `lease` seconds therefore knows that nobody anywhere
 still serves what was cached before.
 
-One extension: while PostgreSQL itself refuses connections nobody can raise the epoch, so hits go
-on being served. Not, though, when the cache failed this process since its last look: then a
-writer may have raised the epoch in the moment before PostgreSQL went away.
+One extension: while PostgreSQL is proved to be gone for everybody (absence.py, heartbeat.py)
+nobody can raise the epoch, so hits go on being served. Not, though, when the cache failed this
+process since its last look: then a writer may have raised the epoch in the moment before
+PostgreSQL went away.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class EpochKnowledge:
                 self._epoch, self._as_of = epoch, asked_at
 
     def refused(self, asked_at: float) -> None:
-        """At `asked_at` PostgreSQL was not taking connections from anybody."""
+        """At `asked_at` PostgreSQL was gone: it took connections from nobody."""
         with self._lock:
             self._extended = max(self._extended, asked_at)
 

@@ -23,14 +23,15 @@ log = logging.getLogger(__name__)
 
 PULSE = 0.5
 _ANSWER_WITHIN = 1.0
-_NOBODY_GETS_IN = ("Connection refused", "system is starting up", "system is shutting down")
+_NOBODY_GETS_IN = ("system is starting up", "system is shutting down")
 _NOT_WITH_THIS_LOGIN = ("authentication failed", "does not exist", "not permitted to log in")
 
 
 def refuses_everybody(error: psycopg.OperationalError) -> bool:
-    """Whether this failure to connect says that PostgreSQL lets nobody in at all.
+    """Whether PostgreSQL itself says that it lets nobody in at all.
 
-    With several addresses tried, all must have said so. A timeout says nothing.
+    With several addresses tried, all must have said so. A timeout says nothing, and neither does a
+    refused connection: the Service refuses, too (see absence.py).
     """
     attempts = str(error).split("connection to server")[1:]
     return bool(attempts) and all(

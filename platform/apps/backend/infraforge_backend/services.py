@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 
 import psycopg
 
-from infraforge_backend import garbage, migrations
+from infraforge_backend import absence, garbage, migrations
+from infraforge_backend.absence import AbsencePulse
 from infraforge_backend.bus import Bus
 from infraforge_backend.cache import Cache, connect
 from infraforge_backend.config import Config
@@ -43,9 +45,16 @@ class Services:
         )
         self.platform = PlatformApi(config)
         self.epoch_pulse = EpochPulse(config, self.knowledge, self.watchdog, credentials.suspect)
+        gone = AbsencePulse(
+            self.knowledge,
+            lambda: self.epoch_pulse.silent_for,
+            lambda: self.platform.addresses(config.postgres_namespace, "postgres"),
+            functools.partial(absence.refuses, port=config.postgres_port),
+        )
         collector = garbage.Collector(self.database, self.objects)
         self._pulses = (
             Pulse("epoch", self.epoch_pulse.beat),
+            Pulse("absence", gone.beat),
             Pulse("cache", CachePulse(self.cache).beat),
             Pulse("garbage", collector.beat, garbage.EVERY),
         )
@@ -93,15 +102,18 @@ class Services:
     def lacks(self) -> list[str]:
         """What keeps this process from serving; empty when it is ready.
 
-        PostgreSQL may be silent for `ready_seconds`: meanwhile cached reads are still answered,
-        and taking every pod out at once would help nobody.
+        PostgreSQL may be silent for `ready_seconds`, and for as long as cached reads can be
+        answered: taking every pod out at once would help nobody.
         """
         missing = []
         if not self.credentials.held:
             missing.append("database credentials from vault")
         if not self._migrated.is_set():
             missing.append("database schema")
-        elif self.epoch_pulse.silent_for > self.config.ready_seconds:
+        elif (
+            self.epoch_pulse.silent_for > self.config.ready_seconds
+            and self.knowledge.usable() is None
+        ):
             missing.append("postgres")
         return missing
 

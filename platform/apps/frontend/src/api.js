@@ -23,7 +23,10 @@ export const fileUrl = (id, name) => `${project(id)}/files/${encodeURIComponent(
 export const me = () => json('GET', '/api/me')
 export const health = async () => (await json('GET', '/api/health')).components
 
-export const projects = (after) => json('GET', `/api/projects${query({ limit: 20, after })}`)
+export const components = async () => (await json('GET', '/api/platform/components')).items
+export const actions = async () => (await json('GET', '/api/platform/actions?limit=50')).items
+
+export const projects = (after) => cached(`/api/projects${query({ limit: 20, after })}`)
 export const createProject = (fields) => json('POST', '/api/projects', fields)
 export const readProject = (id) => cached(project(id))
 export const changeProject = (id, fields) => json('PUT', project(id), fields)
@@ -33,6 +36,9 @@ export const files = (id) => cached(`${project(id)}/files`)
 export const deleteFile = (id, name) => call('DELETE', fileUrl(id, name))
 export const uploadFile = (id, file) =>
   call('PUT', fileUrl(id, file.name), file, 'application/octet-stream')
+
+export const jobs = (id, after) => json('GET', `${project(id)}/jobs${query({ limit: 20, after })}`)
+export const createJob = (id, fields) => json('POST', `${project(id)}/jobs`, fields)
 
 export const audit = (before) => json('GET', `/api/audit${query({ limit: 50, before })}`)
 
@@ -46,10 +52,13 @@ async function json(method, path, fields) {
   return (await call(method, path, body, 'application/json')).json()
 }
 
-/** The answer, and how the platform came by it: hit, miss or bypass. */
+/** The answer, how the platform came by it (hit, miss or bypass), and in how many milliseconds. */
 async function cached(path) {
+  const began = performance.now()
   const answer = await call('GET', path)
-  return { value: await answer.json(), cache: answer.headers.get('X-Cache') ?? '' }
+  const value = await answer.json()
+  const took = Math.round(performance.now() - began)
+  return { value, read: { how: answer.headers.get('X-Cache') ?? '', took } }
 }
 
 async function call(method, path, body, type) {
@@ -72,7 +81,14 @@ async function problem(answer) {
   } catch {
     // no problem document: the status must do
   }
-  const text = found.detail || found.title || `The platform answered ${answer.status}.`
+  const text = found.detail || found.title || `the platform answered ${answer.status}`
+  const wait = answer.headers.get('Retry-After')
+  const advice = wait ? ` Try again in ${wait} s.` : ''
   const requestId = found.request_id || answer.headers.get('X-Request-Id') || ''
-  return new Problem(answer.status, text[0].toUpperCase() + text.slice(1), requestId)
+  return new Problem(answer.status, sentence(text) + advice, requestId)
+}
+
+function sentence(text) {
+  const whole = /[.!?]$/.test(text) ? text : `${text}.`
+  return whole[0].toUpperCase() + whole.slice(1)
 }

@@ -2,8 +2,11 @@
 
 import { computed, ref } from 'vue'
 
+import { say } from './notice.js'
+
 const path = ref(window.location.pathname)
 window.addEventListener('popstate', () => {
+  if (path.value !== window.location.pathname) say('')
   path.value = window.location.pathname
 })
 
@@ -15,7 +18,14 @@ export const place = computed(() => {
   return found ? { name: 'project', id: found[1] } : { name: 'nowhere' }
 })
 
-export function go(to) {
+/** Go there; `said` is what was done before, if anything. */
+export function go(to, said = '') {
   window.history.pushState(null, '', to)
   path.value = to
+  say(said)
+}
+
+/** Name the page in the browser's own window and history. */
+export function entitle(text) {
+  document.title = `${text} · InfraForge`
 }

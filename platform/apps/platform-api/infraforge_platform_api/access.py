@@ -30,6 +30,9 @@ RULES: Mapping[tuple[str, str], Role] = {
 }
 """(method, route) → the least role that may use it. What is not here, nobody may use."""
 
+OWN = frozenset({("GET", "/pods/<namespace>/<name>")})
+"""What the backend asks for itself: no user is named, and none can ask."""
+
 
 @dataclass(frozen=True)
 class Identity:

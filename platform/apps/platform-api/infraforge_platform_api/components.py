@@ -78,7 +78,7 @@ def of_platform(kind: str, workloads: Iterable[Any], pods: Sequence[Any]) -> lis
     for workload in workloads:
         labels = workload["metadata"].get("labels") or {}
         if labels.get(PART_OF) == PLATFORM and labels.get(NAME) == workload["metadata"]["name"]:
-            own = [pod for pod in pods if _belongs(pod, labels[NAME])]
+            own = [pod for pod in pods if belongs(pod, labels[NAME])]
             found.append(component(kind, workload, own))
     return found
 
@@ -109,7 +109,8 @@ def component(kind: str, workload: Any, pods: Sequence[Any]) -> Component:
     )
 
 
-def _belongs(pod: Any, name: str) -> bool:
+def belongs(pod: Any, name: str) -> bool:
+    """Whether the pod is one of the component's."""
     labels = pod["metadata"].get("labels") or {}
     return labels.get(NAME) == name and labels.get(PART_OF) == PLATFORM
 

@@ -47,6 +47,16 @@ def component(name: str) -> flask.Response:
     return web.answer(document(find(name)))
 
 
+@blueprint.get("/pods/<namespace>/<name>")
+def pods(namespace: str, name: str) -> flask.Response:
+    """The addresses of a component's pods, looked up now; "" for a pod that has none yet."""
+    validation.only(flask.request.args)
+    found = web.services().snapshot.addresses(namespace, name)
+    if found is None:
+        raise Problem(404, "there is no such namespace of the platform")
+    return web.answer({"addresses": found})
+
+
 @blueprint.get("/api/platform/registry")
 def registry() -> flask.Response:
     """The images in use, and what the registry has of them."""

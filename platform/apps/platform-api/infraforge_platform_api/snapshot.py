@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlencode
 
 from infraforge_platform_api import components
@@ -31,6 +32,21 @@ class Snapshot:
         """Something was changed: look again."""
         self._fresh.forget()
 
+    def addresses(self, namespace: str, name: str) -> list[str] | None:
+        """The addresses of all pods of a component, "" for one without; None: not our namespace.
+
+        Not from the snapshot: the API server is asked, and answers from what etcd has agreed on.
+        A pod is in its answer until the kubelet has ended the last of its processes.
+        """
+        if namespace not in self._namespaces:
+            return None
+        found = self._list(f"/api/v1/namespaces/{namespace}/pods")
+        return [
+            str((pod.get("status") or {}).get("podIP") or "")
+            for pod in found
+            if components.belongs(pod, name)
+        ]
+
     def _look(self) -> dict[str, Component]:
         found = [one for part in self._pool.map(self._in, self._namespaces) for one in part]
         return {one.name: one for one in sorted(found, key=lambda one: one.name)}
@@ -43,5 +59,5 @@ class Snapshot:
             *components.of_platform("StatefulSet", self._list(f"{apps}/statefulsets"), pods),
         ]
 
-    def _list(self, path: str) -> list[object]:
+    def _list(self, path: str) -> list[Any]:
         return list(self._kube.read(f"{path}?{_OURS}")["items"])

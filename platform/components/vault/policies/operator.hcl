@@ -9,6 +9,9 @@ path "auth/userpass/users/*" {
 path "auth/userpass/users" {
   capabilities = ["list"]
 }
+path "auth/ldap/config" {
+  capabilities = ["create", "read", "update"]
+}
 path "identity/entity" {
   capabilities = ["create", "update"]
 }
@@ -101,6 +104,17 @@ path "sys/policy/worker" {
   capabilities = ["create", "read", "update"]
 }
 path "auth/kubernetes/role/worker" {
+  capabilities = ["create", "read", "update"]
+}
+
+# what tells Vault who is in the directory
+path "sys/policies/acl/ldap" {
+  capabilities = ["create", "read", "update"]
+}
+path "sys/policy/ldap" {
+  capabilities = ["create", "read", "update"]
+}
+path "auth/kubernetes/role/ldap" {
   capabilities = ["create", "read", "update"]
 }
 

@@ -1,0 +1,161 @@
+"""The directory: its accounts, its way to Vault and Vault's to it, and who is in it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping
+
+import hvac
+import ldap3
+import requests
+
+from infraforge.components import directory, vault_identity
+from infraforge.components.base import Component, Listener, Trust
+from infraforge.components.site import Site
+from infraforge.components.vault_identity import Identities, User
+from infraforge.errors import ClusterError
+from infraforge.wait import seconds, wait_until
+
+NAMESPACE = "infraforge-security"
+URL = f"ldaps://ldap.{NAMESPACE}.svc:636"
+_PORT = 6360
+_MEMBER = "ldap-0"
+_MANAGER = "manager"
+_AT_VAULT = (hvac.exceptions.VaultError, requests.RequestException)
+
+
+class Ldap(Component):
+    """OpenLDAP, and the follower that tells Vault who is in it."""
+
+    name = "ldap"
+    namespace = NAMESPACE
+    # the follower signs in there, and Vault has the groups
+    needs = ("vault",)
+    # slapd reads its certificate once, and so does the follower what to trust
+    listens = (Listener(_PORT),)
+    trust = Trust.AT_START
+
+    def certify(self, site: Site) -> None:
+        site.certificate(self.name, NAMESPACE, [self.name])
+
+    def prepare(self, site: Site) -> None:
+        """Passwords, and at Vault: where the directory is, and the follower's role."""
+        passwords = self._passwords(site)
+        # kept: the hash is salted, and another one would look like a change
+        line = {"rootpw.conf": f"rootpw {hashed(passwords[_MANAGER])}\n"}
+        site.secret("ldap-rootpw", NAMESPACE, lambda: line)
+        vault = site.vault()
+        try:
+            self._let_sign_in(site, vault)
+            vault.write_data("auth/ldap/config", data=self._config(site, passwords["vault"]))
+            accessor = vault_identity.accessor_of(vault, "ldap")
+        except _AT_VAULT as error:
+            raise ClusterError(f"Vault does not take the directory's set-up: {error}") from error
+        groups = " ".join(Identities.load(site.tree).groups)
+        values = {"VAULT_ACCESSOR": accessor, "GROUPS": groups}
+        site.config_map("ldap-at-vault", NAMESPACE, values)
+
+    def started(self, site: Site) -> None:
+        """Accounts, groups and the people of `identity.toml`; only then can it be ready."""
+        passwords = self._passwords(site)
+        accounts = {name: passwords[name] for name in directory.ACCOUNTS}
+        identities = Identities.load(site.tree)
+        known = vault_identity.passwords(site)
+
+        def filled() -> bool:
+            with self.managed(site) as connection:
+                directory.put_tree(connection, accounts, identities.groups)
+                for user in identities.users:
+                    directory.put_person(connection, user, known[user.name])
+                    directory.set_groups(connection, user.name, user.groups, identities.groups)
+            return True
+
+        # its containers run a little before it listens
+        wait_until(filled, seconds(30), ignoring=(ClusterError,), what="the directory is filled")
+
+    def configure(self, site: Site) -> None:
+        """Wait until Vault has been told of everybody."""
+        vault = site.vault()
+        users = Identities.load(site.tree).users
+
+        def missing() -> list[User]:
+            return [user for user in users if not vault_identity.knows(vault, user)]
+
+        wait_until(lambda: not missing(), seconds(30), what="Vault knows who is in the directory")
+
+    @contextlib.contextmanager
+    def managed(self, site: Site) -> Iterator[ldap3.Connection]:
+        """A connection to the directory that may change everything in it.
+
+        Raises ClusterError, also for what goes wrong in the block at the directory.
+        """
+        with self.connected(site, directory.MANAGER, self._passwords(site)[_MANAGER]) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def connected(self, site: Site, user: str, password: str) -> Iterator[ldap3.Connection]:
+        """The same as somebody else."""
+        with site.forward(NAMESPACE, f"pod/{_MEMBER}", _PORT) as port:
+            try:
+                with directory.connected(port, site.ca_file, user, password) as connection:
+                    yield connection
+            except directory.FAILURES as error:
+                raise directory.told(error) from error
+
+    def account(self, site: Site, name: str) -> tuple[str, str]:
+        """Name and password of one of the accounts that only read."""
+        return directory.account_dn(name), self._passwords(site)[name]
+
+    def _passwords(self, site: Site) -> Mapping[str, str]:
+        names = (_MANAGER, *directory.ACCOUNTS)
+        return site.secret(
+            self.name, NAMESPACE, lambda: {name: secrets.token_urlsafe(32) for name in names}
+        )
+
+    def _config(self, site: Site, password: str) -> Mapping[str, object]:
+        """How Vault asks: it finds the person's entry by its own account, then tries the password.
+
+        No groupdn: who belongs to which group it is told by the follower.
+        """
+        return {
+            "url": URL,
+            "certificate": site.ca_file.read_text(),
+            "tls_min_version": "tls12",
+            "binddn": directory.account_dn("vault"),
+            "bindpass": password,
+            "userdn": directory.PEOPLE,
+            "userattr": "uid",
+            "userfilter": "(&(objectClass=inetOrgPerson)({{.UserAttr}}={{.Username}}))",
+            "username_as_alias": True,
+            "deny_null_bind": True,
+            # shorter than the login page waits for Vault
+            "connection_timeout": 2,
+            "request_timeout": 3,
+            **vault_identity.LOGIN_TOKEN,
+        }
+
+    def _let_sign_in(self, site: Site, vault: hvac.Client) -> None:
+        policy = (site.tree / "components" / self.name / "vault-policy.hcl").read_text()
+        vault.sys.create_or_update_policy(name=self.name, policy=policy)
+        vault.write_data(
+            f"auth/kubernetes/role/{self.name}",
+            data={
+                "bound_service_account_names": [self.name],
+                "bound_service_account_namespaces": [NAMESPACE],
+                "audience": "vault",
+                "token_policies": [self.name],
+                "token_no_default_policy": True,
+                "token_ttl": "10m",
+                "token_max_ttl": "10m",
+            },
+        )
+
+
+def hashed(password: str) -> str:
+    """As slapd.conf takes it. Salted SHA-1 does for 256 random bits, which nobody guesses."""
+    salt = secrets.token_bytes(16)
+    digest = hashlib.sha1(password.encode() + salt, usedforsecurity=False).digest()
+    return "{SSHA}" + base64.b64encode(digest + salt).decode()

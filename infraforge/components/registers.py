@@ -1,0 +1,77 @@
+"""Where people are kept: at Vault itself, or in the directory that it asks; the profile says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from infraforge.components import directory, vault_identity
+from infraforge.components.ldap import Ldap
+from infraforge.components.site import Site
+from infraforge.components.vault_identity import Identities, User
+
+
+class Register(Protocol):
+    """What an administrator does with people. Raises ClusterError or what Vault's client raises."""
+
+    def put(self, user: User, password: str) -> None:
+        """Make the person exactly so."""
+
+    def set_disabled(self, name: str, disabled: bool) -> None:
+        """Whether the person is let in at all, right password or not."""
+
+    def set_groups(self, name: str, groups: Sequence[str]) -> None:
+        """Make the person a member of exactly these groups."""
+
+    def drop(self, name: str) -> None:
+        """Remove the person everywhere; one who is not there is no error."""
+
+
+def register(site: Site) -> Register:
+    """The one of this platform."""
+    kinds: Mapping[str, Callable[[Site], Register]] = {"userpass": Userpass, "ldap": Directory}
+    return kinds[site.profile.identity.method](site)
+
+
+class Userpass:
+    """Vault's own: what is changed is true there at once."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def put(self, user: User, password: str) -> None:
+        vault_identity.put_user(self._site, self._site.vault(), user, password)
+
+    def set_disabled(self, name: str, disabled: bool) -> None:
+        vault_identity.set_disabled(self._site.vault(), name, disabled)
+
+    def set_groups(self, name: str, groups: Sequence[str]) -> None:
+        vault_identity.set_groups(self._site, self._site.vault(), name, groups)
+
+    def drop(self, name: str) -> None:
+        vault_identity.drop_user(self._site, self._site.vault(), name)
+
+
+class Directory:
+    """Changes the directory and nothing else: that Vault hears of it is the platform's business."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._groups = Identities.load(site.tree).groups
+
+    def put(self, user: User, password: str) -> None:
+        with Ldap().managed(self._site) as connection:
+            directory.put_person(connection, user, password)
+            directory.set_groups(connection, user.name, user.groups, self._groups)
+
+    def set_disabled(self, name: str, disabled: bool) -> None:
+        with Ldap().managed(self._site) as connection:
+            directory.set_locked(connection, name, disabled)
+
+    def set_groups(self, name: str, groups: Sequence[str]) -> None:
+        with Ldap().managed(self._site) as connection:
+            directory.set_groups(connection, name, groups, self._groups)
+
+    def drop(self, name: str) -> None:
+        with Ldap().managed(self._site) as connection:
+            directory.drop_person(connection, name, self._groups)

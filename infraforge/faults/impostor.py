@@ -1,0 +1,189 @@
+"""Somebody else stands in PostgreSQL's place: another pod behind its Service.
+
+The impostor has a certificate for all the right names. Whose word stands behind it is the question:
+with the platform CA's it is believed, which proves that it is heard; with another CA's it must be
+told nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psycopg
+from kubernetes import client
+
+from infraforge.cluster.pki import Authority, Pair
+from infraforge.components.postgres import NAMESPACE, Postgres
+from infraforge.components.site import Site
+from infraforge.errors import ClusterError
+from infraforge.probes.reach import python_image
+from infraforge.wait import seconds, wait_until
+
+NAME = "postgres-impostor"
+_SERVICE = "postgres"
+_LABEL = "infraforge.io/impostor"
+_LABELS = {"app.kubernetes.io/name": "postgres", _LABEL: "postgres"}
+_PROGRAM = Path(__file__).with_name("impostor_pod.py")
+_NAMES = [f"{_SERVICE}.{NAMESPACE}.svc", f"{_SERVICE}.{NAMESPACE}", _SERVICE]
+_PORT = 5432
+_UID = 10001
+_END = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE application_name IN ('backend', 'worker')"
+)
+_STARTS = seconds(60)
+_GONE = 404
+
+
+@dataclass(frozen=True)
+class Impostor:
+    """Lead all who connect to PostgreSQL to an impostor. known: certified by the platform CA."""
+
+    known: bool
+
+    def describe(self) -> str:
+        return f"an impostor of postgres with {'the platform' if self.known else 'a foreign'} CA"
+
+    def aim(self, site: Site) -> Masquerade:
+        try:
+            service: Any = site.core.read_namespaced_service(_SERVICE, NAMESPACE)
+        except client.ApiException as error:
+            raise ClusterError(f"Service {_SERVICE} cannot be read: {error.reason}") from error
+        selector = dict(service.spec.selector)
+        if _LABEL in selector:
+            raise ClusterError("an impostor stands there already: infraforge heal")
+        return Masquerade(Unmask(selector), self.known, python_image(site))
+
+
+@dataclass(frozen=True)
+class Masquerade:
+    """An impostor that is about to stand there. image: one with Python that the node has."""
+
+    lasting: ClassVar[bool] = True
+    undo: Unmask
+    known: bool
+    image: str
+
+    def strike(self, site: Site) -> None:
+        site.write_secret(NAME, NAMESPACE, _tls(_certificate(site, known=self.known)))
+        try:
+            site.core.create_namespaced_pod(NAMESPACE, _pod(self.image))
+            with Postgres().connect(site) as database:  # before the way leads elsewhere
+                _select(site, {**dict.fromkeys(self.undo.selector), _LABEL: "postgres"})
+                wait_until(
+                    lambda: self.took_effect(site), _STARTS, what="the way leads to the impostor"
+                )
+                database.execute(_END)
+        except (client.ApiException, psycopg.Error) as error:
+            raise ClusterError(f"there is no impostor: {error}") from error
+
+    def took_effect(self, site: Site) -> str:
+        slices: Any = client.DiscoveryV1Api(site.cluster.api).list_namespaced_endpoint_slice(
+            NAMESPACE, label_selector=f"kubernetes.io/service-name={_SERVICE}"
+        )
+        names = [
+            endpoint.target_ref.name
+            for found in slices.items
+            for endpoint in found.endpoints or ()
+            if endpoint.conditions.ready
+        ]
+        return f"the way leads to {NAME}" if names == [NAME] else ""
+
+
+@dataclass(frozen=True)
+class Unmask:
+    """The Service's own selector again, and nothing left of the impostor."""
+
+    kind: ClassVar[str] = "unmask"
+    selector: Mapping[str, str]
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        return {"selector": json.dumps(dict(self.selector), sort_keys=True)}
+
+    @classmethod
+    def restored(cls, parameters: Mapping[str, str]) -> Unmask:
+        found = json.loads(parameters["selector"])
+        return cls({str(key): str(value) for key, value in found.items()})
+
+    def perform(self, site: Site) -> None:
+        _select(site, {_LABEL: None, **self.selector})
+        for remove in (site.core.delete_namespaced_pod, site.core.delete_namespaced_secret):
+            try:
+                remove(NAME, NAMESPACE, grace_period_seconds=0)
+            except client.ApiException as error:
+                if error.status != _GONE:
+                    raise ClusterError(f"{NAME} stays: {error.reason}") from error
+        wait_until(lambda: _gone(site), _STARTS, what=f"{NAME} is gone")
+
+
+def _select(site: Site, selector: Mapping[str, str | None]) -> None:
+    try:
+        site.core.patch_namespaced_service(
+            _SERVICE, NAMESPACE, {"spec": {"selector": dict(selector)}}
+        )
+    except client.ApiException as error:
+        raise ClusterError(f"Service {_SERVICE} cannot be changed: {error.reason}") from error
+
+
+def _gone(site: Site) -> bool:
+    found: Any = site.core.list_namespaced_pod(NAMESPACE, label_selector=_LABEL)
+    return not found.items
+
+
+def _certificate(site: Site, *, known: bool) -> Pair:
+    if known:
+        return site.authority.issue(_NAMES)
+    with tempfile.TemporaryDirectory() as folder:
+        return Authority.load_or_create(Path(folder) / "foreign").issue(_NAMES)
+
+
+def _tls(pair: Pair) -> Mapping[str, str]:
+    return {"tls.crt": pair.cert_pem, "tls.key": pair.key_pem}
+
+
+def _pod(image: str) -> dict[str, Any]:
+    """The impostor's pod: Pod Security `restricted`, no token."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": NAME, "labels": _LABELS},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 0,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": _UID,
+                "runAsGroup": _UID,
+                "fsGroup": _UID,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "impostor",
+                    "image": image,
+                    "command": ["python3", "-c", _PROGRAM.read_text(), str(_PORT), "/tls"],
+                    "ports": [{"name": "postgres", "containerPort": _PORT}],
+                    "readinessProbe": {"tcpSocket": {"port": _PORT}, "periodSeconds": 1},
+                    "volumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": True}],
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                    "resources": {
+                        "requests": {"cpu": "10m", "memory": "32Mi"},
+                        "limits": {"cpu": "500m", "memory": "96Mi"},
+                    },
+                }
+            ],
+            "volumes": [{"name": "tls", "secret": {"secretName": NAME, "defaultMode": 288}}],
+        },
+    }

@@ -1,0 +1,193 @@
+"""The follower: what it makes of a directory, and what of it Vault is told."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from infraforge.selftests import app_follower  # noqa: F401
+
+directory = importlib.import_module("infraforge_follower.directory")
+follow = importlib.import_module("infraforge_follower.follow")
+
+GROUPS = ("admin", "developer", "viewer")
+ADA = directory.Person("ada@infraforge.example", disabled=False)
+VERA = directory.Person("vera@infraforge.example", disabled=False)
+
+
+def said(people: Mapping[str, Any] | None = None, **groups: set[str]) -> Any:
+    everybody = {"ada": ADA, "vera": VERA} if people is None else people
+    found = {group: frozenset(groups.get(group, ())) for group in GROUPS}
+    return directory.Said(everybody, found)
+
+
+class Vault:
+    """Entities, aliases and groups as Vault keeps them; counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.entities: dict[str, dict[str, Any]] = {}
+        self.aliases: dict[str, str] = {}
+        self.members: dict[str, list[str]] = {group: [] for group in GROUPS}
+        self.asked = 0
+        self.fails_at = ""
+
+    def people(self) -> dict[str, str]:
+        self.asked += 1
+        return dict(self.aliases)
+
+    def read(self, path: str) -> Mapping[str, Any] | None:
+        self.asked += 1
+        kind, name = path.rsplit("/", 1)
+        if kind == "identity/group/name":
+            return {"member_entity_ids": self.members[name] or None}
+        return self.entities.get(name if kind.endswith("/id") else f"id-of-{name}")
+
+    def write(self, path: str, values: Mapping[str, Any]) -> None:
+        self.asked += 1
+        if path == self.fails_at:
+            raise ConnectionError
+        kind, name = path.rsplit("/", 1)
+        if kind == "identity/group/name":
+            self.members[name] = list(values["member_entity_ids"])
+        elif path == "identity/entity-alias":
+            assert values["mount_accessor"] == "ldap-1"
+            self.aliases[values["name"]] = values["canonical_id"]
+        else:
+            key = name if kind.endswith("/id") else f"id-of-{name}"
+            self.entities[key] = {"id": key, "name": name, **values}
+
+    def delete(self, path: str) -> None:
+        key = path.rsplit("/", 1)[1]
+        del self.entities[key]
+        self.aliases = {name: of for name, of in self.aliases.items() if of != key}
+
+
+class Stage:
+    """A follower between a directory that says what the test wants and such a Vault."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.says = said(admin={"ada"}, viewer={"vera"})
+        self.vault = Vault()
+        self.follower = follow.Follower(
+            lambda: self.says,
+            self.vault,
+            GROUPS,
+            "ldap-1",
+            verify=60.0,
+            clock=lambda: self.now,
+        )
+
+    def round(self) -> int:
+        changes: int = self.follower.round()
+        return changes
+
+
+@pytest.fixture
+def stage() -> Stage:
+    made = Stage()
+    made.round()
+    return made
+
+
+def test_vault_is_told_of_everybody_by_name_address_and_groups(stage: Stage) -> None:
+    assert stage.vault.aliases == {"ada": "id-of-ada", "vera": "id-of-vera"}
+    assert stage.vault.entities["id-of-ada"]["metadata"] == {"email": ADA.email}
+    assert stage.vault.members == {
+        "admin": ["id-of-ada"],
+        "developer": [],
+        "viewer": ["id-of-vera"],
+    }
+
+
+def test_vault_is_not_asked_while_nothing_changes(stage: Stage) -> None:
+    asked = stage.vault.asked
+    stage.now = 59.0
+    assert stage.round() == 0
+    assert stage.vault.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("change", "members"),
+    [
+        (said(viewer={"ada", "vera"}), {"admin": [], "viewer": ["id-of-ada", "id-of-vera"]}),
+        (said(viewer={"vera"}), {"admin": [], "viewer": ["id-of-vera"]}),
+        (said(developer={"ada"}), {"admin": [], "developer": ["id-of-ada"], "viewer": []}),
+    ],
+)
+def test_a_change_of_groups_is_told_in_the_next_round(
+    stage: Stage, change: Any, members: Mapping[str, list[str]]
+) -> None:
+    stage.says = change
+    assert stage.round()
+    assert {group: stage.vault.members[group] for group in members} == members
+
+
+def test_whoever_is_locked_is_disabled_and_whoever_is_removed_is_gone(stage: Stage) -> None:
+    stage.says = said({"ada": directory.Person(ADA.email, disabled=True)}, admin={"ada"})
+    stage.round()
+    assert stage.vault.entities["id-of-ada"]["disabled"]
+    assert set(stage.vault.entities) == set(stage.vault.aliases.values()) == {"id-of-ada"}
+
+
+def test_somebody_who_signed_in_before_they_were_told_of_gets_their_name(stage: Stage) -> None:
+    stage.vault.aliases["new"] = "e9"
+    stage.vault.entities["e9"] = {"id": "e9", "name": "entity_1", "metadata": None}
+    stage.says = said({"ada": ADA, "new": VERA}, viewer={"new"})
+    stage.round()
+    assert stage.vault.entities["e9"]["name"] == "new"
+    assert stage.vault.members["viewer"] == ["e9"]
+
+
+def test_an_empty_directory_is_not_believed(stage: Stage) -> None:
+    stage.says = said({})
+    with pytest.raises(follow.Doubtful):
+        stage.round()
+    assert set(stage.vault.aliases) == {"ada", "vera"}
+
+
+def test_what_vault_lost_meanwhile_it_is_told_again_within_a_minute(stage: Stage) -> None:
+    stage.vault.members["viewer"] = ["id-of-ada"]
+    stage.vault.entities["id-of-vera"]["disabled"] = True
+    stage.now = 60.0
+    assert stage.round() == 2
+    assert stage.vault.members["viewer"] == ["id-of-vera"]
+    assert not stage.vault.entities["id-of-vera"]["disabled"]
+
+
+def test_a_round_that_failed_half_way_is_done_again_from_the_start(stage: Stage) -> None:
+    stage.says = said(viewer={"ada", "vera"})
+    stage.vault.fails_at = "identity/group/name/viewer"
+    with pytest.raises(ConnectionError):
+        stage.round()
+    stage.vault.fails_at = ""
+    assert stage.round() == 1
+    assert stage.vault.members["viewer"] == ["id-of-ada", "id-of-vera"]
+
+
+# what search results say
+
+
+def entry(dn: str, **values: list[bytes]) -> dict[str, Any]:
+    return {"dn": dn, "raw_attributes": values}
+
+
+def test_members_are_those_people_whose_entries_they_name_in_any_case() -> None:
+    people = [
+        entry("uid=Ada,ou=people", uid=[b"Ada"], mail=[b"ada@x.example"], pwdAccountLockedTime=[]),
+        entry("uid=bob,ou=people", uid=[b"bob"], pwdAccountLockedTime=[directory.LOCKED]),
+        entry("uid=cy,ou=people", uid=[b"cy"], pwdAccountLockedTime=[b"20261125120000Z"]),
+    ]
+    groups = [entry("cn=Viewer", cn=[b"Viewer"], member=[b"UID=ada,ou=people", b"cn=nobody"])]
+    found = directory.understood(people, groups)
+    assert found.people["ada"] == directory.Person("ada@x.example", disabled=False)
+    assert {name for name, person in found.people.items() if person.disabled} == {"bob"}
+    assert found.groups == {"viewer": frozenset({"ada"})}
+
+
+def test_a_name_that_two_have_is_nobodys() -> None:
+    people = [entry("uid=a,ou=x", uid=[b"a"]), entry("uid=A,ou=y", uid=[b"A"])]
+    assert directory.understood(people, ()).people["a"].disabled

@@ -1,0 +1,67 @@
+"""Threads that do the same thing again and again until the block they work in ends.
+
+with Crew({"reader-0": read, "writer-0": write}, pause=lambda: 0.1) as crew:
+    ...
+    crew.complain()
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from infraforge.errors import Inconclusive
+from infraforge.wait import Deadline, seconds
+
+_STOPS_WITHIN = seconds(60)
+
+
+class Crew:
+    """One thread for each task, named after it.
+
+    tasks: name → what its thread does, with `pause()` seconds after each time. A task that raises
+    is not done again; the block's end says so, and `complain` does at any time.
+    """
+
+    def __init__(self, tasks: Mapping[str, Callable[[], None]], pause: Callable[[], float]) -> None:
+        self._pause = pause
+        self._stop = threading.Event()
+        self._failures: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._run, name=name, args=(task,), daemon=True)
+            for name, task in tasks.items()
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        end = Deadline(_STOPS_WITHIN)
+        for thread in self._threads:
+            thread.join(end.left)
+        if error is None:
+            self.complain()
+
+    def complain(self) -> None:
+        """Raises Inconclusive where a task has failed: what was recorded is not the whole."""
+        if self._failures:
+            error = self._failures[0]
+            raise Inconclusive(f"the load failed: {type(error).__name__}: {error}") from error
+
+    def _run(self, task: Callable[[], None]) -> None:
+        try:
+            while not self._stop.is_set():
+                task()
+                self._stop.wait(self._pause())
+        except BaseException as error:  # noqa: BLE001 - told by `complain`
+            self._failures.append(error)

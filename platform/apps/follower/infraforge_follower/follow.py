@@ -1,0 +1,120 @@
+"""From what the directory says to what Vault knows: the differences, and no more.
+
+Vault's own way, external groups, learns of a change when the person next signs in, and takes no
+other word for who belongs to them. Whoever is demoted at noon would stay what they were for as
+long as their session lasts. So the groups are Vault's own, and this program writes who is in them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from infraforge_follower.directory import Person, Said
+
+
+class Doubtful(Exception):
+    """What the directory says is more likely a mistake than true."""
+
+
+class Listener(Protocol):
+    """Vault, as far as it is spoken to here."""
+
+    def people(self) -> dict[str, str]: ...
+    def read(self, path: str) -> Mapping[str, Any] | None: ...
+    def write(self, path: str, values: Mapping[str, Any]) -> None: ...
+    def delete(self, path: str) -> None: ...
+
+
+class Follower:
+    """Remembers what Vault was last told, and tells it what is different.
+
+    read: what the directory says now; verify: seconds after which all is compared with Vault's.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Said],
+        vault: Listener,
+        groups: tuple[str, ...],
+        accessor: str,
+        *,
+        verify: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._vault = vault
+        self._groups = groups
+        self._accessor = accessor
+        self._verify = verify
+        self._clock = clock
+        self._told: Said | None = None
+        self._verified = float("-inf")
+
+    def round(self) -> int:
+        """Look once and tell Vault what is new; how many changes it was told.
+
+        Raises what `read` and Vault raise, and Doubtful: then the next round compares everything.
+        """
+        said = self._read()
+        if not said.people:
+            raise Doubtful("the directory says that there is nobody")
+        if self._clock() - self._verified >= self._verify:
+            self._told = None
+        if said == self._told:
+            return 0
+        before, self._told = self._told, None
+        changes = self._tell(said, before)
+        if before is None:
+            self._verified = self._clock()
+        self._told = said
+        return changes
+
+    def _tell(self, said: Said, before: Said | None) -> int:
+        changes = 0
+        known = self._vault.people()
+        for name in known.keys() - said.people.keys():
+            self._vault.delete(f"identity/entity/id/{known.pop(name)}")
+            changes += 1
+        for name, person in said.people.items():
+            if name not in known:
+                known[name] = self._introduce(name, person)
+                changes += 1
+            elif before is None or before.people.get(name) != person:
+                changes += self._correct(known[name], name, person)
+        for group in self._groups:
+            changes += self._fill(group, {known[name] for name in said.groups.get(group, ())})
+        return changes
+
+    def _introduce(self, name: str, person: Person) -> str:
+        path = f"identity/entity/name/{name}"
+        self._vault.write(path, {"metadata": {"email": person.email}, "disabled": person.disabled})
+        entity = self._vault.read(path)
+        if entity is None:
+            raise Doubtful("Vault does not have whom it was just told of")
+        alias = {
+            "name": name,
+            "canonical_id": entity["id"],
+            "mount_accessor": self._accessor,
+        }
+        self._vault.write("identity/entity-alias", alias)
+        return str(entity["id"])
+
+    def _correct(self, key: str, name: str, person: Person) -> int:
+        """Also of somebody who signed in before they were told of: Vault has named them itself."""
+        path = f"identity/entity/id/{key}"
+        wanted = {"name": name, "metadata": {"email": person.email}, "disabled": person.disabled}
+        entity = self._vault.read(path) or {}
+        if {field: entity.get(field) for field in wanted} == wanted:
+            return 0
+        self._vault.write(path, wanted)
+        return 1
+
+    def _fill(self, group: str, wanted: set[str]) -> int:
+        path = f"identity/group/name/{group}"
+        found = self._vault.read(path) or {}
+        if set(found.get("member_entity_ids") or ()) == wanted:
+            return 0
+        self._vault.write(path, {"member_entity_ids": sorted(wanted)})
+        return 1

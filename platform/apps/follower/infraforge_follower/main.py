@@ -1,0 +1,115 @@
+"""What runs in the follower's container: round after round, and a port for probes."""
+
+from __future__ import annotations
+
+import http.server
+import logging
+import os
+import signal
+import ssl
+import threading
+import time
+
+from infraforge_follower import logs
+from infraforge_follower.config import Config
+from infraforge_follower.directory import Directory, Silent
+from infraforge_follower.follow import Doubtful, Follower
+from infraforge_follower.vault import Refused, Vault
+
+log = logging.getLogger(__name__)
+
+_PORT = 8443
+_STALE = 10.0  # seconds after which what Vault was told may be old
+_STUCK = 60.0  # no round takes that long: every question has an end
+
+
+class Rounds:
+    """Follows until it is told to stop, and knows when it last could."""
+
+    def __init__(self, follower: Follower, every: float) -> None:
+        self._follower = follower
+        self._every = every
+        self._stop = threading.Event()
+        self._began = time.monotonic()
+        self._done = float("-inf")
+        self._trouble = ""
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            self._began = time.monotonic()
+            self._once()
+            self._stop.wait(max(0.1, self._every - (time.monotonic() - self._began)))
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def alive(self) -> bool:
+        return time.monotonic() - self._began < _STUCK
+
+    def ready(self) -> bool:
+        return time.monotonic() - self._done < _STALE
+
+    def _once(self) -> None:
+        try:
+            changes = self._follower.round()
+        except (Silent, Refused, Doubtful, OSError) as error:
+            trouble = f"{type(error).__name__}: {error}"
+            if trouble != self._trouble:
+                log.warning("vault is not told", extra={"error": trouble})
+            self._trouble = trouble
+            return
+        if self._trouble:
+            log.info("vault is told again")
+        self._trouble = ""
+        if changes:
+            log.info("told vault", extra={"changes": changes})
+        self._done = time.monotonic()
+
+
+def main() -> None:
+    """Follow until SIGTERM."""
+    logs.install()
+    config = Config.from_environment(os.environ)
+    follower = Follower(
+        Directory(config).read,
+        Vault(config),
+        config.groups,
+        config.accessor,
+        verify=config.verify,
+    )
+    rounds = Rounds(follower, config.follow)
+    signal.signal(signal.SIGTERM, lambda *_: rounds.stop())
+    signal.signal(signal.SIGINT, lambda *_: rounds.stop())
+    serve_probes(rounds)
+    rounds.run()
+
+
+def serve_probes(rounds: Rounds) -> None:
+    """/healthz and /readyz over TLS, in a thread."""
+    looks = {"/healthz": rounds.alive, "/readyz": rounds.ready}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            look = looks.get(self.path)
+            self.send_response(404 if look is None else 200 if look() else 503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Probes are no news."""
+
+    server = http.server.ThreadingHTTPServer(("0.0.0.0", _PORT), Handler)  # noqa: S104  a pod's
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain("/etc/tls/tls.crt", "/etc/tls/tls.key")
+    # the handshake in the connection's own thread, not in the one that accepts
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
