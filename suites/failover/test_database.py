@@ -17,6 +17,7 @@ from infraforge.workloads import reading, register
 from infraforge.workloads.backend_client import ApiError, BackendClient, FileInfo, Project, Unknown
 
 LONG = seconds(10)  # several times as long as a process may trust its last look at PostgreSQL
+PACE = seconds(0.05)  # from read to read: the ingress counts a session's requests
 _TRAIL = "SELECT action, target FROM audit WHERE target LIKE %s ORDER BY id"
 
 CHANGES: dict[str, Callable[[BackendClient, str], object]] = {
@@ -80,6 +81,7 @@ def test_cached_reads_go_on_without_postgresql(platform, developer, project, nem
     ways, deadline = Counter(), Deadline(LONG)
     while not deadline.passed:
         ways[way_of(register.twin(developer), cached)] += 1
+        deadline.pause(PACE)
     uncached = told(lambda user, _: user.projects(), register.twin(developer), "")
     nemesis.heal()
     evidence.attach(ways=ways, uncached=uncached)
