@@ -92,7 +92,7 @@ class Component:
         """
 
     def retrust(self, site: Site) -> None:
-        """Have its processes read anew whom to trust, where they do not by themselves."""
+        """Have whom to trust read anew, by its processes or others that do not by themselves."""
         self.reload(site)
 
     def trusted(self, site: Site, pod: Any) -> str:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import urllib.parse
-from collections.abc import Callable
-from functools import partial
 
-from infraforge.components import containers
 from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.site import Site
 from infraforge.errors import UsageError
-from infraforge.wait import seconds, wait_until
 
 NAMESPACE = "infraforge-access"
-_PROCESSES = """for p in /proc/[0-9]*; do echo "${p#/proc/} $(tr '\\0' ' ' < $p/cmdline)"; done"""
 
 _ORIGIN = re.compile(r"https://(?P<authority>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})(?::\d{1,5})?)")
 
@@ -29,35 +24,15 @@ class Ingress(Component):
     needs = ("backend", "frontend", "login", "oauth2-proxy")
     listens = (Listener(8443),)
     reloads = True  # NGINX reads it for every handshake
-    trust = Trust.RUNNING
+    # NGINX reads it at its start; a reload would close connections while a request is on its way
+    trust = Trust.AT_START
 
     def certify(self, site: Site) -> None:
         names, ips = host_of(site.origin)
         site.certificate(self.name, NAMESPACE, [self.name], extra_names=names, extra_ips=ips)
 
-    def retrust(self, site: Site) -> None:
-        """By SIGHUP: new workers take over the very sockets; done when the old ones are gone."""
-        for pod in containers.pods(site, self.name):
-            run = partial(site.execute, NAMESPACE, pod.metadata.name, self.name, "sh", "-c")
-            old = workers(run(_PROCESSES))
-            run("kill -HUP 1")
-
-            def replaced(run: Callable[[str], str] = run, old: frozenset[str] = old) -> bool:
-                now = workers(run(_PROCESSES))
-                return bool(now) and not now & old
-
-            wait_until(replaced, seconds(90), every=1.0, what="NGINX has new workers only")
-
     def prepare(self, site: Site) -> None:
         site.config_map("ingress-site", NAMESPACE, {"site.conf": site_conf(site.origin)})
-
-
-def workers(processes: str) -> frozenset[str]:
-    """Which of the lines `PID TITLE` are NGINX' workers, those that are shutting down included."""
-    lines = (line.split(maxsplit=1) for line in processes.splitlines())
-    return frozenset(
-        line[0] for line in lines if len(line) > 1 and line[1].startswith("nginx: worker process")
-    )
 
 
 def host_of(origin: str) -> tuple[list[str], list[str]]:

@@ -21,6 +21,7 @@ from infraforge.wait import seconds, wait_until
 
 NAMESPACE = "infraforge-security"
 URL = f"ldaps://ldap.{NAMESPACE}.svc:636"
+_METHOD = "auth/ldap/config"
 _PORT = 6360
 _MEMBER = "ldap-0"
 _MANAGER = "manager"
@@ -50,7 +51,7 @@ class Ldap(Component):
         vault = site.vault()
         try:
             self._let_sign_in(site, vault)
-            vault.write_data("auth/ldap/config", data=self._config(site, passwords["vault"]))
+            vault.write_data(_METHOD, data=self._config(site, passwords["vault"]))
             accessor = vault_identity.accessor_of(vault, "ldap")
         except _AT_VAULT as error:
             raise ClusterError(f"Vault does not take the directory's set-up: {error}") from error
@@ -85,6 +86,14 @@ class Ldap(Component):
             return [user for user in users if not vault_identity.knows(vault, user)]
 
         wait_until(lambda: not missing(), seconds(30), what="Vault knows who is in the directory")
+
+    def retrust(self, site: Site) -> None:
+        """Tell Vault, which keeps what it trusts a directory by beside where that is."""
+        config = self._config(site, self._passwords(site)["vault"])
+        try:
+            site.vault().write_data(_METHOD, data=config)
+        except _AT_VAULT as error:
+            raise ClusterError(f"Vault does not take whom to trust: {error}") from error
 
     @contextlib.contextmanager
     def managed(self, site: Site) -> Iterator[ldap3.Connection]:

@@ -171,6 +171,7 @@ class Rollout:
             trusted = renewal.digest(site.ca_file.read_text())
             self._replace_pods(component, known, {renewal.TRUST: trusted}, deadline)
             renewal.gone(site, component, deadline.left)
+            component.retrust(site)
         elif component.trust is Trust.RUNNING:
             say("taking up what to trust")
             renewal.take_up_trust(site, component, deadline.left)

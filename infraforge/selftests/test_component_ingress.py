@@ -301,6 +301,16 @@ def test_the_front_door_starts_once_all_it_names_is_there() -> None:
     assert set(components.load("ingress").needs) == named
 
 
+def test_every_connection_was_told_to_close_before_its_process_ends() -> None:
+    text = bare((INGRESS / "nginx.conf").read_text())
+    (kept,) = re.findall(r"^ *keepalive_time (\d+)s;", text, re.MULTILINE)
+    pod = yaml.safe_load((INGRESS / "deployment.yaml").read_text())["spec"]["template"]["spec"]
+    (box,) = pod["containers"]
+    stays = box["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert int(kept) + 3 < stays, "nodes send new connections there for some seconds more"
+    assert stays < pod["terminationGracePeriodSeconds"]
+
+
 def test_the_dashboard_runs_under_a_policy_of_self_alone() -> None:
     text = (FRONTEND / "nginx.conf").read_text()
     policy = re.search(r'Content-Security-Policy "([^"]+)"', text)

@@ -14,7 +14,6 @@ from cryptography.exceptions import InvalidSignature
 from infraforge import components
 from infraforge.cluster.pki import Authority
 from infraforge.cluster.rotation import Phase, Rotation
-from infraforge.components import ingress
 from infraforge.components.base import CA_FILE, Trust
 
 FOLDERS = Path(__file__).parents[2] / "platform" / "components"
@@ -80,16 +79,6 @@ def test_a_copy_is_the_same_authority(tmp_path: Path) -> None:
     other = Authority.copy(tmp_path / "one", tmp_path / "two")
     assert other.certificate == one.certificate
     assert (tmp_path / "two" / "ca.key").stat().st_mode & 0o077 == 0
-
-
-def test_workers_on_their_way_out_are_workers_still() -> None:
-    listed = """1 nginx: master process /usr/sbin/nginx -e stderr
-7 nginx: worker process is shutting down
-12 nginx: worker process
-13 sh -c for p in /proc/[0-9]*
-14
-"""
-    assert ingress.workers(listed) == {"7", "12"}
 
 
 def workloads(folder: Path) -> Iterator[Any]:
