@@ -41,7 +41,7 @@ JOURNAL = "sabotage.json"
 _FAULTS = ("suites/failover", "suites/security/test_rotation.py")
 _RUN = minutes(30)
 _LEAVE = seconds(60)
-"""For pods that were replaced (they may take 35 s), and for tests that are told to stop."""
+"""For pods that were replaced (they may take 50 s), and for tests that are told to stop."""
 
 
 def heal(cluster: str) -> list[str]:
