@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,7 @@ def open_up(site: Site, name: str) -> None:
         if root is None and _settled(site):
             return
         vault.token = root or _another_root_token(vault, key)
-        policies = site.tree / "components" / "vault" / "policies"
-        _settle(vault, policies, site.profile.identity.method)
+        _settle(vault, _folder(site), site.profile.identity.method)
         _revoke_root_tokens(vault)
 
 
@@ -107,13 +107,15 @@ def _active(vault: hvac.Client) -> bool:
 
 
 def _settled(site: Site) -> bool:
-    """Whether the operator gets in and the policies in force are the ones in the tree."""
+    """Whether the operator gets in, and audit devices and policies are those in the tree."""
     try:
         vault = site.vault()
         for name in _POLICIES:
-            path = site.tree / "components" / "vault" / "policies" / f"{name}.hcl"
+            path = _folder(site) / "policies" / f"{name}.hcl"
             if vault.read(f"sys/policies/acl/{name}")["data"]["policy"] != path.read_text():
                 return False
+        if set(_audit_devices(vault)) != set(audit_devices(_folder(site))):
+            return False
     except (hvac.exceptions.VaultError, ClusterError):
         return False
     return True
@@ -133,13 +135,37 @@ def decode_root_token(encoded: str, one_time_pad: str) -> str:
     return bytes(a ^ b for a, b in zip(raw, one_time_pad.encode(), strict=True)).decode()
 
 
-def _settle(vault: hvac.Client, policies: Path, method: str) -> None:
-    """Audit device, engines, auth methods, policies, the operator's role. Needs a root token.
+def _folder(site: Site) -> Path:
+    return site.tree / "components" / "vault"
 
-    method: the auth method that checks people's passwords.
+
+def audit_devices(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """`audit.toml`: name of an audit device → its type and its options."""
+    devices: Mapping[str, Mapping[str, Any]] = tomllib.loads((folder / "audit.toml").read_text())
+    return devices
+
+
+def _audit_devices(vault: hvac.Client) -> list[str]:
+    return [path.rstrip("/") for path in vault.sys.list_enabled_audit_devices()["data"]]
+
+
+def settle_audit(vault: Any, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Have these audit devices and no other."""
+    there = _audit_devices(vault)
+    for name, device in wanted.items():  # the new ones first: at no moment is there none
+        if name not in there:
+            vault.sys.enable_audit_device(device["type"], path=name, options=device["options"])
+    for name in there:
+        if name not in wanted:
+            vault.sys.disable_audit_device(name)
+
+
+def _settle(vault: hvac.Client, folder: Path, method: str) -> None:
+    """Audit devices, engines, auth methods, policies, the operator's role. Needs a root token.
+
+    folder: the component's; method: the auth method that checks people's passwords.
     """
-    if "stdout/" not in vault.sys.list_enabled_audit_devices()["data"]:
-        vault.sys.enable_audit_device("file", path="stdout", options={"file_path": "stdout"})
+    settle_audit(vault, audit_devices(folder))
     mounts = vault.sys.list_mounted_secrets_engines()["data"]
     if "kv/" not in mounts:
         vault.sys.enable_secrets_engine("kv", path="kv", options={"version": "2"})
@@ -156,7 +182,8 @@ def _settle(vault: hvac.Client, policies: Path, method: str) -> None:
         data={"kubernetes_host": "https://kubernetes.default.svc:443"},
     )
     for name in _POLICIES:
-        vault.sys.create_or_update_policy(name=name, policy=(policies / f"{name}.hcl").read_text())
+        policy = (folder / "policies" / f"{name}.hcl").read_text()
+        vault.sys.create_or_update_policy(name=name, policy=policy)
     vault.write_data(
         "auth/kubernetes/role/operator",
         data={

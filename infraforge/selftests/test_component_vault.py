@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infraforge.components.vault import audit_entry
-from infraforge.components.vault_bootstrap import decode_root_token
+from infraforge.components.vault_bootstrap import audit_devices, decode_root_token, settle_audit
 from infraforge.components.vault_identity import Identities
 
 TREE = Path(__file__).parents[2] / "platform"
@@ -49,6 +49,35 @@ def test_every_user_is_in_known_groups_and_one_is_shut_out() -> None:
         assert set(user.groups) <= set(identities.groups)
     assert [user.name for user in identities.users if user.disabled] == ["former"]
     assert {"email", "groups", "profile"} <= set(identities.scopes)
+
+
+class AuditOfAVault:
+    """The audit devices of a Vault; how many there were after each change."""
+
+    def __init__(self, *names: str) -> None:
+        self.devices = {f"{name}/" for name in names}
+        self.numbers: list[int] = []
+        self.sys = self
+
+    def list_enabled_audit_devices(self) -> dict[str, dict[str, object]]:
+        return {"data": {name: {} for name in self.devices}}
+
+    def enable_audit_device(self, kind: str, path: str, options: dict[str, str]) -> None:
+        assert (kind, options) == ("file", {"file_path": "stdout"})
+        self.devices.add(f"{path}/")
+        self.numbers.append(len(self.devices))
+
+    def disable_audit_device(self, path: str) -> None:
+        self.devices.remove(f"{path}/")
+        self.numbers.append(len(self.devices))
+
+
+@pytest.mark.parametrize("there", [(), ("stdout",), ("former",), ("former", "stdout")])
+def test_audit_devices_become_those_of_the_tree(there: tuple[str, ...]) -> None:
+    vault = AuditOfAVault(*there)
+    settle_audit(vault, audit_devices(TREE / "components" / "vault"))
+    assert vault.devices == {"stdout/"}
+    assert min(vault.numbers, default=1) > 0, "for a moment nobody was told"
 
 
 def test_the_operator_can_neither_make_tokens_nor_change_its_own_rights() -> None:
