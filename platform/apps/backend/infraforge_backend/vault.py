@@ -126,10 +126,18 @@ class VaultCredentials:
             raise Unavailable("there is no way into vault yet")
         try:
             self._reader.token = token
-            answer = self._reader.read(path)
+            answer = self._answer(path)
         except _ERRORS as error:
             raise Unavailable(f"vault does not answer: {type(error).__name__}") from error
         return None if answer is None else answer["data"]
+
+    def _answer(self, path: str) -> Any:
+        try:
+            return self._reader.read(path)
+        except requests.ConnectTimeout:
+            raise
+        except requests.ConnectionError:  # a kept one that was just closed: RFC 9110, 9.2.2
+            return self._reader.read(path)
 
     def stop(self) -> None:
         """Give the credentials back: revoking the token revokes the lease and drops the role."""
