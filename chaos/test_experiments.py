@@ -1,6 +1,6 @@
 """Each component's pod is killed in turn: it is back by itself, and errors meanwhile are honest.
 
-Ten kills take minutes, so they are no part of a profile's suites: `tox -e chaos` runs them.
+These kills take minutes, so they are no part of a profile's suites: `tox -e chaos` runs them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ COMPONENTS = (
     "login",
     "minio",
     "oauth2-proxy",
+    "platform-api",
     "postgres",
     "redis-cache",
     "redis-sessions",
@@ -55,6 +56,7 @@ def test_killed_component_is_back_by_itself(
         "project": f"/api/projects/{project.id}",
         "files": f"/api/projects/{project.id}/files",
         "dashboard": "/",
+        "components": "/api/platform/components",
     }
     with steady.Users(visitor, asked) as users:
         users.until(answers=3)
