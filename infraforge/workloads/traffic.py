@@ -12,46 +12,28 @@ go. Every call is in one history.
 from __future__ import annotations
 
 import contextlib
-import threading
-from types import TracebackType
+from typing import Any
 
-from infraforge.errors import Broken, Inconclusive
+from infraforge.errors import Broken
 from infraforge.history import History, Kind, Recorder
-from infraforge.wait import minutes, seconds, wait_until
+from infraforge.wait import seconds, wait_until
 from infraforge.workloads import journey, register, steady
 from infraforge.workloads.backend_client import BackendClient, Project
+from infraforge.workloads.crew import Crew
 from infraforge.workloads.front_door import FrontDoor
 from infraforge.workloads.people import Person
 
-_STOPS_WITHIN = minutes(1)
 _PACE = seconds(0.5)
 
 
-class Journeys:
+class Journeys(Crew):
     """One thread that goes the whole way, from the sign-in to the sign-out, over and over."""
 
     def __init__(self, front_door: FrontDoor, person: Person) -> None:
         self._front_door = front_door
         self._person = person
         self._recorder = Recorder()
-        self._stop = threading.Event()
-        self._failures: list[BaseException] = []
-        self._thread = threading.Thread(target=self._run, name="traveller", daemon=True)
-
-    def __enter__(self) -> Journeys:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(_STOPS_WITHIN)
-        if error is None:
-            self._complain()
+        super().__init__({"traveller": self._go}, pause=lambda: _PACE)
 
     @property
     def history(self) -> History:
@@ -63,24 +45,11 @@ class Journeys:
         start = len(self.history)
 
         def enough() -> bool:
-            self._complain()
+            self.complain()
             ended = self.history.operations[start:]
             return sum(operation.kind is not Kind.INVOKE for operation in ended) >= journeys
 
         wait_until(enough, within, every=0.1, what=f"{journeys} more journeys")
-
-    def _complain(self) -> None:
-        if self._failures:
-            error = self._failures[0]
-            raise Inconclusive(f"a journey failed: {type(error).__name__}: {error}") from error
-
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._go()
-                self._stop.wait(_PACE)
-        except BaseException as error:  # noqa: BLE001 - told by `until` and at the block's end
-            self._failures.append(error)
 
     def _go(self) -> None:
         with self._recorder.call(
@@ -119,13 +88,8 @@ class Traffic:
             self._stack.enter_context(workload)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
+    def __exit__(self, *details: Any) -> None:
+        self._stack.__exit__(*details)
 
     @property
     def history(self) -> History:

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import threading
-from types import TracebackType
 
-from infraforge.errors import Inconclusive
 from infraforge.history import History, Kind, Recorder
 from infraforge.wait import seconds, wait_until
 from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
+from infraforge.workloads.crew import Crew
 from infraforge.workloads.register import twin
 from infraforge.workloads.streams import Stream
 
-_STOPS_WITHIN = seconds(60)
-_PACE = 0.05
+_PACE = seconds(0.05)
 
 
-class Uploads:
+class Uploads(Crew):
     """One thread that uploads files of `size` bytes into a project, through whatever happens."""
 
     def __init__(self, client: BackendClient, project_id: str, size: int = 300_000) -> None:
@@ -29,24 +26,8 @@ class Uploads:
         self._project = project_id
         self._size = size
         self._recorder = Recorder()
-        self._stop = threading.Event()
-        self._failures: list[BaseException] = []
-        self._thread = threading.Thread(target=self._run, name="uploader", daemon=True)
-
-    def __enter__(self) -> Uploads:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(_STOPS_WITHIN)
-        if error is None and self._failures:
-            raise Inconclusive(f"the uploads failed: {self._failures[0]}") from self._failures[0]
+        self._numbers = itertools.count(1)
+        super().__init__({"uploader": self._upload}, pause=lambda: _PACE)
 
     @property
     def history(self) -> History:
@@ -54,24 +35,17 @@ class Uploads:
         return self._recorder.history
 
     def until(self, *, ended: int, kind: Kind = Kind.OK, within: float = 60.0) -> None:
-        """Go on until so many more uploads have ended that way."""
+        """Go on until so many more uploads have ended that way. Raises Inconclusive, TimedOut."""
 
         def so_far() -> int:
+            self.complain()
             return sum(call.outcome is kind for call in self.history.of("add") if call.completion)
 
         goal = so_far() + ended
         wait_until(lambda: so_far() >= goal, within, what=f"{ended} more uploads are {kind.value}")
 
-    def _run(self) -> None:
-        try:
-            for number in itertools.count(1):
-                if self._stop.wait(_PACE):
-                    return
-                self._upload(f"upload-{number}.bin")
-        except BaseException as error:  # noqa: BLE001 - told at the block's end
-            self._failures.append(error)
-
-    def _upload(self, name: str) -> None:
+    def _upload(self) -> None:
+        name = f"upload-{next(self._numbers)}.bin"
         with self._recorder.call(
             "uploader", "add", value=name, fail=(Refused,), info=(Unknown,)
         ) as call:
