@@ -94,22 +94,27 @@ def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile)
             "say what to break: names of sabotages, or --all, or --rotate N; they are: "
             f"{', '.join(known)} (infraforge sabotage --list says what each does)"
         )
-    has = set(profile.components)
-    fitting = [name for name in known if has.issuperset(Sabotage.load(name, CASES).components)]
-    if not options.names and fitting != known:
-        beyond = ", ".join(name for name in known if name not in fitting)
-        print(f"not of profile {profile.name}: {beyond}", flush=True)
-    for name in fitting:
-        if not options.names and (why := Sabotage.load(name, CASES).untried):
-            print(f"left out, by name only: {name} ({why})", flush=True)
-    fitting = [name for name in fitting if not Sabotage.load(name, CASES).untried]
-    wanted = options.names or fitting
-    if options.rotate is not None:
-        commit = _commit()[:8]
-        wanted = pick(fitting, options.rotate, commit)
-        at = f"0x{commit} modulo {len(fitting)} is {int(commit, 16) % len(fitting)}"
-        print(f"chosen by commit {commit} ({at}): {', '.join(wanted)}", flush=True)
-    return [Sabotage.load(name, CASES) for name in dict.fromkeys(wanted)]
+    if options.names:
+        return [Sabotage.load(name, CASES) for name in dict.fromkeys(options.names)]
+    tried = {}
+    for one in (Sabotage.load(name, CASES) for name in known):
+        if why := _left_out(one, profile):
+            print(f"left out, by name only: {one.name} ({why})", flush=True)
+        else:
+            tried[one.name] = one
+    if options.rotate is None:
+        return list(tried.values())
+    commit = _commit()[:8]
+    wanted = pick(list(tried), options.rotate, commit)
+    at = f"0x{commit} modulo {len(tried)} is {int(commit, 16) % len(tried)}"
+    print(f"chosen by commit {commit} ({at}): {', '.join(wanted)}", flush=True)
+    return [tried[name] for name in wanted]
+
+
+def _left_out(one: Sabotage, profile: Profile) -> str:
+    """Why it is not tried unless named; empty where it is."""
+    beyond = set(one.components) - set(profile.components)
+    return f"profile {profile.name} has no {', '.join(sorted(beyond))}" if beyond else one.untried
 
 
 def _commit() -> str:
