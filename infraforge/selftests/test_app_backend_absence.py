@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 absence = importlib.import_module("infraforge_backend.absence")
 

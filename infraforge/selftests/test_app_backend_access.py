@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from infraforge.selftests import app_backend  # noqa: F401  makes the next imports possible
+from infraforge.selftests import apps  # noqa: F401  makes the next imports possible
 
 access = importlib.import_module("infraforge_backend.access")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 application = importlib.import_module("infraforge_backend.app")
 access = importlib.import_module("infraforge_backend.access")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 redis = importlib.import_module("redis")
 cache = importlib.import_module("infraforge_backend.cache")

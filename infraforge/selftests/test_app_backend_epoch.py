@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 epoch = importlib.import_module("infraforge_backend.epoch")
 heartbeat = importlib.import_module("infraforge_backend.heartbeat")

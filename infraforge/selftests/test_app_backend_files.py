@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 validation = importlib.import_module("infraforge_backend.validation")
 headers = importlib.import_module("infraforge_backend.headers")
 objects = importlib.import_module("infraforge_backend.objects")
-problems = importlib.import_module("infraforge_backend.problems")
+problems = importlib.import_module("infraforge_shared.problems")
 migrations = importlib.import_module("infraforge_backend.migrations")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 application = importlib.import_module("infraforge_backend.app")
 config = importlib.import_module("infraforge_backend.config")

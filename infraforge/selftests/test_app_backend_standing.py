@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 from infraforge.wait import seconds, wait_until
 
 standing = importlib.import_module("infraforge_backend.standing")
-problems = importlib.import_module("infraforge_backend.problems")
+problems = importlib.import_module("infraforge_shared.problems")
 
 FRESH, GRACE = 20.0, 3600.0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infraforge.selftests import app_follower  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 directory = importlib.import_module("infraforge_follower.directory")
 follow = importlib.import_module("infraforge_follower.follow")

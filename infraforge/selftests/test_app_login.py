@@ -19,7 +19,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from infraforge.cluster import pki
-from infraforge.selftests import app_login  # noqa: F401  puts the app on the path
+from infraforge.selftests import apps  # noqa: F401  puts the app on the path
 
 from infraforge_login import app as application  # isort: skip
 from infraforge_login import form  # isort: skip

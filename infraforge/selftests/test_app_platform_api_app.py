@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infraforge.selftests import app_backend, app_platform_api  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 from infraforge.workloads import described
 
 application = importlib.import_module("infraforge_platform_api.app")
@@ -18,7 +18,7 @@ config = importlib.import_module("infraforge_platform_api.config")
 kube = importlib.import_module("infraforge_platform_api.kube")
 limits = importlib.import_module("infraforge_platform_api.limits")
 openapi = importlib.import_module("infraforge_platform_api.openapi")
-problems = importlib.import_module("infraforge_platform_api.problems")
+problems = importlib.import_module("infraforge_shared.problems")
 services = importlib.import_module("infraforge_platform_api.services")
 
 BACKEND = "system:serviceaccount:infraforge-application:backend"

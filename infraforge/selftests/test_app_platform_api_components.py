@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infraforge.selftests import app_platform_api  # noqa: F401  makes the next imports possible
+from infraforge.selftests import apps  # noqa: F401  makes the next imports possible
 
 components = importlib.import_module("infraforge_platform_api.components")
 images = importlib.import_module("infraforge_platform_api.images")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 worker = importlib.import_module("infraforge_backend.worker")
 tasks = importlib.import_module("infraforge_backend.tasks")
 jobs = importlib.import_module("infraforge_backend.jobs")
-problems = importlib.import_module("infraforge_backend.problems")
+problems = importlib.import_module("infraforge_shared.problems")
 validation = importlib.import_module("infraforge_backend.validation")
 
 JOB = uuid.UUID("00000000-0000-4000-8000-000000000001")

@@ -16,7 +16,7 @@ import yaml
 
 from infraforge import components
 from infraforge.components import minio, postgres, redis
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 cache = importlib.import_module("infraforge_backend.cache")
 objects = importlib.import_module("infraforge_backend.objects")

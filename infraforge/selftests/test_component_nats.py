@@ -17,7 +17,7 @@ from infraforge.cluster.kind import INGRESS_LABEL, kind_config
 from infraforge.components import backend, nats
 from infraforge.probes import queue
 from infraforge.profile import Profile, Topology
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 worker = importlib.import_module("infraforge_backend.worker")
 

@@ -12,7 +12,7 @@ import yaml
 
 from infraforge.cluster import manifests
 from infraforge.components.namespaces import ALL
-from infraforge.selftests import app_platform_api  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 
 limits = importlib.import_module("infraforge_platform_api.limits")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infraforge.selftests import app_backend  # noqa: F401
+from infraforge.selftests import apps  # noqa: F401
 from infraforge.selftests.test_app_backend_app import NoCredentials
 from infraforge.workloads.roles import ALLOWED, DENIED, Roles, treated
 

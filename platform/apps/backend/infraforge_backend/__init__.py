@@ -3,5 +3,5 @@
 wsgi → app → web (the gate) → projects, files, trail, platform, health → services
 jobs → outbox → bus (NATS) → worker
 services: vault (credentials) → database, cache (Redis), objects (MinIO), platform_api, heartbeat
-pure: access, epoch, headers, problems, validation, config
+pure: access, epoch, headers, validation, config
 """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import flask
+from infraforge_shared import problems
 
 from infraforge_backend import (
     files,
     health,
     jobs,
     platform,
-    problems,
     projects,
     trail,
     validation,

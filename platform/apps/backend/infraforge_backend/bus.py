@@ -16,10 +16,10 @@ from typing import Any, TypeVar
 
 import nats
 import nats.errors
+from infraforge_shared.problems import Unavailable
 from nats.aio.client import Client
 
 from infraforge_backend.config import Config
-from infraforge_backend.problems import Unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

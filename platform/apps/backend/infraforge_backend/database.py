@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 
 import psycopg
 import psycopg_pool
+from infraforge_shared.problems import OutcomeUnknown, Unavailable
 from psycopg.rows import dict_row
 
 from infraforge_backend import metrics
 from infraforge_backend.cache import FENCE_MS, Cache
 from infraforge_backend.config import Config
 from infraforge_backend.deadline import Watchdog
-from infraforge_backend.problems import OutcomeUnknown, Unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

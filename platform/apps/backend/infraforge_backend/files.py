@@ -12,11 +12,11 @@ import uuid
 from typing import Any
 
 import flask
+from infraforge_shared.problems import Problem
 
 from infraforge_backend import audit, cache, headers, validation, web
 from infraforge_backend.database import Connection
 from infraforge_backend.objects import Gone, Stored, too_large
-from infraforge_backend.problems import Problem
 
 blueprint = flask.Blueprint("files", __name__)
 

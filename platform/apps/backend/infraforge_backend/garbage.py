@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from infraforge_shared.problems import OutcomeUnknown, Unavailable
+
 from infraforge_backend.database import Connection, Database
 from infraforge_backend.objects import Objects
-from infraforge_backend.problems import OutcomeUnknown, Unavailable
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from concurrent.futures import TimeoutError as TooLate
 import flask
 import hvac
 import requests as http
+from infraforge_shared.problems import Problem
 
 from infraforge_backend import metrics, web
-from infraforge_backend.problems import Problem
 from infraforge_backend.services import Services
 
 blueprint = flask.Blueprint("health", __name__)

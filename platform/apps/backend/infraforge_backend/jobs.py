@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import flask
+from infraforge_shared.problems import Problem
 
 from infraforge_backend import audit, outbox, validation, web
 from infraforge_backend.database import Connection
-from infraforge_backend.problems import Problem
 
 blueprint = flask.Blueprint("jobs", __name__)
 

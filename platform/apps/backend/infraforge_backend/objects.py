@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import minio
 import urllib3
+from infraforge_shared.problems import Problem, Unavailable
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from infraforge_backend.config import Config
-from infraforge_backend.problems import Problem, Unavailable
 
 BUCKET = "files"
 _CHUNK = 256 * 1024

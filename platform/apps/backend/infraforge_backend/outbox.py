@@ -18,10 +18,10 @@ import uuid
 from collections.abc import Mapping
 
 import psycopg
+from infraforge_shared.problems import OutcomeUnknown, Unavailable
 
 from infraforge_backend.bus import Bus
 from infraforge_backend.database import Connection, Database
-from infraforge_backend.problems import OutcomeUnknown, Unavailable
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ import re
 import urllib.parse
 
 import flask
+from infraforge_shared.problems import Problem
 
 from infraforge_backend import web
 from infraforge_backend.access import RULES
 from infraforge_backend.platform_api import Question
-from infraforge_backend.problems import Problem
 
 blueprint = flask.Blueprint("platform", __name__)
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import urllib3
+from infraforge_shared.problems import OutcomeUnknown, Unavailable
 
 from infraforge_backend.access import Identity
 from infraforge_backend.config import Config
-from infraforge_backend.problems import OutcomeUnknown, Unavailable
 
 log = logging.getLogger(__name__)
 

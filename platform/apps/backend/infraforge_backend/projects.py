@@ -6,10 +6,10 @@ import uuid
 from typing import Any
 
 import flask
+from infraforge_shared.problems import Problem
 
 from infraforge_backend import audit, cache, validation, web
 from infraforge_backend.database import Connection
-from infraforge_backend.problems import Problem
 
 blueprint = flask.Blueprint("projects", __name__)
 

@@ -7,6 +7,7 @@ import logging
 import threading
 
 import psycopg
+from infraforge_shared.problems import OutcomeUnknown, Unavailable
 
 from infraforge_backend import absence, garbage, migrations
 from infraforge_backend.absence import AbsencePulse
@@ -20,7 +21,6 @@ from infraforge_backend.heartbeat import CachePulse, EpochPulse, Pulse
 from infraforge_backend.objects import Objects
 from infraforge_backend.outbox import Outbox, Relay
 from infraforge_backend.platform_api import PlatformApi
-from infraforge_backend.problems import OutcomeUnknown, Unavailable
 from infraforge_backend.standing import Standings
 from infraforge_backend.vault import Credentials, Keys
 

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from infraforge_backend.problems import Unavailable
+from infraforge_shared.problems import Unavailable
 
 log = logging.getLogger(__name__)
 

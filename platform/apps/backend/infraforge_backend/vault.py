@@ -19,11 +19,11 @@ from typing import Any, Protocol
 
 import hvac
 import requests
+from infraforge_shared.problems import Unavailable
 
 from infraforge_backend import metrics
 from infraforge_backend.config import Config
 from infraforge_backend.database import Login
-from infraforge_backend.problems import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -126,18 +126,10 @@ class VaultCredentials:
             raise Unavailable("there is no way into vault yet")
         try:
             self._reader.token = token
-            answer = self._answer(path)
+            answer = self._reader.read(path)
         except _ERRORS as error:
             raise Unavailable(f"vault does not answer: {type(error).__name__}") from error
         return None if answer is None else answer["data"]
-
-    def _answer(self, path: str) -> Any:
-        try:
-            return self._reader.read(path)
-        except requests.ConnectTimeout:
-            raise
-        except requests.ConnectionError:  # a kept one that was just closed: RFC 9110, 9.2.2
-            return self._reader.read(path)
 
     def stop(self) -> None:
         """Give the credentials back: revoking the token revokes the lease and drops the role."""

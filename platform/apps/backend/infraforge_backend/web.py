@@ -10,10 +10,10 @@ from typing import cast
 
 import flask
 import psycopg
+from infraforge_shared.problems import OutcomeUnknown, Problem, Unavailable
 
 from infraforge_backend import audit, headers, metrics
 from infraforge_backend.access import Identity
-from infraforge_backend.problems import OutcomeUnknown, Problem, Unavailable
 from infraforge_backend.services import Services
 
 log = logging.getLogger("requests")

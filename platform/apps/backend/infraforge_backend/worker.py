@@ -17,11 +17,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import nats.errors
+from infraforge_shared.problems import OutcomeUnknown, Unavailable
 from nats.aio.msg import Msg
 
 from infraforge_backend import metrics
 from infraforge_backend.bus import FAILURES, Bus
-from infraforge_backend.problems import OutcomeUnknown, Unavailable
 from infraforge_backend.tasks import Hopeless, Tasks
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import signal
 import ssl
 import threading
 
-from infraforge_backend import logs
+from infraforge_shared import logs, tls
+
 from infraforge_backend.bus import Bus
 from infraforge_backend.cache import Cache
 from infraforge_backend.config import Config
@@ -63,7 +64,9 @@ class Process:
 
 def main() -> None:
     """Work until SIGTERM, end what was begun, give everything back."""
-    logs.install()
+    tls.install()
+    # each refused connection is a warning of the pool's; the heartbeat tells once
+    logs.install(quiet=["psycopg.pool"])
     process = Process(Config.from_environment(os.environ))
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())

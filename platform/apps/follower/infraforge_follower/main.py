@@ -10,7 +10,8 @@ import ssl
 import threading
 import time
 
-from infraforge_follower import logs
+from infraforge_shared import logs, tls
+
 from infraforge_follower.config import Config
 from infraforge_follower.directory import Directory, Silent
 from infraforge_follower.follow import Doubtful, Follower
@@ -68,7 +69,8 @@ class Rounds:
 
 def main() -> None:
     """Follow until SIGTERM."""
-    logs.install()
+    tls.install()
+    logs.install(quiet=["urllib3"])  # its retries quote URLs
     config = Config.from_environment(os.environ)
     follower = Follower(
         Directory(config).read,

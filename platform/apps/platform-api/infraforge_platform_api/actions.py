@@ -14,9 +14,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
+from infraforge_shared.problems import OutcomeUnknown, Unavailable
+
 from infraforge_platform_api.access import Identity
 from infraforge_platform_api.kube import Kube, Refused
-from infraforge_platform_api.problems import OutcomeUnknown, Unavailable
 
 log = logging.getLogger("audit")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 import flask
+from infraforge_shared import problems
 
-from infraforge_platform_api import doing, problems, reading, validation, web
+from infraforge_platform_api import doing, reading, validation, web
 from infraforge_platform_api.kube import Refused
 from infraforge_platform_api.services import Services
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import flask
+from infraforge_shared.problems import OutcomeUnknown, Problem, Unavailable
 
 from infraforge_platform_api import reading, validation, web
 from infraforge_platform_api.components import Component
 from infraforge_platform_api.kube import Refused
-from infraforge_platform_api.problems import OutcomeUnknown, Problem, Unavailable
 
 blueprint = flask.Blueprint("doing", __name__)
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
-
-from infraforge_platform_api.problems import OutcomeUnknown, Unavailable
+from infraforge_shared.problems import OutcomeUnknown, Unavailable
 
 log = logging.getLogger(__name__)
 

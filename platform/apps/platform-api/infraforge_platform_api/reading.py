@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import flask
+from infraforge_shared.problems import Problem
 
 from infraforge_platform_api import openapi, validation, web
 from infraforge_platform_api.components import Component
-from infraforge_platform_api.problems import Problem
 
 blueprint = flask.Blueprint("reading", __name__)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
+from infraforge_shared.problems import Unavailable
+
 from infraforge_platform_api import holdings
 from infraforge_platform_api.actions import Actions
 from infraforge_platform_api.callers import Callers
@@ -12,7 +14,6 @@ from infraforge_platform_api.config import Config
 from infraforge_platform_api.fresh import Fresh
 from infraforge_platform_api.kube import Kube, Refused
 from infraforge_platform_api.limits import Limits
-from infraforge_platform_api.problems import Unavailable
 from infraforge_platform_api.registry import Registry
 from infraforge_platform_api.snapshot import Snapshot
 

@@ -10,9 +10,9 @@ import uuid
 from typing import cast
 
 import flask
+from infraforge_shared.problems import Problem
 
 from infraforge_platform_api.access import OWN, Identity
-from infraforge_platform_api.problems import Problem
 from infraforge_platform_api.services import Services
 
 log = logging.getLogger("requests")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from infraforge_shared import logs
+
 from infraforge_platform_api import app as application
-from infraforge_platform_api import logs
 from infraforge_platform_api.config import Config
 from infraforge_platform_api.kube import Kube
 from infraforge_platform_api.limits import Limits

@@ -6,14 +6,13 @@ import datetime
 import json
 import logging
 import sys
-
-import flask
+from collections.abc import Iterable
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """time, level, logger, message, the request's id and user, and whatever `extra` brought."""
+    """time, level, logger, message, the request's id if there is one, and what `extra` brought."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
@@ -23,18 +22,27 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if flask.has_request_context():
-            line["request_id"] = flask.g.get("request_id", "")
+        if request_id := _request_id():
+            line["request_id"] = request_id
         line.update((k, v) for k, v in vars(record).items() if k not in _STANDARD)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def install(level: int = logging.INFO) -> None:
-    """Send all loggers of the process through the formatter to stdout."""
+def install(quiet: Iterable[str] = ()) -> None:
+    """Send all loggers of the process through the formatter to stdout; of the quiet only errors."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(logging.INFO)
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _request_id() -> str:
+    flask = sys.modules.get("flask")  # not every process answers requests
+    if flask is None or not flask.has_request_context():
+        return ""
+    return str(flask.g.get("request_id", ""))

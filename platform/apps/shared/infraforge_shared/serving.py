@@ -1,0 +1,63 @@
+"""gunicorn's settings for every application: threads, TLS, JSON log lines, no request lines."""
+
+import ssl
+
+from infraforge_shared import tls
+
+__all__ = [
+    "bind",
+    "certfile",
+    "control_socket_disable",
+    "forwarded_allow_ips",
+    "keepalive",
+    "keyfile",
+    "limit_request_line",
+    "logconfig_dict",
+    "ssl_context",
+    "threads",
+    "worker_class",
+    "worker_tmp_dir",
+    "workers",
+]
+
+tls.install()
+
+bind = "0.0.0.0:8443"
+workers = 1
+worker_class = "gthread"
+threads = 8
+certfile = "/etc/tls/tls.crt"
+keyfile = "/etc/tls/tls.key"
+keepalive = 75  # longer than whoever asks keeps its side: that one closes first
+worker_tmp_dir = "/tmp"  # noqa: S108  the pod's own emptyDir
+forwarded_allow_ips = ""  # addresses in headers are nobody's identity here
+limit_request_line = 8190
+control_socket_disable = True
+
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "infraforge_shared.logs.JsonLines"}},
+    "handlers": {
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": "json",
+        }
+    },
+    "root": {"level": "INFO", "handlers": ["stdout"]},
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False},
+        # request lines would carry states, nonces and codes
+        "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+        # retries quote URLs
+        "urllib3": {"level": "ERROR", "handlers": ["stdout"], "propagate": False},
+    },
+}
+
+
+def ssl_context(_config, default_ssl_context_factory):
+    """TLS 1.2 or newer."""
+    context = default_ssl_context_factory()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
