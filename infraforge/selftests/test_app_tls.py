@@ -40,8 +40,16 @@ def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 @pytest.fixture
-def link(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[ssl.SSLSocket]:
-    """A client's connection to a server that sends back what it is sent, after a while."""
+def go() -> threading.Event:
+    """What the server waits for before it answers."""
+    return threading.Event()
+
+
+@pytest.fixture
+def link(
+    contexts: tuple[ssl.SSLContext, ssl.SSLContext], go: threading.Event
+) -> Iterator[ssl.SSLSocket]:
+    """A client's connection to a server that sends back what it is sent, once it may."""
     server, client = contexts
     ours, theirs = socket.socketpair()
 
@@ -51,7 +59,7 @@ def link(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[ssl.SSLSoc
             server.wrap_socket(theirs, server_side=True) as secure,
         ):
             while data := secure.recv(100):
-                threading.Event().wait(0.1)  # the client waits: what it reads is not there yet
+                go.wait(5)
                 secure.sendall(data)
 
     thread = threading.Thread(target=answer, daemon=True)
@@ -60,17 +68,21 @@ def link(contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Iterator[ssl.SSLSoc
     ours.settimeout(5)
     with client.wrap_socket(ours, server_hostname="localhost") as secure:
         yield secure
+        go.set()
     thread.join(5)
 
 
-def test_a_read_that_waits_is_not_broken_by_a_former_error(link: ssl.SSLSocket) -> None:
-    for _ in range(3):
-        link.sendall(b"who is it?")
-        leave_an_error()
-        assert link.recv(100) == b"who is it?"
+def test_a_read_that_waits_is_not_broken_by_a_former_error(
+    link: ssl.SSLSocket, go: threading.Event
+) -> None:
+    link.sendall(b"who is it?")
+    leave_an_error()
+    threading.Timer(0.3, go.set).start()
+    assert link.recv(100) == b"who is it?"
 
 
-def test_neither_is_a_write(link: ssl.SSLSocket) -> None:
+def test_neither_is_a_write(link: ssl.SSLSocket, go: threading.Event) -> None:
+    go.set()
     for _ in range(3):
         leave_an_error()
         link.sendall(b"who is it?")
