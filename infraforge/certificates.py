@@ -24,8 +24,9 @@ another CA, in three phases (both are trusted; the new one issues; the old one i
 
 Most components take a new certificate up while they run; of the others a new pod is there before
 the old one goes. Either way no request fails, and the command ends only when every pod shows its
-new certificate on every port. Killed half-way, run it again: it goes on where it was. `infraforge
-up` renews by itself what is within a week of its end, but never the CA.
+new certificate. Killed half-way, run it again: a change of the CA goes on where it was, and all
+else is done anew. `infraforge up` renews by itself what is within a week of its end, but never
+the CA.
 """
 
 
@@ -36,7 +37,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("do", choices=("status", "renew"))
     parser.add_argument("components", nargs="*", metavar="COMPONENT", help="by default all")
     parser.add_argument("--ca", action="store_true", help="renew the CA, and so all of them")
-    parser.add_argument("--name", default=stack.DEFAULT_NAME, help="of the cluster (%(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     print(
         f"CA {authority.serial_number:x}, in force until {authority.not_valid_after_utc:%Y-%m-%d}"
     )
-    if phase := stack.ca_phase(options.name):
+    phase = stack.ca_phase(options.name)
+    if phase:
         print(f"it is being replaced, in phase {phase}; go on: infraforge certificates renew --ca")
     table = Table(box=None)
     for title in ("pod and port", "shows one that is"):
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     for place, what in shown.items():
         table.add_row(place, "not seen" if what is None else str(what))
     Console().print(table)
-    return 0 if set(shown.values()) == {certificates.LONG} else 1
+    return 0 if set(shown.values()) == {certificates.LONG} and not phase else 1
 
 
 def _renew(options: argparse.Namespace) -> int:

@@ -145,7 +145,8 @@ def _parser() -> argparse.ArgumentParser:
 
     identities = commands.add_parser("certificates", help="look at them; renew them")
     certificates.configure(identities)
-    identities.set_defaults(run=certificates.run)
+    _named(identities)
+    identities.set_defaults(run=_certificates)
 
     test = commands.add_parser(
         "test", help="stand up as needed, run the suites, write the report, remove what was made"
@@ -218,6 +219,7 @@ def _up(options: argparse.Namespace) -> int:
                 renew=_renewing(options, chosen),
             )
     print(f"{name}: profile {chosen} is up after {time.monotonic() - started:.1f} s")
+    _tell_of_ca(name)
     print(f"front door: {platform.origin} (its CA: {platform.ca_file})")
     return 0
 
@@ -291,7 +293,22 @@ def _status(options: argparse.Namespace) -> int:
         table.add_row(row.name, ready, str(row.restarts), short, row.trouble)
     Console().print(table)
     print(f"profile {platform.profile.name}, front door {platform.origin}")
+    _tell_of_ca(platform.cluster.name)
     return 0 if fine else 1
+
+
+def _tell_of_ca(name: str) -> None:
+    """Say so where its replacement was begun and not finished."""
+    if phase := stack.ca_phase(name):
+        print(
+            f"its CA is being replaced, in phase {phase}; if nobody is at it, go on: "
+            f"infraforge certificates renew --ca --name {name}"
+        )
+
+
+def _certificates(options: argparse.Namespace) -> int:
+    options.name = _name(options)
+    return certificates.run(options)
 
 
 def _down(options: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ from infraforge.turns import turn
 from infraforge.workloads.backend_client import ApiError, BackendClient, Project
 from infraforge.workloads.front_door import FrontDoor
 from infraforge.workloads.people import People
+from infraforge.workloads.traffic import Traffic
 
 _SELFTESTS = Path(__file__).parent / "selftests"
 _MARKERS = (
@@ -289,6 +290,14 @@ def project(developer: BackendClient, request: pytest.FixtureRequest) -> Iterato
     yield made
     with contextlib.suppress(ApiError):  # it goes with the platform
         developer.delete_project(made.id)
+
+
+@pytest.fixture
+def traffic(
+    platform: Platform, front_door: FrontDoor, developer: BackendClient, project: Project
+) -> Traffic:
+    """Somebody who goes on reading, writing, keeping files, signing in and out, in a `with`."""
+    return Traffic(front_door, People(platform.site).known("devon"), developer, project)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,14 +108,16 @@ class Platform:
         failed raised; the others are seen through all the same.
         """
         self.site.renewing = frozenset(names)
-        with self._rolling() as (rollout, known), pool_of(_AT_ONCE) as pool:
+        with self.rolling() as (rollout, known), pool_of(_AT_ONCE) as pool:
 
             def one(name: str) -> None:
                 component = components.load(name)
                 if rollout.renew(component, known[name], lambda step: progress(name, step)):
                     progress(name, Done("shows its new certificate"))
 
-            for future in [pool.submit(one, name) for name in self.profile.components]:
+            futures = [pool.submit(one, name) for name in self.profile.components]
+            wait(futures)
+            for future in futures:
                 future.result()
 
     def spread_trust(self, progress: Progress = silent) -> None:
@@ -127,7 +130,7 @@ class Platform:
         chosen = [components.load(name) for name in self.profile.components]
         at_start = [component for component in chosen if component.trust is Trust.AT_START]
         running = [component for component in chosen if component not in at_start]
-        with self._rolling() as (rollout, known), pool_of(_AT_ONCE) as pool:
+        with self.rolling() as (rollout, known), pool_of(_AT_ONCE) as pool:
 
             def one(component: Component) -> None:
                 say: Say = lambda step: progress(component.name, step)  # noqa: E731
@@ -139,10 +142,23 @@ class Platform:
                     future.result()
 
     @contextlib.contextmanager
-    def _rolling(self) -> Iterator[tuple[Rollout, Mapping[str, Record]]]:
+    def rolling(self) -> Iterator[tuple[Rollout, Mapping[str, Record]]]:
+        """What rolls out here, and what is recorded of every component.
+
+        Raises UsageError where one never got ready.
+        """
         with Watching(self.cluster.api).running() as watching:
             rollout = Rollout(self.site, watching, Images(self.digests, self.moved))
-            yield rollout, rollout.inventory()
+            yield rollout, self._whole(rollout)
+
+    def _whole(self, rollout: Rollout) -> Mapping[str, Record]:
+        known = rollout.inventory()
+        if missing := [name for name in self.profile.components if name not in known]:
+            raise UsageError(
+                f"{missing[0]} never got ready here; first: infraforge up --profile "
+                f"{self.profile.name} (with the same --name)"
+            )
+        return known
 
     def status(self) -> list[ComponentStatus]:
         """How each component with pods is now, in the profile's order."""
@@ -293,7 +309,9 @@ def replace_ca(name: str, tree: Path = TREE, progress: Progress = silent) -> Non
     Goes on where a run that was killed had come to; see `cluster.rotation`.
     """
     with state.locked(name):
-        attach(name, tree).site.close()  # where there is none, nothing is begun
+        platform = attach(name, tree)
+        with contextlib.closing(platform.site), platform.rolling():
+            pass  # where it is not up, or not all of it, nothing is begun
         for phase in Rotation(_ca_dir(name)).phases():
             progress("CA", f"phase {phase}")
             platform = attach(name, tree)

@@ -12,7 +12,8 @@ from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Unable
 
 _OURS = "infraforge-"
-_LABEL = "app.kubernetes.io/name"
+_LABELS = "app.kubernetes.io/part-of=infraforge,app.kubernetes.io/name"
+"""Of the platform's own pods: a probe's or an impostor's wears the name alone."""
 
 
 @runtime_checkable
@@ -60,7 +61,7 @@ def find(site: Site, component: str, name: str = "") -> Container:
 def pods(site: Site, component: str, *, dying: bool = False) -> Sequence[Any]:
     """The component's pods by name; those on their way out only if `dying` ones are wanted."""
     try:
-        listed: Any = site.core.list_pod_for_all_namespaces(label_selector=f"{_LABEL}={component}")
+        listed: Any = site.core.list_pod_for_all_namespaces(label_selector=f"{_LABELS}={component}")
     except client.ApiException as error:
         raise ClusterError(f"the pods of {component} cannot be listed: {error.reason}") from error
     ours = [

@@ -134,6 +134,16 @@ def _put(
             connection.modify(dn, changes)
 
 
+def read_certificate_anew(connection: ldap3.Connection) -> None:
+    """For the connections that are made from now on. Needs the manager of `cn=config`."""
+    files = {
+        "olcTLSCertificateFile": "/etc/tls/tls.crt",
+        "olcTLSCertificateKeyFile": "/etc/tls/tls.key",
+    }
+    changes = {key: [(ldap3.MODIFY_REPLACE, [path])] for key, path in files.items()}
+    connection.modify("cn=config", changes)
+
+
 def told(error: Exception) -> ClusterError:
     """The failure as the rest of the harness knows failures."""
     text = str(error).splitlines()[0] if str(error) else ""

@@ -23,6 +23,7 @@ NAMESPACE = "infraforge-security"
 URL = f"ldaps://ldap.{NAMESPACE}.svc:636"
 _METHOD = "auth/ldap/config"
 _PORT = 6360
+_PROBED = 8443
 _MEMBER = "ldap-0"
 _MANAGER = "manager"
 _AT_VAULT = (hvac.exceptions.VaultError, requests.RequestException)
@@ -35,9 +36,9 @@ class Ldap(Component):
     namespace = NAMESPACE
     # the follower signs in there, and Vault has the groups
     needs = ("vault",)
-    # slapd reads its certificate once, and so does the follower what to trust
-    listens = (Listener(_PORT),)
-    trust = Trust.AT_START
+    listens = (Listener(_PORT), Listener(_PROBED))
+    reloads = True
+    trust = Trust.RUNNING  # the follower, for each connection
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])
@@ -86,6 +87,11 @@ class Ldap(Component):
             return [user for user in users if not vault_identity.knows(vault, user)]
 
         wait_until(lambda: not missing(), seconds(30), what="Vault knows who is in the directory")
+
+    def reload(self, site: Site) -> None:
+        """As slapd does it: when it is told again where its certificate is."""
+        with self.managed(site) as connection:
+            directory.read_certificate_anew(connection)
 
     def retrust(self, site: Site) -> None:
         """Tell Vault, which keeps what it trusts a directory by beside where that is."""

@@ -51,9 +51,10 @@ def take_up(site: Site, component: Component, within: float) -> None:
     def all_new() -> bool:
         component.reload(site)
         # a way that met a port as it was opened anew is dead: each look makes its own
-        old = {
-            place: serial for place, serial in shown(site, component).items() if serial != wanted
-        }
+        now = shown(site, component)
+        old = {place: serial for place, serial in now.items() if serial != wanted}
+        if not now:
+            raise ClusterError("there is no pod of it")
         if old:
             raise ClusterError(f"shown is still {old}, not {wanted}")
         return True

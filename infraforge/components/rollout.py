@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -129,9 +129,8 @@ class Rollout:
         say("getting ready")
         self._wait(component, applied, _is_ready, deadline)
         serial = self._serial(component)
-        if known is not None and component.reloads and known.certificate != serial:
-            say("taking up its certificate")
-            renewal.take_up(self._site, component, deadline.left)
+        if known is not None and known.certificate != serial:
+            self._show(component, applied, serial, deadline, say)
         say("configuring")
         component.configure(self._site)
         self._note(component, Record(wanted, tuple(applied), serial))
@@ -142,21 +141,35 @@ class Rollout:
 
         Raises what `roll_out` does; TimedOut when its pods go on showing another one.
         """
+        if not component.listens:
+            return False
         site = self._site
-        if site.certificate_due(component.name, component.namespace):
+        serial = site.good_certificate(component.name, component.namespace)
+        if not serial:
             say("making its certificate")
             component.certify(site)
-        serial = self._serial(component)
+            serial = self._serial(component)
         if serial == known.certificate:
             return False
         deadline = Deadline(site.profile.budgets.component)
-        if not component.reloads:
-            say("replacing its pods")
-            self._replace_pods(component, known, {renewal.ANNOTATION: serial}, deadline)
-        say("taking up its certificate")
-        renewal.take_up(site, component, deadline.left)
+        self._show(component, known.references, serial, deadline, say)
         self._note(component, replace(known, certificate=serial))
         return True
+
+    def _show(
+        self,
+        component: Component,
+        references: Iterable[Reference],
+        serial: str,
+        deadline: Deadline,
+        say: Say,
+    ) -> None:
+        """Have all its pods show the certificate of this serial number, which is in its Secret."""
+        if not component.reloads:
+            say("replacing its pods")
+            self._replace_pods(component, references, {renewal.ANNOTATION: serial}, deadline)
+        say("taking up its certificate")
+        renewal.take_up(self._site, component, deadline.left)
 
     def spread_trust(self, component: Component, known: Record, say: Say) -> None:
         """Have all its pods trust what is to be trusted now, and nothing else.
@@ -169,7 +182,7 @@ class Rollout:
         if component.trust is Trust.AT_START:
             say("replacing its pods")
             trusted = renewal.digest(site.ca_file.read_text())
-            self._replace_pods(component, known, {renewal.TRUST: trusted}, deadline)
+            self._replace_pods(component, known.references, {renewal.TRUST: trusted}, deadline)
             renewal.gone(site, component, deadline.left)
             component.retrust(site)
         elif component.trust is Trust.RUNNING:
@@ -179,13 +192,13 @@ class Rollout:
     def _replace_pods(
         self,
         component: Component,
-        known: Record,
+        references: Iterable[Reference],
         annotations: Mapping[str, str],
         deadline: Deadline,
     ) -> None:
         patched = {
             reference: self._applier.annotate_pods(reference, annotations)
-            for reference in known.references
+            for reference in references
             if reference.kind in manifests.WORKLOADS
         }
         self._wait(component, patched, _is_ready, deadline)

@@ -143,14 +143,17 @@ class Site:
         }
         self.write_secret(f"{name}-tls", namespace, values, kind="kubernetes.io/tls")
 
-    def certificate_due(self, name: str, namespace: str) -> bool:
-        """Whether the component has a certificate that is to be made anew."""
+    def good_certificate(self, name: str, namespace: str) -> str:
+        """The serial number of the component's certificate; "" where one is to be made.
+
+        That is where there is none, or one that is not good any more, or is to be made anew.
+        """
         found = self.read_secret(f"{name}-tls", namespace)
-        if found is None:
-            return False
+        if found is None or name in self.renewing:
+            return ""
         life = _life(self.tree / "components" / name / "certificate.toml")
         good = self.authority.vouches_for(found.get("tls.crt", ""), (), (), life)
-        return name in self.renewing or not good
+        return pki.serial_of(found["tls.crt"]) if good else ""
 
     def refresh_ca(self, name: str, namespace: str) -> None:
         """Let the component's Secret, certificate and key as they are, name the CA of now."""

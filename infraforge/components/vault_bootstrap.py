@@ -114,7 +114,7 @@ def _settled(site: Site) -> bool:
             path = _folder(site) / "policies" / f"{name}.hcl"
             if vault.read(f"sys/policies/acl/{name}")["data"]["policy"] != path.read_text():
                 return False
-        if set(_audit_devices(vault)) != set(audit_devices(_folder(site))):
+        if _audit_devices(vault) != audit_devices(_folder(site)):
             return False
     except (hvac.exceptions.VaultError, ClusterError):
         return False
@@ -145,19 +145,34 @@ def audit_devices(folder: Path) -> Mapping[str, Mapping[str, Any]]:
     return devices
 
 
-def _audit_devices(vault: hvac.Client) -> list[str]:
-    return [path.rstrip("/") for path in vault.sys.list_enabled_audit_devices()["data"]]
+def _audit_devices(vault: hvac.Client) -> Mapping[str, Mapping[str, Any]]:
+    """Those that there are, as `audit_devices` gives those that there should be."""
+    there = vault.sys.list_enabled_audit_devices()["data"]
+    return {
+        path.rstrip("/"): {"type": device["type"], "options": device["options"] or {}}
+        for path, device in there.items()
+    }
 
 
 def settle_audit(vault: Any, wanted: Mapping[str, Mapping[str, Any]]) -> None:
-    """Have these audit devices and no other."""
+    """Have these audit devices and no other.
+
+    New ones come first, so that at no moment there is none; but for one alone that is changed.
+    """
     there = _audit_devices(vault)
-    for name, device in wanted.items():  # the new ones first: at no moment is there none
-        if name not in there:
-            vault.sys.enable_audit_device(device["type"], path=name, options=device["options"])
-    for name in there:
-        if name not in wanted:
-            vault.sys.disable_audit_device(name)
+    new = {name: device for name, device in wanted.items() if name not in there}
+    changed = {n: device for n, device in wanted.items() if n in there and there[n] != device}
+    for name, device in new.items():
+        _enable(vault, name, device)
+    for name in sorted(there.keys() - wanted.keys()):
+        vault.sys.disable_audit_device(name)
+    for name, device in changed.items():
+        vault.sys.disable_audit_device(name)
+        _enable(vault, name, device)
+
+
+def _enable(vault: Any, name: str, device: Mapping[str, Any]) -> None:
+    vault.sys.enable_audit_device(device["type"], path=name, options=device["options"])
 
 
 def _settle(vault: hvac.Client, folder: Path, method: str) -> None:

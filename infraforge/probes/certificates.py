@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import datetime
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from infraforge.components import containers, renewal
 from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
-from infraforge.table import Cell
+from infraforge.table import Cell, Table
 
 LONG = "in force, for more than a week"
 _WEEK = datetime.timedelta(days=7)
@@ -32,30 +32,40 @@ _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 def stored(site: Site) -> Mapping[str, Cell]:
     """What is to be said of each certificate that the platform keeps, by its place."""
-    ca_pem = site.ca_file.read_bytes()
-    authority = x509.load_pem_x509_certificate(ca_pem)
-    found: dict[str, Cell] = {"platform CA": of(ca_pem, authority)}
+    authorities = x509.load_pem_x509_certificates(site.ca_file.read_bytes())
+    found: dict[str, Cell] = {
+        f"platform CA {ca.serial_number:x}": of(ca, [ca]) for ca in authorities
+    }
     secrets: Any = site.core.list_secret_for_all_namespaces(
         label_selector="app.kubernetes.io/part-of=infraforge",
         field_selector="type=kubernetes.io/tls",
     )
     for secret in secrets.items:
         place = f"Secret {secret.metadata.namespace}/{secret.metadata.name}"
-        found[place] = of(base64.b64decode(secret.data["tls.crt"]), authority)
+        pem = base64.b64decode(secret.data["tls.crt"])
+        found[place] = of(x509.load_pem_x509_certificate(pem), authorities)
     return found
 
 
-def of(pem: bytes, authority: x509.Certificate) -> Cell:
-    """LONG, or in words what is wrong with the certificate."""
-    certificate = x509.load_pem_x509_certificate(pem)
-    try:
-        certificate.verify_directly_issued_by(authority)
-    except (ValueError, TypeError, InvalidSignature):
+def of(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> Cell:
+    """LONG, or in words what is wrong with the certificate.
+
+    authorities: the CA; while another takes its place, both.
+    """
+    if not any(_issued(certificate, authority) for authority in authorities):
         return "not issued by the platform CA"
     now = datetime.datetime.now(datetime.UTC)
     if now < certificate.not_valid_before_utc:
         return f"not in force before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M}"
     return _until(certificate.not_valid_after_utc)
+
+
+def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def shown(site: Site) -> Mapping[str, Cell]:
@@ -66,7 +76,12 @@ def shown(site: Site) -> Mapping[str, Cell]:
     found: dict[str, Cell] = {}
     for name in site.profile.components:
         component = components.load(name)
-        for pod in containers.pods(site, name) if component.listens else ():
+        if not component.listens:
+            continue
+        pods = containers.pods(site, name)
+        if not pods:
+            found[f"a pod of {name}"] = None
+        for pod in pods:
             for listener in component.listens:
                 place = f"{pod.metadata.name}:{listener.port}"
                 found[place] = _shown_by(site, component, pod.metadata.name, listener)
@@ -91,37 +106,47 @@ def serials_stored(site: Site) -> Mapping[str, str]:
     }
 
 
-def serials_shown(
-    site: Site, stored: Mapping[str, str]
-) -> tuple[Mapping[tuple[str, str], Cell], Mapping[tuple[str, str], Cell]]:
-    """The serial number that each pod shows on each port, and the one that it should.
+def renewed(site: Site, old: Mapping[str, str]) -> tuple[Table, Table]:
+    """What became of every certificate, and what should have: another one, which each pod shows.
 
-    Raises ClusterError or OSError where one cannot be asked.
+    old: what `serials_stored` said before. Raises ClusterError or OSError where a pod cannot be
+    asked.
     """
     found: dict[tuple[str, str], Cell] = {}
     wanted: dict[tuple[str, str], Cell] = {}
-    for name, serial in stored.items():
+    new = serials_stored(site)
+    for name in old.keys() | new.keys():
+        serial = new.get(name, "")
+        kept = f"Secret {name}-tls", "holds"
+        found[kept] = "another" if serial and serial != old.get(name) else "the old one, or none"
+        wanted[kept] = "another"
         seen = renewal.shown(site, components.load(name))
         found |= {(place, "shows"): what for place, what in seen.items()}
         wanted |= {(place, "shows"): serial for place in seen or [f"a pod of {name}"]}
-    return found, wanted
+    return Table(found), Table(wanted)
 
 
-def trusted(site: Site) -> Mapping[str, Cell]:
-    """The serial numbers of the CAs that each pod finds where it is told whom to trust.
+def trusted(site: Site) -> tuple[Table, Table]:
+    """The CAs, by serial number, that each pod finds where it is told whom to trust; and the one.
 
     Seen from its node, as programs see it. Raises Unable where nodes cannot be reached.
     """
-    found: dict[str, Cell] = {}
+    found: dict[tuple[str, str], Cell] = {}
+    wanted: dict[tuple[str, str], Cell] = {}
+    ours = f"{site.authority.certificate.serial_number:x}"
     for name in site.profile.components:
         if components.load(name).trust is Trust.NONE:
             continue
-        for pod in containers.pods(site, name):
+        pods = containers.pods(site, name)
+        for pod in pods:
             mounted = f"{_PODS}/{pod.metadata.uid}/volumes/kubernetes.io~configmap/platform-ca"
             pem = containers.on_node(site, pod.spec.node_name, "cat", f"{mounted}/ca.crt")
             cas = x509.load_pem_x509_certificates(pem.encode())
-            found[pod.metadata.name] = " ".join(f"{ca.serial_number:x}" for ca in cas)
-    return found
+            told = " ".join(f"{ca.serial_number:x}" for ca in cas)
+            found[str(pod.metadata.name), "trusts"] = told
+        places = [str(pod.metadata.name) for pod in pods] or [f"a pod of {name}"]
+        wanted |= {(place, "trusts"): ours for place in places}
+    return Table(found), Table(wanted)
 
 
 def shown_at(port: int, ca_file: Path, *, postgres: bool = False) -> Cell:

@@ -54,30 +54,45 @@ def test_every_user_is_in_known_groups_and_one_is_shut_out() -> None:
 class AuditOfAVault:
     """The audit devices of a Vault; how many there were after each change."""
 
-    def __init__(self, *names: str) -> None:
-        self.devices = {f"{name}/" for name in names}
+    def __init__(self, **devices: dict[str, object]) -> None:
+        self.devices = {f"{name}/": device for name, device in devices.items()}
         self.numbers: list[int] = []
         self.sys = self
 
-    def list_enabled_audit_devices(self) -> dict[str, dict[str, object]]:
-        return {"data": {name: {} for name in self.devices}}
+    def list_enabled_audit_devices(self) -> dict[str, dict[str, dict[str, object]]]:
+        return {"data": self.devices.copy()}
 
     def enable_audit_device(self, kind: str, path: str, options: dict[str, str]) -> None:
-        assert (kind, options) == ("file", {"file_path": "stdout"})
-        self.devices.add(f"{path}/")
+        assert f"{path}/" not in self.devices, "Vault refuses a path that is taken"
+        self.devices[f"{path}/"] = {"type": kind, "options": options}
         self.numbers.append(len(self.devices))
 
     def disable_audit_device(self, path: str) -> None:
-        self.devices.remove(f"{path}/")
+        del self.devices[f"{path}/"]
         self.numbers.append(len(self.devices))
 
 
-@pytest.mark.parametrize("there", [(), ("stdout",), ("former",), ("former", "stdout")])
-def test_audit_devices_become_those_of_the_tree(there: tuple[str, ...]) -> None:
-    vault = AuditOfAVault(*there)
+GOOD: dict[str, object] = {"type": "file", "options": {"file_path": "stdout"}}
+RAW: dict[str, object] = {"type": "file", "options": {"file_path": "stdout", "log_raw": "true"}}
+
+
+@pytest.mark.parametrize(
+    ("there", "least"),
+    [
+        ({}, 1),
+        ({"stdout": GOOD}, 1),
+        ({"former": GOOD}, 1),
+        ({"former": GOOD, "stdout": GOOD}, 1),
+        ({"stdout": RAW}, 0),
+    ],
+)
+def test_audit_devices_become_those_of_the_tree(
+    there: dict[str, dict[str, object]], least: int
+) -> None:
+    vault = AuditOfAVault(**there)
     settle_audit(vault, audit_devices(TREE / "components" / "vault"))
-    assert vault.devices == {"stdout/"}
-    assert min(vault.numbers, default=1) > 0, "for a moment nobody was told"
+    assert vault.devices == {"stdout/": GOOD}
+    assert min(vault.numbers, default=1) == least, "for a moment nobody was told"
 
 
 def test_the_operator_can_neither_make_tokens_nor_change_its_own_rights() -> None:

@@ -54,7 +54,8 @@ def test_a_stored_certificates_end(
     authority: Authority, life: datetime.timedelta, said: str
 ) -> None:
     ca = x509.load_pem_x509_certificate(authority.ca_file.read_bytes())
-    assert certificates.of(authority.issue(["a"], (), life).cert_pem.encode(), ca) == said
+    leaf = x509.load_pem_x509_certificate(authority.issue(["a"], (), life).cert_pem.encode())
+    assert certificates.of(leaf, [ca]) == said
 
 
 @pytest.mark.parametrize(("life", "said"), LIVES.values(), ids=LIVES)
@@ -70,7 +71,9 @@ def test_somebody_elses_is_no_good(authority: Authority, tmp_path: Path) -> None
     with serving(other, LEAF_LIFE, tmp_path) as port:
         assert "issuer" in str(certificates.shown_at(port, authority.ca_file))
     ca = x509.load_pem_x509_certificate(authority.ca_file.read_bytes())
-    assert "not issued" in str(certificates.of(other.issue(["a"]).cert_pem.encode(), ca))
+    leaf = x509.load_pem_x509_certificate(other.issue(["a"]).cert_pem.encode())
+    assert "not issued" in str(certificates.of(leaf, [ca]))
+    assert certificates.of(leaf, [ca, other.certificate]) == certificates.LONG
 
 
 def test_nobody_there_says_nothing(authority: Authority) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from infraforge import components
+from infraforge.cluster import rotation
 from infraforge.cluster.pki import Authority
 from infraforge.cluster.rotation import Phase, Rotation
 from infraforge.components.base import CA_FILE, Trust
@@ -64,6 +66,36 @@ def test_a_run_that_was_killed_is_continued_in_its_phase(tmp_path: Path, killed_
     assert left == list(Phase)[list(Phase).index(killed_in) :]
     assert (tmp_path / "ca.crt").read_text() == next_ca
     assert Authority.load_or_create(tmp_path).certificate == trusted(tmp_path)[0]
+
+
+class Killed(Exception):
+    """Where a write was to be."""
+
+
+@pytest.mark.parametrize("writes", range(9))
+def test_a_run_that_was_killed_between_two_writes_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    before = Authority.load_or_create(tmp_path).certificate
+    real, left = rotation.write_private, [writes]
+
+    def write(path: Path, text: str) -> None:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        real(path, text)
+
+    monkeypatch.setattr(rotation, "write_private", write)
+    with contextlib.suppress(Killed):
+        list(Rotation(tmp_path).phases())
+    monkeypatch.undo()
+    # whoever issues in between is trusted
+    now = Authority.load_or_create(tmp_path)
+    assert good_for(now.issue(["a"]).cert_pem, tmp_path)
+    if Rotation(tmp_path).phase:
+        list(Rotation(tmp_path).phases())
+        assert Authority.load_or_create(tmp_path).certificate != before
+    assert trusted(tmp_path) == [Authority.load_or_create(tmp_path).certificate]
 
 
 def test_a_key_that_belongs_to_no_certificate_is_told(tmp_path: Path) -> None:

@@ -26,6 +26,14 @@ def test_every_server_shows_a_certificate_that_is_good_for_a_week(platform, evid
     judge({(place, "shows"): what for place, what in shown.items()}, evidence)
 
 
+def test_every_pod_trusts_the_platforms_ca_alone(platform, evidence):
+    """No other CA's word counts for any pod, and no former one's either."""
+    trusted, wanted = certificates.trusted(platform.site)
+    verdict = cells_match(trusted, wanted)
+    evidence.attach(trusted, verdict)
+    assert verdict.holds, verdict.explain()
+
+
 def judge(cells, evidence):
     observed = Table(cells)
     verdict = cells_match(observed, Table(dict.fromkeys(cells, certificates.LONG)))

@@ -6,9 +6,11 @@ import http.server
 import logging
 import os
 import signal
+import socket
 import ssl
 import threading
 import time
+from typing import Any
 
 from infraforge_shared import logs, tls
 
@@ -102,10 +104,16 @@ def serve_probes(rounds: Rounds) -> None:
         def log_message(self, *_: object) -> None:
             """Probes are no news."""
 
-    server = http.server.ThreadingHTTPServer(("0.0.0.0", _PORT), Handler)  # noqa: S104  a pod's
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain("/etc/tls/tls.crt", "/etc/tls/tls.key")
+
+    class Server(http.server.ThreadingHTTPServer):
+        def get_request(self) -> tuple[socket.socket, Any]:
+            # for each connection anew: a few a second at most, and it may have been renewed
+            context.load_cert_chain("/etc/tls/tls.crt", "/etc/tls/tls.key")
+            return super().get_request()
+
+    server = Server(("0.0.0.0", _PORT), Handler)  # noqa: S104  a pod's
     # the handshake in the connection's own thread, not in the one that accepts
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False

@@ -1,0 +1,202 @@
+"""A component's certificate: when a new one is made, and when it is called taken up."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from infraforge import stack
+from infraforge.cluster.pki import Authority, serial_of
+from infraforge.components import renewal
+from infraforge.components.base import Component, Listener
+from infraforge.components.rollout import Images, Record, Rollout
+from infraforge.components.site import Site
+from infraforge.errors import ClusterError, TimedOut, UsageError
+from infraforge.stack import Platform
+
+HOUR = datetime.timedelta(hours=1)
+
+
+class Shown(Component):
+    """Shows a certificate, and takes up a new one as it runs."""
+
+    name = "shown"
+    namespace = "infraforge-data"
+    listens = (Listener(8443),)
+    reloads = True
+
+    def certify(self, site: Any) -> None:
+        site.secrets["shown-tls"] = {"tls.crt": site.authority.issue(["shown"]).cert_pem}
+        site.renewing = frozenset()
+
+
+class Replaced(Shown):
+    """The same, read once."""
+
+    reloads = False
+
+
+class Hidden(Component):
+    """Has no certificate."""
+
+    name = "hidden"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Any:
+    """One that has Secrets, and no cluster."""
+    made = SimpleNamespace(
+        authority=Authority.load_or_create(tmp_path / "ca"),
+        tree=tmp_path,
+        renewing=frozenset(),
+        secrets={},
+        cluster=SimpleNamespace(api=None),
+        profile=SimpleNamespace(budgets=SimpleNamespace(component=1.0)),
+        asked=[],
+    )
+
+    def read(name: str, _namespace: str) -> Mapping[str, str] | None:
+        made.asked.append(name)
+        found: Mapping[str, str] | None = made.secrets.get(name)
+        return found
+
+    made.read_secret = read
+    for method in ("good_certificate", "certificate_serial"):
+        setattr(made, method, getattr(Site, method).__get__(made))
+    return made
+
+
+def keep(site: Any, life: datetime.timedelta | None = None) -> str:
+    """A certificate in its Secret; its serial number."""
+    pair = site.authority.issue(["shown"], (), life) if life else site.authority.issue(["shown"])
+    site.secrets["shown-tls"] = {"tls.crt": pair.cert_pem}
+    return serial_of(pair.cert_pem)
+
+
+def test_a_good_certificate_is_known_by_its_number(site: Any) -> None:
+    serial = keep(site)
+    assert site.good_certificate("shown", "x") == serial
+
+
+@pytest.mark.parametrize("why", ["none", "near its end", "asked for", "of another CA"])
+def test_one_is_to_be_made_where_there_is_no_good_one(site: Any, tmp_path: Path, why: str) -> None:
+    if why != "none":
+        keep(site, HOUR if why == "near its end" else None)
+    if why == "asked for":
+        site.renewing = frozenset({"shown"})
+    if why == "of another CA":
+        site.authority = Authority.load_or_create(tmp_path / "other")
+    assert site.good_certificate("shown", "x") == ""
+
+
+class Done(Rollout):
+    """A rollout that notes what it was to do."""
+
+    def __init__(self, site: Any) -> None:
+        super().__init__(site, SimpleNamespace(), Images({}))  # type: ignore[arg-type]
+        self.did: list[object] = []
+
+    def _replace_pods(self, component: Component, *_: object) -> None:
+        self.did.append("replaced")
+
+    def _note(self, component: Component, record: Record) -> None:
+        self.did.append(record.certificate)
+
+
+@pytest.fixture
+def rollout(site: Any, monkeypatch: pytest.MonkeyPatch) -> Done:
+    """The rollout; "taken up" is in what it did."""
+    made = Done(site)
+    monkeypatch.setattr(renewal, "take_up", lambda *_: made.did.append("taken up"))
+    return made
+
+
+def quiet(_step: object) -> None:
+    """Nobody wants to know."""
+
+
+def test_a_good_one_is_left_alone_and_looked_at_once(site: Any, rollout: Done) -> None:
+    known = Record("digest", (), keep(site))
+    assert not rollout.renew(Shown(), known, quiet)
+    assert rollout.did == []
+    assert site.asked == ["shown-tls"]
+
+
+@pytest.mark.parametrize("component", [Shown(), Replaced()])
+def test_one_that_somebody_deleted_is_made_again(
+    site: Any, rollout: Done, component: Component
+) -> None:
+    known = Record("digest", (), keep(site))
+    del site.secrets["shown-tls"]
+    assert rollout.renew(component, known, quiet)
+    serial = serial_of(site.secrets["shown-tls"]["tls.crt"])
+    assert serial != known.certificate
+    replaced = [] if component.reloads else ["replaced"]
+    assert rollout.did == [*replaced, "taken up", serial]
+
+
+def test_one_that_was_made_and_not_yet_shown_is_shown(site: Any, rollout: Done) -> None:
+    """A run was killed in between."""
+    known, serial = Record("digest", (), "of before"), keep(site)
+    assert rollout.renew(Shown(), known, quiet)
+    assert rollout.did == ["taken up", serial]
+
+
+def test_who_has_none_has_nothing_to_renew(rollout: Done) -> None:
+    assert not rollout.renew(Hidden(), Record("digest", ()), quiet)
+
+
+@pytest.mark.parametrize(
+    ("seen", "ends"),
+    [({"a:1": "new", "b:1": "new"}, True), ({"a:1": "new", "b:1": "old"}, False), ({}, False)],
+)
+def test_it_is_taken_up_when_every_pod_shows_it(
+    monkeypatch: pytest.MonkeyPatch, seen: Mapping[str, str], ends: bool
+) -> None:
+    monkeypatch.setattr(renewal, "hurry", lambda *_: None)
+    monkeypatch.setattr(renewal, "shown", lambda *_: seen)
+    site: Any = SimpleNamespace(certificate_serial=lambda *_: "new")
+    with contextlib.nullcontext() if ends else pytest.raises(TimedOut):
+        renewal.take_up(site, Shown(), 0.05)
+
+
+class Failing:
+    """A rollout whose first component fails."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def renew(self, component: Component, _known: Record, _say: object) -> bool:
+        if component.name == "backend":
+            raise ClusterError("it does not")
+        self.done.append(component.name)
+        return True
+
+
+def test_one_failure_leaves_no_other_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("backend", "frontend", "login", "minio", "postgres", "vault")
+    site: Any = SimpleNamespace(profile=SimpleNamespace(components=names), renewing=())
+    rollout = Failing()
+
+    @contextlib.contextmanager
+    def rolling(_self: Platform) -> Iterator[object]:
+        yield rollout, dict.fromkeys(names, Record("", ()))
+
+    monkeypatch.setattr(stack.Platform, "rolling", rolling)
+    with pytest.raises(ClusterError, match="it does not"):
+        Platform(site, {}).renew(names)
+    assert sorted(rollout.done) == sorted(names[1:])
+
+
+def test_a_component_that_never_got_ready_is_named() -> None:
+    profile = SimpleNamespace(components=("backend", "vault"), name="minimal")
+    site: Any = SimpleNamespace(profile=profile)
+    rollout: Any = SimpleNamespace(inventory=lambda: {"vault": Record("", ())})
+    with pytest.raises(UsageError, match=r"backend never got ready.*--profile minimal"):
+        Platform(site, {})._whole(rollout)
