@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -150,17 +150,27 @@ class _Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        profile = self._config.getoption("profile")
-        if not profile or self._config.option.collectonly:
+        if self._config.option.collectonly:
             return
+        profile, asked = self._config.getoption("profile"), _asked(self._config)
         try:
-            self._all_required = Profile.load(profile, stack.TREE).required
+            if not profile:
+                self._all_required = self._of_what_is_up(asked)
+                return
+            self._all_required = Profile.load(profile, stack.TREE).owed(asked)
             if self._config.getoption("kubeconfig"):
                 stack.attach(_name(self._config))
             else:
                 self._stand_up(profile)
         except InfraForgeError as error:
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
+
+    def _of_what_is_up(self, asked: Collection[str]) -> tuple[str, ...]:
+        """What is required where no profile is named: what the platform's own says."""
+        name = _name(self._config)
+        if not asked or not stack.is_up(name):
+            return ()
+        return stack.attach(name).profile.owed(asked)
 
     def _stand_up(self, profile: str) -> None:
         name = _name(self._config)
@@ -216,6 +226,20 @@ class _Run:
                 terminalreporter.write_line(line)
             for name in sorted(self._unable):
                 terminalreporter.write_line(f"{_UNABLE}{name}")
+
+
+def _asked(config: pytest.Config) -> set[str]:
+    """Which of `suites` and `chaos` this run was asked about, in whole or in part."""
+    found = set()
+    for arg in config.args:
+        path = (config.invocation_params.dir / arg.split("::")[0]).resolve()
+        found |= {
+            folder
+            for folder in ("suites", "chaos")
+            if path.is_relative_to(config.rootpath / folder)
+            or (config.rootpath / folder).is_relative_to(path)
+        }
+    return found
 
 
 _CLUSTER = pytest.StashKey[str]()

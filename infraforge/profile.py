@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -70,7 +70,8 @@ class Identity:
 class Profile:
     """One file of `platform/profiles/`.
 
-    components: name → settings (`replicas`); required: node ids of tests that must have run;
+    components: name → settings (`replicas`); required: node ids of tests that must have run where
+    what is in their top folder was asked for;
     deployable: False while this version lacks parts the profile asks for.
 
     A file may say that it `extends` another profile: then it has all that this one has, tests
@@ -87,6 +88,10 @@ class Profile:
     components: Mapping[str, Mapping[str, Any]]
     required: tuple[str, ...] = field(default=())
     identity: Identity = field(default=Identity())
+
+    def owed(self, folders: Collection[str]) -> tuple[str, ...]:
+        """Of the required tests, those in these top folders (`suites`, `chaos`)."""
+        return tuple(node for node in self.required if node.partition("/")[0] in folders)
 
     @classmethod
     def load(cls, name: str, tree: Path) -> Profile:

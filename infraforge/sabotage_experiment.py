@@ -38,6 +38,7 @@ from infraforge.wait import minutes, seconds, wait_until
 ROOT = TREE.parent
 REPORTS = ROOT / "reports"
 JOURNAL = "sabotage.json"
+_SUITES = ("suites",)
 _FAULTS = ("suites/failover", "suites/security/test_rotation.py")
 _RUN = minutes(30)
 _LEAVE = seconds(60)
@@ -161,12 +162,13 @@ class Experiment:
 
         Two things broken at once say little of either, and take long.
         """
-        files = {node.split("::")[0] for node in self.profile.required if node.startswith(_FAULTS)}
+        owed = self.profile.owed(_SUITES)
+        files = {node.split("::")[0] for node in owed if node.startswith(_FAULTS)}
         return tuple(sorted(files - {node.split("::")[0] for node in self.sabotage.red}))
 
     def _required(self) -> list[str]:
         left_out = self._left_out()
-        return [node for node in self.profile.required if not node.startswith(left_out)]
+        return [node for node in self.profile.owed(_SUITES) if not node.startswith(left_out)]
 
     def _test(self, *nodes: str) -> Mapping[str, Outcome]:
         """The outcomes of these tests, by default of all; their output goes to a log."""

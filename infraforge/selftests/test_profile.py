@@ -19,7 +19,9 @@ TREE = ROOT / "platform"
 
 def existing_tests() -> set[str]:
     found = set()
-    for path in sorted((ROOT / "suites").rglob("test_*.py")):
+    for path in sorted(
+        (*(ROOT / "suites").rglob("test_*.py"), *(ROOT / "chaos").glob("test_*.py"))
+    ):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 found.add(f"{path.relative_to(ROOT)}::{node.name}")
