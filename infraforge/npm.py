@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from infraforge.errors import Inconclusive, UsageError
@@ -37,7 +38,7 @@ def installed(pinned: Path, name: str) -> Path:
         work.mkdir()
         for file in _FILES:
             shutil.copyfile(pinned / file, work / file)
-        _install(work)
+        run(_INSTALL, work, _SECONDS, NotInstalled)
         try:
             work.rename(folder)
         except OSError:
@@ -46,20 +47,27 @@ def installed(pinned: Path, name: str) -> Path:
     return modules
 
 
-def _install(folder: Path) -> None:
+def run(command: Sequence[str], folder: Path, within: float, failed: type[Exception]) -> str:
+    """What a command of npm or Node said, run in `folder`.
+
+    within: seconds. Raises `failed` when it did not end by then, or not well; UsageError where it
+    is missing.
+    """
+    told = " ".join(command[:3])
     try:
         done = subprocess.run(
-            _INSTALL,
+            command,
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_SECONDS,
+            timeout=within,
             check=False,
         )
     except FileNotFoundError as error:
-        raise UsageError("npm is missing; run: infraforge doctor") from error
+        raise UsageError(f"{command[0]} is missing; run: infraforge doctor") from error
     except subprocess.TimeoutExpired as error:
-        raise NotInstalled(f"npm ci did not end within {_SECONDS} s") from error
+        raise failed(f"{told} did not end within {within:g} s") from error
     if done.returncode:
-        raise NotInstalled(f"npm ci ended with {done.returncode}:\n{done.stdout[-2000:]}")
+        raise failed(f"{told} ended with {done.returncode}:\n{done.stdout[-2000:]}")
+    return done.stdout

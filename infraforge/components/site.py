@@ -9,6 +9,7 @@ import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import hvac
 import requests
@@ -189,6 +190,31 @@ class Site:
         """What a program says that is run in a container. Raises ClusterError when it fails."""
         kubectl = tools.kubectl(self.tree)
         return executing.execute(kubectl, self.cluster, namespace, pod, container, *argv)
+
+    def output(
+        self,
+        namespace: str,
+        pod: str,
+        container: str | None = None,
+        since: datetime.datetime | None = None,
+    ) -> str:
+        """What a pod's container (its only one by default) has written, since then a second or so.
+
+        Raises ClusterError when that cannot be read.
+        """
+        asked: dict[str, object] = {"container": container} if container else {}
+        if since is not None:
+            age = datetime.datetime.now(datetime.UTC) - since
+            asked["since_seconds"] = max(1, int(age.total_seconds()) + 2)
+        try:
+            # undecoded: the client would take lines of JSON for an object of its own
+            answer: Any = self.core.read_namespaced_pod_log(
+                pod, namespace, _preload_content=False, **asked
+            )
+        except client.ApiException as error:
+            raise ClusterError(f"the output of {pod} cannot be read: {error.reason}") from error
+        text: str = answer.data.decode("utf-8", "replace")
+        return text
 
     def account_token(self, account: str, namespace: str, *audiences: str) -> str:
         """A ServiceAccount's token that lives 10 minutes; for the API server if for nobody else."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import hvac
 import requests
-from kubernetes import client
 
 from infraforge.components import containers, vault_bootstrap, vault_identity
 from infraforge.components.base import Component, Listener, Trust
@@ -87,7 +86,7 @@ class Vault(Component):
         entries = []
         pods: Any = site.core.list_namespaced_pod(NAMESPACE, label_selector=_SELECTOR)
         for pod in pods.items:
-            for line in _output(site, pod.metadata.name, since).splitlines():
+            for line in site.output(NAMESPACE, pod.metadata.name, self.name, since).splitlines():
                 entry = audit_entry(line)
                 if entry and datetime.fromisoformat(entry["time"]) >= since:
                     entries.append(entry)
@@ -100,19 +99,6 @@ class Vault(Component):
         """
         note = {"infraforge.io/unseal-key": "stored"}
         site.core.patch_namespaced_pod(_MEMBER, NAMESPACE, {"metadata": {"annotations": note}})
-
-
-def _output(site: Site, pod: str, since: datetime) -> str:
-    age = int((datetime.now(UTC) - since).total_seconds()) + 2
-    try:
-        # undecoded: the client would take lines of JSON for an object of its own
-        answer: Any = site.core.read_namespaced_pod_log(
-            pod, NAMESPACE, container="vault", since_seconds=max(age, 1), _preload_content=False
-        )
-    except client.ApiException as error:
-        raise ClusterError(f"the output of {pod} cannot be read: {error.reason}") from error
-    text: str = answer.data.decode("utf-8", "replace")
-    return text
 
 
 def audit_entry(line: str) -> Mapping[str, Any] | None:

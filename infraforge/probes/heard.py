@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
-
-from kubernetes import client
 
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
@@ -23,12 +20,7 @@ class Heard:
 
 def by(site: Site, namespace: str, pod: str) -> Heard:
     """What the impostor in that pod has heard so far. ClusterError where it cannot be asked."""
-    try:
-        # undecoded: the client would take lines of JSON for an object of its own
-        answer: Any = site.core.read_namespaced_pod_log(pod, namespace, _preload_content=False)
-    except client.ApiException as error:
-        raise ClusterError(f"the output of {pod} cannot be read: {error.reason}") from error
-    return read(answer.data.decode("utf-8", "replace"))
+    return read(site.output(namespace, pod))
 
 
 def read(output: str) -> Heard:

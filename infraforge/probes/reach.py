@@ -175,18 +175,11 @@ def _said(site: Site, namespace: str, name: str) -> str:
     """What the pod printed, once it has ended well."""
     pod: Any = site.core.read_namespaced_pod(name, namespace)
     if pod.status.phase == "Succeeded":
-        return _output(site, namespace, name)
+        return site.output(namespace, name)
     if pod.status.phase == "Failed":
-        output = _output(site, namespace, name)[-300:]
+        output = site.output(namespace, name)[-300:]
         raise ClusterError(f"the probe pod failed: {pod.status.reason or ''} {output}")
     raise _NotYet(rollout.pod_trouble(pod) or pod.status.phase)
-
-
-def _output(site: Site, namespace: str, name: str) -> str:
-    # undecoded: the client would take a line of JSON for an object of its own
-    answer: Any = site.core.read_namespaced_pod_log(name, namespace, _preload_content=False)
-    text: str = answer.data.decode("utf-8", "replace")
-    return text
 
 
 def _remove(site: Site, namespace: str, name: str) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from infraforge import npm
-from infraforge.errors import InfraForgeError, UsageError
+from infraforge.errors import InfraForgeError
 from infraforge.evidence import REPORTS
 
 _GENERATE_SECONDS = 600
@@ -42,7 +41,9 @@ def render(results: Path, out: Path, title: str, history: Path | None = None) ->
         config.write_text(json.dumps(settings))
         made = Path(work) / "out"
         command = ["node", str(program), "generate", "--config", str(config), "--output", str(made)]
-        said = _run([*command, str(results.resolve())], Path(work), _GENERATE_SECONDS)
+        said = npm.run(
+            [*command, str(results.resolve())], Path(work), _GENERATE_SECONDS, ReportFailed
+        )
         pages = sorted(made.rglob("index.html"), key=lambda page: len(page.parts))
         if not pages:
             raise ReportFailed(f"Allure made no page:\n{said[-2000:]}")
@@ -63,24 +64,3 @@ def without_tracking(page: str) -> str:
     if "googletagmanager" in head or "gtag(" in head:
         raise ReportFailed("Allure's page still counts its visitors; see report/allure.py")
     return page
-
-
-def _run(command: list[str], folder: Path, seconds: float) -> str:
-    told = " ".join(command[:3])
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise UsageError(f"{command[0]} is missing; run: infraforge doctor") from error
-    except subprocess.TimeoutExpired as error:
-        raise ReportFailed(f"{told} did not end within {seconds:g} s") from error
-    if done.returncode:
-        raise ReportFailed(f"{told} ended with {done.returncode}:\n{done.stdout[-2000:]}")
-    return done.stdout

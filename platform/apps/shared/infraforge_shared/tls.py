@@ -19,47 +19,37 @@ _clear.restype = None
 _clear.argtypes = []
 
 
-class Socket(ssl.SSLSocket):
-    """A socket that begins every operation with an empty queue."""
+class _Clean:
+    """Begins every operation of its other parent with an empty queue."""
 
     def read(self, *args: Any) -> Any:
-        """As its parent's; `recv` and `recv_into` come here, too."""
+        """As the other's; a socket's `recv` and `recv_into` come here, too."""
         _clear()
-        return super().read(*args)
+        return super().read(*args)  # type: ignore[misc]
 
     def write(self, data: Any) -> int:
-        """As its parent's."""
+        """As the other's."""
         _clear()
-        return super().write(data)
+        written: int = super().write(data)  # type: ignore[misc]
+        return written
+
+    def do_handshake(self, *args: Any) -> None:
+        """As the other's."""
+        _clear()
+        super().do_handshake(*args)  # type: ignore[misc]
+
+
+class Socket(_Clean, ssl.SSLSocket):
+    """A socket."""
 
     def send(self, *args: Any) -> int:
         """As its parent's; `sendall` comes here, too."""
         _clear()
         return super().send(*args)
 
-    def do_handshake(self, *args: Any) -> None:
-        """As its parent's."""
-        _clear()
-        super().do_handshake(*args)
 
-
-class Object(ssl.SSLObject):
+class Object(_Clean, ssl.SSLObject):
     """The same for what does not own its socket, as in asyncio."""
-
-    def read(self, *args: Any) -> Any:
-        """As its parent's."""
-        _clear()
-        return super().read(*args)
-
-    def write(self, data: Any) -> int:
-        """As its parent's."""
-        _clear()
-        return super().write(data)
-
-    def do_handshake(self) -> None:
-        """As its parent's."""
-        _clear()
-        super().do_handshake()
 
 
 def install() -> None:
