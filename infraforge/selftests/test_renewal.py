@@ -14,7 +14,7 @@ import pytest
 from infraforge import stack
 from infraforge.cluster.pki import Authority, serial_of
 from infraforge.components import renewal
-from infraforge.components.base import Component, Listener
+from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.rollout import Images, Record, Rollout
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, TimedOut, UsageError
@@ -164,6 +164,30 @@ def test_it_is_taken_up_when_every_pod_shows_it(
     site: Any = SimpleNamespace(certificate_serial=lambda *_: "new")
     with contextlib.nullcontext() if ends else pytest.raises(TimedOut):
         renewal.take_up(site, Shown(), 0.05)
+
+
+@pytest.mark.parametrize(
+    ("trust", "did"),
+    [
+        (Trust.NONE, ["refreshed"]),
+        (Trust.RUNNING, ["refreshed", "trust taken up"]),
+        (Trust.AT_START, ["refreshed", "replaced", "former pods gone", "others told"]),
+    ],
+)
+def test_another_ca_reaches_each_as_it_takes_it_up(
+    site: Any, rollout: Done, monkeypatch: pytest.MonkeyPatch, trust: Trust, did: list[str]
+) -> None:
+    class Told(Shown):
+        def retrust(self, site: Any) -> None:
+            rollout.did.append("others told")
+
+    Told.trust = trust
+    site.refresh_ca = lambda *_: rollout.did.append("refreshed")
+    site.ca_file = site.authority.ca_file
+    monkeypatch.setattr(renewal, "gone", lambda *_: rollout.did.append("former pods gone"))
+    monkeypatch.setattr(renewal, "take_up_trust", lambda *_: rollout.did.append("trust taken up"))
+    rollout.spread_trust(Told(), Record("digest", ()), quiet)
+    assert rollout.did == did
 
 
 class Failing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ import yaml
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from infraforge import components
-from infraforge.cluster import rotation
+from infraforge import components, stack
+from infraforge.cluster import rotation, state
 from infraforge.cluster.pki import Authority
 from infraforge.cluster.rotation import Phase, Rotation
 from infraforge.components.base import CA_FILE, Trust
+from infraforge.errors import UsageError
 
 FOLDERS = Path(__file__).parents[2] / "platform" / "components"
 
@@ -96,6 +97,60 @@ def test_a_run_that_was_killed_between_two_writes_is_continued(
         list(Rotation(tmp_path).phases())
         assert Authority.load_or_create(tmp_path).certificate != before
     assert trusted(tmp_path) == [Authority.load_or_create(tmp_path).certificate]
+
+
+class Phases:
+    """A platform that notes in which phase it was asked for what."""
+
+    def __init__(self, name: str, *, whole: bool = True) -> None:
+        self.name = name
+        self.whole = whole
+        self.did: list[str] = []
+        self.site = contextlib.nullcontext()
+        self.site.close = lambda: None  # type: ignore[attr-defined]
+
+    @contextlib.contextmanager
+    def rolling(self) -> Iterator[None]:
+        if not self.whole:
+            raise UsageError("backend never got ready here")
+        yield
+
+    def renew(self, names: Iterable[str], _progress: object) -> None:
+        assert not list(names), "the new CA's for all, by themselves"
+        self.did.append(f"{stack.ca_phase(self.name)}: renew")
+
+    def spread_trust(self, _progress: object) -> None:
+        self.did.append(f"{stack.ca_phase(self.name)}: spread trust")
+
+
+@pytest.fixture
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a platform's CA, of this test's own."""
+    monkeypatch.setattr(state, "cluster_dir", lambda _name: tmp_path)
+    monkeypatch.setattr(state, "locked", lambda _name: contextlib.nullcontext())
+    Authority.load_or_create(tmp_path / "ca")
+    return tmp_path / "ca"
+
+
+def test_each_phase_is_brought_to_all_components(
+    at_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform = Phases("it")
+    monkeypatch.setattr(stack, "attach", lambda *_: platform)
+    stack.replace_ca("it")
+    assert platform.did == ["trust: spread trust", "issue: renew", "drop: spread trust"]
+    assert stack.ca_phase("it") is None
+
+
+def test_nothing_is_begun_where_a_component_is_missing(
+    at_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (at_home / "ca.crt").read_text()
+    monkeypatch.setattr(stack, "attach", lambda *_: Phases("it", whole=False))
+    with pytest.raises(UsageError):
+        stack.replace_ca("it")
+    assert stack.ca_phase("it") is None
+    assert (at_home / "ca.crt").read_text() == before
 
 
 def test_a_key_that_belongs_to_no_certificate_is_told(tmp_path: Path) -> None:
