@@ -116,6 +116,12 @@ def test_each_account_reads_what_it_is_for_and_changes_nothing(
         ),
         "changes the password": partial(changes, dn=dn, userPassword=(ldap3.MODIFY_REPLACE, ["x"])),
         "makes the person an admin": partial(changes, dn=group, member=(ldap3.MODIFY_ADD, [dn])),
+        "reads the directory's settings": partial(
+            reads, dn="cn=config", attribute="olcTLSCertificateFile"
+        ),
+        "changes the directory's settings": partial(
+            changes, dn="cn=config", olcIdleTimeout=(ldap3.MODIFY_REPLACE, ["300"])
+        ),
         "removes the person": lambda connection: connection.delete(dn),
     }
     may = {
