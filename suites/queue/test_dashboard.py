@@ -1,0 +1,67 @@
+"""Jobs in the dashboard: asked for by those who may, and what they found told to all."""
+
+from __future__ import annotations
+
+import hashlib
+
+from selenium.common.exceptions import StaleElementReferenceException
+
+from infraforge.errors import Inconclusive
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads import axe, dashboard
+
+WITHIN = seconds(30)
+FORM = "[data-testid=job-form]"
+JOBS = "[data-testid=jobs] tbody"
+KIND, STATE, FOUND = f"{JOBS} th", f"{JOBS} td:nth-of-type(2)", f"{JOBS} td:nth-of-type(3)"
+
+
+def test_jobs_are_asked_for_and_told_of_in_the_dashboard(
+    platform, people, developer, project, evidence
+):
+    """What a developer asks for appears without reloading, rightly; viewers see it, and no form."""
+    data = b"what the worker reads" * 1000
+    developer.put_file(project.id, "plan.txt", data)
+    page = f"{platform.origin}/projects/{project.id}"
+    with dashboard.signed_in(platform, people.known("devon")) as browser:
+        browser.open(page)
+        browser.text(f"{FORM} select")
+        browser.tab_to(f"{FORM} select")
+        browser.press("p")
+        browser.click(f"{FORM} [type=submit]")
+        browser.text(f"{JOBS} tr")
+        browser.click("[data-testid=report]")
+        wait_until(
+            lambda: browser.shows(STATE) == ["done", "done"],
+            within=WITHIN,
+            ignoring=(StaleElementReferenceException,),  # a row was just drawn anew
+            what="the dashboard shows both jobs done",
+            broken=True,
+        )
+        mine, looked = told(browser), axe.examine(browser)
+        against = dashboard.violations(browser.complaints())
+        evidence.attach(developer=browser.screenshot(), axe=str(looked))
+    with dashboard.signed_in(platform, people.known("vera")) as browser:
+        browser.open(page)
+        browser.text(f"{JOBS} tr")
+        theirs, offered = told(browser), browser.shows(FORM)
+        evidence.attach(viewer=browser.screenshot())
+    assert (
+        mine
+        == theirs
+        == {
+            "checksum": {f"sha256 {hashlib.sha256(data).hexdigest()}", f"size {len(data)}"},
+            "report": {"files 1", f"bytes {len(data)}"},
+        }
+    )
+    assert offered == []
+    assert against == []
+    assert not looked.violations, str(looked)
+    if looked.unsure:
+        raise Inconclusive(f"axe cannot tell of everything: {looked}")
+
+
+def told(browser):
+    """What each kind of job is said to have found."""
+    found = [set(words.split(", ")) for words in browser.shows(FOUND)]
+    return dict(zip(browser.shows(KIND), found, strict=True))
