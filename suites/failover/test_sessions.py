@@ -69,7 +69,7 @@ def test_no_session_is_lost_with_the_session_store(
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "SOC2-CC6.1", "ISO27001-A.8.14")
 def test_no_session_is_lost_when_the_session_store_crashes(platform, visitor, nemesis, evidence):
-    """Killed with -9 it refuses connections for a while: nobody is told that they are signed out."""
+    """Killed with -9 it refuses connections for a while; nobody is told they are signed out."""
     key = store_key(visitor.cookies[SESSION_COOKIE])
     with steady.Users(visitor, ASKED) as users:
         users.until(answers=10)
