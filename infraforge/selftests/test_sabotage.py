@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from infraforge import sabotage_case, sabotage_verdict
+from infraforge import sabotage, sabotage_case, sabotage_verdict
 from infraforge.cli import main
 from infraforge.cluster import state
 from infraforge.errors import UsageError
@@ -249,8 +250,19 @@ def test_of_all_sabotages_those_are_tried_whose_components_there_are(profile: st
         assert (one.name in tried) == (fits and not one.untried), one.name
 
 
-def test_a_sabotage_nobody_has_seen_caught_is_tried_by_name() -> None:
-    untried = [name for name in NAMES if Sabotage.load(name, CASES).untried]
-    options = argparse.Namespace(names=untried, all=False, rotate=None)
-    minimal = Profile.load("minimal", TREE)
-    assert [one.name for one in _chosen(options, NAMES, minimal)] == untried
+def test_a_sabotage_nobody_has_seen_caught_is_tried_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("seen", "unseen"):
+        shutil.copytree(CASES / "any-password", tmp_path / name)
+    path = tmp_path / "unseen" / sabotage_case.FILE
+    path.write_text('untried = "not yet seen on a cluster"\n' + path.read_text())
+    monkeypatch.setattr(sabotage, "CASES", tmp_path)
+    known, minimal = sabotage_case.names(tmp_path), Profile.load("minimal", TREE)
+
+    def chosen(*names: str, every: bool = False) -> list[str]:
+        options = argparse.Namespace(names=list(names), all=every, rotate=None)
+        return [one.name for one in _chosen(options, known, minimal)]
+
+    assert chosen(every=True) == ["seen"]
+    assert chosen("unseen") == ["unseen"]
