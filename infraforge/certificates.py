@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
     )
     phase = stack.ca_phase(options.name)
     if phase:
-        print(f"it is being replaced, in phase {phase}; go on: infraforge certificates renew --ca")
+        again = f"infraforge certificates renew --ca --name {options.name}"
+        print(f"it is being replaced, in phase {phase}; go on: {again}")
     table = Table(box=None)
     for title in ("pod and port", "shows one that is"):
         table.add_column(title)

@@ -158,7 +158,8 @@ class _Run:
             if not profile:
                 self._all_required = self._of_what_is_up(asked)
                 return
-            self._all_required = Profile.load(profile, stack.TREE).owed(asked)
+            # a profile is named for what its suites say of it, whatever was run instead
+            self._all_required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
             if self._config.getoption("kubeconfig"):
                 stack.attach(_name(self._config))
             else:
@@ -231,14 +232,13 @@ class _Run:
 
 def _asked(config: pytest.Config) -> set[str]:
     """Which of `suites` and `chaos` this run was asked about, in whole or in part."""
-    found = set()
+    found, root = set(), config.rootpath.resolve()
     for arg in config.args:
         path = (config.invocation_params.dir / arg.split("::")[0]).resolve()
         found |= {
             folder
             for folder in ("suites", "chaos")
-            if path.is_relative_to(config.rootpath / folder)
-            or (config.rootpath / folder).is_relative_to(path)
+            if path.is_relative_to(root / folder) or (root / folder).is_relative_to(path)
         }
     return found
 

@@ -36,6 +36,38 @@ def test_what_was_asked_about_is_where_the_arguments_lead(
     assert plugin._asked(config) == asked
 
 
+def test_a_way_through_a_link_leads_there_too(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    where = SimpleNamespace(dir=tmp_path)
+    config: Any = SimpleNamespace(
+        args=[str(tmp_path / "link" / "suites")],
+        rootpath=tmp_path / "link",
+        invocation_params=where,
+    )
+    assert plugin._asked(config) == {"suites"}
+
+
+@pytest.mark.parametrize("args", [["infraforge/selftests"], ["suites"]])
+def test_a_profile_that_is_named_is_owed_its_suites(
+    monkeypatch: pytest.MonkeyPatch, args: list[str]
+) -> None:
+    """Where selftests alone are run for it, too: then the run says nothing."""
+    root = TREE.parent
+    chosen = {"profile": "minimal", "kubeconfig": None}
+    config: Any = SimpleNamespace(
+        args=args,
+        rootpath=root,
+        invocation_params=SimpleNamespace(dir=root),
+        option=SimpleNamespace(collectonly=False),
+        getoption=chosen.get,
+    )
+    monkeypatch.setattr(plugin._Run, "_stand_up", lambda *_: None)
+    run = plugin._Run(config)
+    run.pytest_sessionstart()
+    assert set(run._required) == set(Profile.load("minimal", TREE).owed({"suites"}))
+
+
 def test_experiments_owe_experiments_and_suites_owe_suites() -> None:
     profile = Profile.load("minimal", TREE)
     chaos, suites = profile.owed({"chaos"}), profile.owed({"suites"})

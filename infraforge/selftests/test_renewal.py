@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,14 +193,18 @@ def test_another_ca_reaches_each_as_it_takes_it_up(
 
 
 class Failing:
-    """A rollout whose first component fails."""
+    """A rollout whose first component fails at once, while others have not begun."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.failed = threading.Event()
 
     def renew(self, component: Component, _known: Record, _say: object) -> bool:
         if component.name == "backend":
+            self.failed.set()
             raise ClusterError("it does not")
+        self.failed.wait(5)
+        time.sleep(0.05)  # whoever gives up on the first failure has done so by now
         self.done.append(component.name)
         return True
 

@@ -8,6 +8,7 @@ import pytest
 
 from infraforge import faults
 from infraforge.components.redis_sessions import RedisSessions
+from infraforge.errors import Inconclusive
 from infraforge.wait import wait_until
 from infraforge.workloads import steady
 from infraforge.workloads.front_door import SESSION_COOKIE
@@ -78,5 +79,7 @@ def test_no_session_is_lost_when_the_session_store_crashes(platform, visitor, ne
         users.until(answers=10, within=platform.profile.budgets.rejoin)
     evidence.attach(users.history + nemesis.history, fared=users.fared)
     assert users.fared.dishonest == {}
+    if not users.fared.failures:
+        raise Inconclusive("nobody met the crash: it was over too soon")
     with RedisSessions().connect(platform.site) as store:
         assert store.exists(key), "the session is gone from its store"
