@@ -4,11 +4,13 @@ InfraForgeError                what went wrong in words, with what to do
 ├── UsageError                 exit 64: the call, a file or the machine is not as it must be
 └── Inconclusive               exit 2: nothing can be said of the platform
     ├── TimedOut               a fact did not come within its budget; carries the last thing seen
+    ├── Hopeless               a wait met a state from which its fact cannot come
     ├── NotReady               a component did not get ready; carries the cluster's reasons
     └── ClusterError           the cluster or its tools did not do what was asked
         └── Unable             this kind of cluster cannot: the test is skipped, and says so
 
 Broken(AssertionError)         exit 1: the platform broke a promise
+└── Late                       … one about time, and nothing else; unknown on a starved machine
 """
 
 from __future__ import annotations
@@ -34,6 +36,10 @@ class Inconclusive(InfraForgeError):
 
 class TimedOut(Inconclusive):
     """A fact did not come true within its budget."""
+
+
+class Hopeless(Inconclusive):
+    """A fact was not waited for any longer: it cannot come from the state that was seen."""
 
 
 class ClusterError(Inconclusive):
@@ -62,3 +68,7 @@ class NotReady(Inconclusive):
 
 class Broken(AssertionError):
     """The platform broke a promise. Exit 1, *failed* in Allure."""
+
+
+class Late(Broken):
+    """A promise was not kept in time. Where the machine was starved meanwhile, nothing is known."""

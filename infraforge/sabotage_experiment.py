@@ -33,7 +33,7 @@ from infraforge.sabotage_case import Sabotage
 from infraforge.sabotage_verdict import Judgement
 from infraforge.stack import TREE
 from infraforge.turns import SIDE_BY_SIDE
-from infraforge.wait import minutes, seconds, wait_until
+from infraforge.wait import NotYet, minutes, seconds, wait_until
 
 ROOT = TREE.parent
 REPORTS = ROOT / "reports"
@@ -247,8 +247,13 @@ def _wait_for_replaced(site: Site) -> None:
 
 
 def _wait_for_health(platform: stack.Platform) -> None:
+    def all_fine() -> bool:
+        if ailing := [row.name for row in platform.status() if not row.fine]:
+            raise NotYet(f"not fine: {', '.join(ailing)}")
+        return True
+
     wait_until(
-        lambda: all(row.fine for row in platform.status()),
+        all_fine,
         platform.profile.budgets.component,
         what="every component is fine again",
     )

@@ -76,7 +76,7 @@ class Watching:
             ]
 
     def until(self, fact: Callable[[], bool], deadline: Deadline) -> bool:
-        """Wait for `fact`, looked at after every change; False when the deadline passed.
+        """Wait for `fact`, looked at after every change; False when it came late, or not at all.
 
         False, too, once `stop` was called.
         """
@@ -85,7 +85,7 @@ class Watching:
                 return False
             with self._changed:
                 self._changed.wait(min(deadline.left, _LOOK_AGAIN))
-        return True
+        return not deadline.passed
 
     def _follow(self, kind: str) -> None:
         source = self._sources[kind]

@@ -20,7 +20,7 @@ from infraforge.components import containers
 from infraforge.components.base import Component, Listener
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
-from infraforge.wait import wait_until
+from infraforge.wait import Deadline, wait_until
 
 ANNOTATION = "infraforge.io/certificate"
 TRUST = "infraforge.io/trust"
@@ -40,10 +40,11 @@ def shown(site: Site, component: Component) -> Mapping[str, str]:
         }
 
 
-def take_up(site: Site, component: Component, within: float) -> None:
+def take_up(site: Site, component: Component, within: float | Deadline) -> None:
     """Have all pods show the certificate that is in the Secret now.
 
-    Raises TimedOut, with what was shown last, when they do not within so many seconds.
+    Raises TimedOut, with what was shown last, when they do not in time.
+    within: seconds, or a deadline.
     """
     wanted = site.certificate_serial(component.name, component.namespace)
     hurry(site, component, ANNOTATION, wanted)
@@ -68,10 +69,10 @@ def take_up(site: Site, component: Component, within: float) -> None:
     )
 
 
-def take_up_trust(site: Site, component: Component, within: float) -> None:
+def take_up_trust(site: Site, component: Component, within: float | Deadline) -> None:
     """Have all pods trust what is in `ca_file` now.
 
-    Raises TimedOut when the files in one are not the new ones within so many seconds.
+    Raises TimedOut when the files in one are not the new ones in time.
     """
     wanted = site.ca_file.read_text()
     hurry(site, component, TRUST, digest(wanted))
@@ -90,7 +91,7 @@ def take_up_trust(site: Site, component: Component, within: float) -> None:
     component.retrust(site)
 
 
-def gone(site: Site, component: Component, within: float) -> None:
+def gone(site: Site, component: Component, within: float | Deadline) -> None:
     """Wait for its pods that are on their way out: they trust what they did."""
 
     def none_left() -> bool:

@@ -169,7 +169,7 @@ class Rollout:
             say("replacing its pods")
             self._replace_pods(component, references, {renewal.ANNOTATION: serial}, deadline)
         say("taking up its certificate")
-        renewal.take_up(self._site, component, deadline.left)
+        renewal.take_up(self._site, component, deadline)
 
     def spread_trust(self, component: Component, known: Record, say: Say) -> None:
         """Have all its pods trust what is to be trusted now, and nothing else.
@@ -183,11 +183,11 @@ class Rollout:
             say("replacing its pods")
             trusted = renewal.digest(site.ca_file.read_text())
             self._replace_pods(component, known.references, {renewal.TRUST: trusted}, deadline)
-            renewal.gone(site, component, deadline.left)
+            renewal.gone(site, component, deadline)
             component.retrust(site)
         elif component.trust is Trust.RUNNING:
             say("taking up what to trust")
-            renewal.take_up_trust(site, component, deadline.left)
+            renewal.take_up_trust(site, component, deadline)
 
     def _replace_pods(
         self,
@@ -289,7 +289,7 @@ class Rollout:
         namespace = workload.namespace
         pods = self._watching.pods(namespace, component.name)
         reason = "; ".join(filter(None, (pod_trouble(pod) for pod in pods)))
-        reason = reason or f"{workload} has no ready pod"
+        reason = reason or f"{workload} was not ready in time"
         events = _events(self._site.core, namespace, component.name, pods)
         logs = [line for pod in pods for line in _last_lines(self._site.core, pod)]
         return NotReady(component.name, f"{reason} (after {deadline.within:.0f} s)", events, logs)

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from infraforge.errors import Broken, TimedOut
-from infraforge.wait import Deadline, minutes, seconds, wait_until, wait_until_stable
+from infraforge.errors import Broken, Hopeless, Late, TimedOut
+from infraforge.wait import Deadline, NotYet, minutes, seconds, wait_until, wait_until_stable
 
 
 def test_it_comes_back_with_the_answer_as_soon_as_there_is_one() -> None:
@@ -61,6 +61,107 @@ def test_what_keeps_changing_is_told() -> None:
     numbers = itertools.count()
     with pytest.raises(TimedOut, match=r"not stable within 0\.02 s: members; last seen: \d"):
         wait_until_stable(lambda: next(numbers), within=0.02, for_=1, every=0.001, what="members")
+
+
+def test_a_truth_after_its_deadline_is_late_and_how_late_is_told() -> None:
+    """However long the look took that saw it: when it was true is not known to be in time."""
+
+    def slow() -> str:
+        time.sleep(0.3)
+        return "here"
+
+    with pytest.raises(
+        TimedOut, match=r"^not within 0\.1 s: it is here; it was true [2-9]\d\d ms late"
+    ):
+        wait_until(slow, within=0.1, what="it is here")
+    with pytest.raises(Late, match=r"by a look that took [3-9]\d\d ms"):
+        wait_until(slow, within=0.1, broken=True)
+    with pytest.raises(TimedOut, match="late"):
+        wait_until_stable(slow, within=0.5, for_=0.1, every=0.15)
+
+
+def test_no_look_begins_after_the_deadline() -> None:
+    began: list[float] = []
+    start = time.monotonic()
+
+    def look() -> bool:
+        began.append(time.monotonic() - start)
+        return False
+
+    with pytest.raises(TimedOut):
+        wait_until(look, within=0.05, every=0.04)
+    assert max(began) < 0.05
+
+
+def test_a_deadline_that_others_used_up_leaves_no_look() -> None:
+    used_up = Deadline(0.001)
+    used_up.pause(1)
+    with pytest.raises(TimedOut, match="there was no time to look"):
+        wait_until(lambda: True, used_up)
+    assert wait_until(lambda: True, Deadline(5))
+
+
+def test_a_hopeless_state_ends_the_wait_at_once() -> None:
+    states = iter(["starting", "crashed"])
+
+    def look() -> bool:
+        raise NotYet(next(states))
+
+    def hopeless(seen: object) -> str | None:
+        return "it never restarts" if str(seen) == "crashed" else None
+
+    began = time.monotonic()
+    with pytest.raises(Hopeless, match="last seen: crashed: it never restarts; on the way: start"):
+        wait_until(look, within=60, every=0.001, error=hopeless)
+    with pytest.raises(Broken) as broken:
+        wait_until(lambda: "lost", within=60, error=lambda seen: seen == "lost", broken=True)
+    assert not isinstance(broken.value, Late), "hopeless is no question of time"
+    with pytest.raises(Hopeless):
+        wait_until_stable(lambda: "lost", within=60, error=lambda seen: seen == "lost")
+    assert time.monotonic() - began < 5
+
+
+def test_the_changes_on_the_way_are_told_with_their_times() -> None:
+    states = itertools.chain(["primary: pg-0"] * 3, itertools.repeat("primary: none"))
+
+    def look() -> bool:
+        raise NotYet(next(states))
+
+    told = r"primary: pg-0 \(0\.0–0\.\d s\) → primary: none \(0\.\d–0\.\d s\)$"  # noqa: RUF001
+    with pytest.raises(TimedOut, match=told):
+        wait_until(look, within=0.1, every=0.01)
+
+
+def test_many_changes_are_told_in_a_few_words() -> None:
+    numbers = itertools.count()
+    with pytest.raises(TimedOut) as ended:
+        wait_until(lambda: [] if next(numbers) is None else NotTrue(next(numbers)), 0.2, every=0)
+    text = str(ended.value)
+    assert "more …" in text
+    assert len(text) < 3_000
+
+
+class NotTrue:
+    """False, and lengthy to look at."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"{self._number:09}" * 1_000
+
+
+def test_what_changes_after_it_was_seen_is_told_as_it_was() -> None:
+    seen: dict[str, int] = {}
+
+    def look() -> bool:
+        raise NotYet(seen)
+
+    with pytest.raises(TimedOut, match=r"last seen: \{\}$"):
+        wait_until(look, within=0.01, every=0.005)
 
 
 def test_budgets_are_seconds() -> None:

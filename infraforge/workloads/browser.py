@@ -30,6 +30,8 @@ from infraforge.cluster import state
 from infraforge.errors import Broken, Inconclusive
 from infraforge.wait import seconds, wait_until
 
+_ARRIVES_WITHIN = seconds(60)
+"""A page may take long on a busy machine; how long it may take is no question of this module."""
 _SWITCHES = (
     "--headless",
     "--disable-gpu",
@@ -87,7 +89,7 @@ class Browser:
         """
         wait_until(
             lambda: self._arrives(url),
-            seconds(5),
+            _ARRIVES_WITHIN,
             what=f"Chromium goes to {url}",
             ignoring=(_NoNetwork,),
         )

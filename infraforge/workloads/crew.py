@@ -51,6 +51,10 @@ class Crew:
             thread.join(end.left)
         if error is None:
             self.complain()
+            if busy := [thread.name for thread in self._threads if thread.is_alive()]:
+                raise Inconclusive(
+                    f"after {_STOPS_WITHIN:.0f} s the load still goes on: {', '.join(busy)}"
+                )
 
     def complain(self) -> None:
         """Raises Inconclusive where a task has failed: what was recorded is not the whole."""

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 
 import requests
 
-from infraforge.errors import Inconclusive, TimedOut
-from infraforge.wait import wait_until
+from infraforge.errors import Inconclusive
+from infraforge.wait import Deadline
 
 T = TypeVar("T")
 
@@ -146,7 +146,15 @@ def _settle(status: int, question: str) -> None:
 
 
 def _patiently(once: Callable[[], T]) -> T:
-    try:
-        return wait_until(lambda: (once(),), PATIENCE, every=1.0, ignoring=(_Later,))[0]
-    except TimedOut as error:
-        raise NoAnswer(str(error)) from error
+    """What `once` returns; asked again after each _Later, for as long as patience lasts.
+
+    An answer is one however long it takes: `TIMEOUT` bounds that. Patience is for asking again.
+    """
+    deadline = Deadline(PATIENCE)
+    while True:
+        try:
+            return once()
+        except _Later as error:
+            if deadline.passed:
+                raise NoAnswer(f"asked again for {PATIENCE:g} s: {error}") from error
+        deadline.pause(1.0)
