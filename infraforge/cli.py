@@ -39,6 +39,7 @@ from infraforge.profile import Profile
 _EPILOG = """\
 exit codes: 0 everything holds · 1 something is broken
             2 unknown (inconclusive, or the suite itself failed)
+            3 holds, but for required tests that a cluster you brought cannot show
             64 usage, or a machine that cannot do it
 
 a first run:        ./bootstrap tox -e minimal

@@ -35,7 +35,14 @@ class Inconclusive(InfraForgeError):
 
 
 class TimedOut(Inconclusive):
-    """A fact did not come true within its budget."""
+    """A fact did not come true within its budget.
+
+    waited: from when to when that was waited for, in seconds of the monotonic clock.
+    """
+
+    def __init__(self, text: str, waited: tuple[float, float] | None = None) -> None:
+        super().__init__(text)
+        self.waited = waited
 
 
 class Hopeless(Inconclusive):
@@ -71,4 +78,11 @@ class Broken(AssertionError):
 
 
 class Late(Broken):
-    """A promise was not kept in time. Where the machine was starved meanwhile, nothing is known."""
+    """A promise was not kept in time. Where the machine was starved meanwhile, nothing is known.
+
+    waited: as in TimedOut.
+    """
+
+    def __init__(self, text: str, waited: tuple[float, float] | None = None) -> None:
+        super().__init__(text)
+        self.waited = waited

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import client
 
-from infraforge import brought, sabotage, stack
+from infraforge import brought, raised, sabotage, stack, starvation
 from infraforge import evidence as evidences
 from infraforge.cluster import state
-from infraforge.errors import InfraForgeError, Unable, UsageError
+from infraforge.errors import InfraForgeError, Late, TimedOut, Unable, UsageError
 from infraforge.faults.nemesis import Nemesis
 from infraforge.images import progress
 from infraforge.outcome import Outcome, Tally, of_failure
@@ -47,8 +48,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    if not hasattr(config.option, "kubeconfig"):
+        raise pytest.UsageError("pytest-kind's options are needed: leave out -p no:pytest-kind")
+    config.stash[_CASES] = set()
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Run(config), "infraforge-run")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if watch := config.stash.get(_WATCH, None):
+        watch.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
+    """Let no run end with pytest's own 3, an internal error: ours says that something holds."""
+    code = yield
+    run = config.pluginmanager.get_plugin("infraforge-run")
+    return code if code != _NOT_ALL_HERE or (run and run.judged) else _UNKNOWN
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Note every case there is, before anything (-k, --lf, a node id) chooses some of them."""
+    report = yield
+    items = (item for item in report.result or () if isinstance(item, pytest.Item))
+    collector.config.stash[_CASES].update(item.nodeid for item in items)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput[_OUTPUT] = sorted(session.config.stash.get(_CASES, ()))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -90,15 +123,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     if _needs_no_stack(item):
         return (yield)
     alone = item.get_closest_marker("exclusive") is not None
+    if _WATCH not in item.config.stash:
+        item.config.stash[_WATCH] = starvation.Watch()
     with turn(state.locks_dir(), _name(item.config), alone=alone):
         item.stash[_BEGAN] = datetime.now(UTC)
         return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup() -> Generator[None, None, None]:
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     with _skipping_what_cannot_be():
-        return (yield)
+        yield
+    platform, watch = _platform_of(item), item.config.stash.get(_WATCH, None)
+    if platform and watch and not watch.ask:
+        core = client.CoreV1Api(platform.cluster.api)
+        watch.ask = lambda: core.read_namespace("default", _request_timeout=_ASKED_FOR)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -124,19 +163,46 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     made = yield
-    if made.failed:
+    if made.skipped and call.excinfo and isinstance(call.excinfo.value.__context__, Unable):
+        made.infraforge_unable = str(call.excinfo.value.__context__)  # type: ignore[attr-defined]
+    expected = made.skipped and hasattr(made, "wasxfail")  # a failure all the same
+    if made.failed or expected:
         error = call.excinfo.value if call.excinfo else None
-        outcome = of_failure(error, call.when)
+        outcome = of_failure(error, call.when, own=not error or raised.by_a_test(error))
+        if figures := _figures(item, error):
+            made.sections.append(("the machine while that was waited for", str(figures)))
+            evidences.Attachment("the machine meanwhile", str(figures)).attach()
+            if isinstance(error, Late) and figures.starved:
+                outcome = Outcome.UNKNOWN
+                why = f"unknown, not broken: the machine was starved ({'; '.join(figures.starved)})"
+                made.sections.append(("verdict", why))
         made.infraforge = outcome.value  # type: ignore[attr-defined]
         if outcome is Outcome.UNKNOWN:
             evidences.call_it_unknown(item.config)
-        platform = item.funcargs.get("platform") if hasattr(item, "funcargs") else None
-        if isinstance(platform, Platform):
+        if made.failed and (platform := _platform_of(item)):
             evidences.attach_diagnosis(platform.cluster.api, item.stash[_BEGAN])
     return made
 
 
+def _figures(item: pytest.Item, error: BaseException | None) -> starvation.Figures | None:
+    """Of the machine, where something was not so in time; None where that is not the question."""
+    watch = item.config.stash.get(_WATCH, None)
+    if not isinstance(error, Late | TimedOut) or not error.waited or not watch:
+        return None
+    return watch.figures(*error.waited)
+
+
+def _platform_of(item: pytest.Item) -> Platform | None:
+    found = getattr(item, "funcargs", {}).get("platform")
+    return found if isinstance(found, Platform) else None
+
+
 _BEGAN = pytest.StashKey[datetime]()
+_CASES = pytest.StashKey[set[str]]()
+_WATCH = pytest.StashKey[starvation.Watch]()
+_OUTPUT = "infraforge_cases"
+_ASKED_FOR = 5
+_BROKEN, _UNKNOWN, _NOT_ALL_HERE = 1, 2, 3
 
 
 class _Run:
@@ -146,8 +212,9 @@ class _Run:
         self._config = config
         self._tally = Tally()
         self._made = False
-        self._all_required: tuple[str, ...] = ()
-        self._unable: set[str] = set()
+        self._required: tuple[str, ...] = ()
+        self._why_unable: dict[str, str] = {}
+        self.judged = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -156,10 +223,10 @@ class _Run:
         profile, asked = self._config.getoption("profile"), _asked(self._config)
         try:
             if not profile:
-                self._all_required = self._of_what_is_up(asked)
+                self._required = self._of_what_is_up(asked)
                 return
             # a profile is named for what its suites say of it, whatever was run instead
-            self._all_required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
+            self._required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
             if self._config.getoption("kubeconfig"):
                 stack.attach(_name(self._config))
             else:
@@ -189,45 +256,70 @@ class _Run:
             stack.stand_up(name, profile, progress=say, keep=keep)
 
     @property
-    def _required(self) -> list[str]:
-        """What must have run here: all that is required, but for what this cluster cannot."""
-        return [name for name in self._all_required if name not in self._unable]
-
-    @property
     def _of_platform(self) -> bool:
         """Whether this run is about the platform, and not about the project's own parts."""
-        about = ("suites/", "chaos/")
-        return bool(self._config.getoption("profile")) or any(
-            node.startswith(about) for node in self._tally.outcomes
-        )
+        if self._config.getoption("profile"):
+            return True
+        return bool(_asked(self._config)) and not self._config.option.collectonly
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self._tally.take(report.nodeid, Outcome(getattr(report, "infraforge", "unknown")))
-        elif report.when == "call" and report.passed:
-            self._tally.take(report.nodeid, Outcome.HOLDS)
+        said = getattr(report, "infraforge", None)
+        if said or report.failed:  # a failed attempt counts, whatever it was renamed to
+            self._tally.take(report.nodeid, Outcome(said or "unknown"))
         elif report.skipped:
             self._tally.take(report.nodeid, Outcome.SKIPPED)
-            if _UNABLE in report.longreprtext:
-                self._unable.add(report.nodeid.split("[")[0])
+            if isinstance(report, pytest.SubtestReport):
+                self._tally.partly.add(report.nodeid)
+            if why := getattr(report, "infraforge_unable", ""):
+                self._tally.unable.add(report.nodeid)
+                self._why_unable[report.nodeid] = why
+        elif (
+            report.when == "call" and report.passed and not isinstance(report, pytest.SubtestReport)
+        ):
+            self._tally.take(report.nodeid, Outcome.HOLDS)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._tally.take(report.nodeid, Outcome.UNKNOWN)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Collection[str]) -> None:
+        self._tally.cases.update(ids)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._tally.cases.update(getattr(node, "workeroutput", {}).get(_OUTPUT, ()))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         path = self._config.getoption("tally")
         if path:
             path.write_text(json.dumps(self._tally.outcomes, indent=1, sort_keys=True))
-        if self._of_platform and session.exitstatus in (0, 1, 5):
-            session.exitstatus = self._tally.exit_code(self._required)
+        session.exitstatus = self._exit_code(int(session.exitstatus))
         if self._made and not self._config.getoption("keep_cluster"):
             with contextlib.suppress(UsageError):  # somebody else is changing it already
                 stack.tear_down(_name(self._config))
+
+    def _exit_code(self, of_pytest: int) -> int:
+        """The run's, from pytest's: one that was cut short is never better than unknown."""
+        self._tally.cases |= self._config.stash.get(_CASES, set())
+        if of_pytest == pytest.ExitCode.NO_TESTS_COLLECTED:
+            return _UNKNOWN
+        if not self._of_platform:
+            return of_pytest
+        self.judged = True
+        if of_pytest in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return self._tally.exit_code(self._required)
+        if of_pytest in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+            return _BROKEN if self._tally.count(Outcome.BROKEN) else _UNKNOWN
+        return of_pytest
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._of_platform:
             for line in self._tally.summary(self._required):
                 terminalreporter.write_line(line)
-            for name in sorted(self._unable):
-                terminalreporter.write_line(f"{_UNABLE}{name}")
+            for name, why in sorted(self._why_unable.items()):
+                terminalreporter.write_line(f"{_UNABLE}{name}: {why}")
 
 
 def _asked(config: pytest.Config) -> set[str]:

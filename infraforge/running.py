@@ -22,7 +22,7 @@ REPORT = ROOT / "reports" / "allure-report"
 _IN_CI = 2
 _USAGE = 64
 _PYTEST_USAGE = 4
-_HOLDS, _BROKEN, _UNKNOWN = 0, 1, 2
+_HOLDS, _BROKEN, _UNKNOWN, _NOT_ALL_HERE = 0, 1, 2, 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +115,6 @@ def _pytest(options: argparse.Namespace) -> int:
 
 
 def _exit_code(of_pytest: int) -> int:
-    if of_pytest in (_HOLDS, _BROKEN, _UNKNOWN, _USAGE):
+    if of_pytest in (_HOLDS, _BROKEN, _UNKNOWN, _NOT_ALL_HERE, _USAGE):
         return of_pytest
     return _USAGE if of_pytest == _PYTEST_USAGE else _UNKNOWN

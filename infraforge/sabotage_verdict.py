@@ -41,7 +41,8 @@ def judge(
     named: tests that must be red, without parameters; required: tests that must have run.
     """
     red, unknown = outcome.red(outcomes), outcome.unknown(outcomes)
-    silent = set(Tally(dict(outcomes)).missing([*named, *required]))
+    not_run = Tally(dict(outcomes)).missing([*named, *required])
+    silent = {node.split("[")[0] for node in not_run}
     unknown |= silent
     green = [name for name in named if name not in red | unknown]
     others = red - set(named)

@@ -3,18 +3,21 @@
     assert verdict.holds, verdict.explain()
 
 fails the test where the property is broken, and raises Inconclusive where nothing can be said:
-*failed* and *broken* in Allure.
+*failed* and *broken* in Allure. What the test rests on and does not judge is demanded by
+
+    control(answer.ok, "the request that must succeed did not")
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from infraforge.errors import Broken, Inconclusive
+from infraforge.errors import Broken, Inconclusive, Late
 from infraforge.history import History, Operation
 
 _SHOWN = 12
@@ -91,6 +94,26 @@ _SAID = {
     Outcome.BROKEN: "is broken",
     Outcome.UNKNOWN: "is unknown",
 }
+
+
+def control(condition: object, why: object) -> None:
+    """Go on only if what a test rests on is so: its control, its fault, its data.
+
+    Raises Inconclusive with `why` where it is not: of the property itself nothing is known then.
+    """
+    if not condition:
+        raise Inconclusive(f"the control does not hold: {why}")
+
+
+def in_time(took: float, budget: float, what: str) -> None:
+    """Go on only if what took so many seconds until now took no more than its budget.
+
+    Raises Late (a Broken) where it did not: unknown on a machine that was starved meanwhile. For
+    promises about time alone, after all others were judged.
+    """
+    if not took <= budget:
+        now = time.monotonic()
+        raise Late(f"{what}: {took:.1f} s, not within {budget:g} s", (now - took, now))
 
 
 def holds(name: str, explanation: str) -> Verdict:

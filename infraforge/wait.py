@@ -38,7 +38,8 @@ class Deadline:
 
     def __init__(self, within: float) -> None:
         self.within = within
-        self._end = time.monotonic() + within
+        self.began = time.monotonic()
+        self._end = self.began + within
 
     @property
     def left(self) -> float:
@@ -163,7 +164,8 @@ def _look(
 
 def _too_late(deadline: Deadline, text: str, *, broken: bool, kind: str = "") -> Exception:
     said = f"not {kind}within {deadline.within:g} s: {text}"
-    return Late(said) if broken else TimedOut(said)
+    waited = deadline.began, time.monotonic()
+    return Late(said, waited) if broken else TimedOut(said, waited)
 
 
 def _give_up(claim: str, why: object, seen: _Seen, *, broken: bool) -> NoReturn:

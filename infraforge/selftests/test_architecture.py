@@ -26,6 +26,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "wait": {"errors"},
     "turns": set(),
+    "raised": set(),
+    "starvation": set(),
     "profile": {"errors"},
     "npm": GROUND | {"images"},
     "outcome": VALUES,

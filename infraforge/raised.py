@@ -1,0 +1,31 @@
+"""Whose an assertion is: a test's own, or that of a library or the harness, which it called."""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+
+import _pytest
+import pytest
+
+_HARNESS = Path(__file__).parent
+_PYTEST = [Path(file).parent for file in (pytest.__file__, _pytest.__file__)]
+_LIBRARIES = {
+    place
+    for kind in ("stdlib", "platstdlib", "purelib", "platlib")
+    for place in (Path(sysconfig.get_path(kind)), Path(sysconfig.get_path(kind)).resolve())
+}
+
+
+def by_a_test(error: BaseException) -> bool:
+    """Whether it was raised by a test, or by pytest in its name, and not by what the test calls."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    if trace is None:
+        return True
+    file = Path(trace.tb_frame.f_code.co_filename)
+    if any(file.is_relative_to(place) for place in _PYTEST):
+        return True
+    ours = file.is_relative_to(_HARNESS) and not file.is_relative_to(_HARNESS / "selftests")
+    return not ours and not any(file.is_relative_to(place) for place in _LIBRARIES)

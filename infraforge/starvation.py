@@ -1,0 +1,173 @@
+"""Whether the machine was starved while something was waited for: figures, with stated bounds.
+
+A missed time budget says nothing of a platform that got no processor. What is no question of time
+is judged as ever. The bounds, and why they are there:
+
+cpu     share of the time in which a runnable task waited for a processor (pressure-stall
+        information, *some*). Measured on two cores: with 5 tasks that want to run 0.65 to 0.93,
+        which is busy; with 8 to 12 from 0.97 up, when each gets a fifth of a processor.
+memory  share in which nothing ran for want of memory (*full*): a tenth is a machine that thrashes.
+io      share in which nothing ran for want of a disk (*full*): etcd syncs before each answer.
+steal   share of the processors' time that the hypervisor gave to others.
+p99     seconds in which 99 of 100 small questions to the API server were answered; it is a quiet
+        machine's milliseconds. Not judged from fewer than 20 answers, one for each second.
+
+A kernel that tells no pressure leaves that figure unknown, and unknown excuses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CPU, MEMORY, IO, STEAL, P99 = 0.95, 0.1, 0.3, 0.1, 1.0
+ENOUGH = 20
+"""Answers of the API server from which a 99th percentile is told."""
+SHORTEST = 10.0
+"""Seconds; of less the shares would be those of one process' start."""
+_EVERY = 1.0
+_KEPT = 3_600
+_KINDS = {"cpu": "some", "memory": "full", "io": "full"}
+_STEAL = 7
+"""Its place among the numbers of /proc/stat; user time, the first, has guests' in it already."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Counters at a moment of the monotonic clock.
+
+    stalled: seconds since boot, by resource, where the kernel tells; stolen, ticks: processor time;
+    answered: seconds until the API server answered, None where it was not asked or refused.
+    """
+
+    at: float
+    stalled: Mapping[str, float] = field(default_factory=dict)
+    stolen: int = 0
+    ticks: int = 0
+    answered: float | None = None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A stretch of time: shares from 0 to 1, p99 in seconds; None where nothing is known."""
+
+    seconds: float
+    cpu: float | None = None
+    memory: float | None = None
+    io: float | None = None
+    steal: float | None = None
+    p99: float | None = None
+    answers: int = 0
+
+    @property
+    def starved(self) -> tuple[str, ...]:
+        """The bounds that were passed, in words; none on a machine that is merely busy."""
+        bounds = {"cpu": CPU, "memory": MEMORY, "io": IO, "steal": STEAL, "p99": P99}
+        found = {name: getattr(self, name) for name in bounds}
+        return tuple(
+            f"{name} {found[name]:.2f} is above {bound:g}"
+            for name, bound in bounds.items()
+            if found[name] is not None and found[name] > bound
+        )
+
+    def __str__(self) -> str:
+        shares = {name: getattr(self, name) for name in ("cpu", "memory", "io", "steal")}
+        told = [f"{name} {_said(share)}" for name, share in shares.items()]
+        asked = f"API server p99 {_said(self.p99, ' s')} of {self.answers} answers"
+        return f"over {self.seconds:.0f} s: {', '.join(told)}, {asked}"
+
+
+def look(proc: Path = Path("/proc"), answered: float | None = None) -> Moment:
+    """The machine's counters now; what the kernel does not tell is left out."""
+    stalled = {}
+    for name, kind in _KINDS.items():
+        with contextlib.suppress(OSError, ValueError):
+            lines = (proc / "pressure" / name).read_text().splitlines()
+            totals = {line.split()[0]: line.rpartition("total=")[2] for line in lines if line}
+            if kind in totals:
+                stalled[name] = int(totals[kind]) / 1e6
+    stolen = ticks = 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        times = [int(text) for text in (proc / "stat").read_text().split("\n")[0].split()[1:]]
+        stolen, ticks = times[_STEAL], sum(times[: _STEAL + 1])
+    return Moment(time.monotonic(), stalled, stolen, ticks, answered)
+
+
+def between(moments: Iterable[Moment], since: float, until: float) -> Figures:
+    """The figures of a stretch, from the last moment before it to the first one after it.
+
+    One shorter than `SHORTEST` is judged by that many seconds up to its end. Pure.
+    """
+    since = min(since, until - SHORTEST)
+    known = sorted(moments, key=lambda moment: moment.at)
+    before = [moment for moment in known if moment.at <= since]
+    after = [moment for moment in known if moment.at >= until]
+    chosen = [*before[-1:], *(one for one in known if since < one.at < until), *after[:1]]
+    if len(chosen) < 2:
+        return Figures(until - since)
+    first, last = chosen[0], chosen[-1]
+    took, ticks = last.at - first.at, last.ticks - first.ticks
+    shares = {
+        name: (last.stalled[name] - first.stalled[name]) / took
+        for name in _KINDS
+        if name in first.stalled and name in last.stalled
+    }
+    answers = [one.answered for one in chosen[1:] if one.answered is not None]
+    enough = len(answers) >= ENOUGH
+    return Figures(
+        seconds=took,
+        steal=(last.stolen - first.stolen) / ticks if ticks > 0 else None,
+        p99=statistics.quantiles(answers, n=100, method="inclusive")[-1] if enough else None,
+        answers=len(answers),
+        **shares,
+    )
+
+
+class Watch:
+    """Looks once a second, in a thread of its own, while tests run: a few small reads each time.
+
+    ask: asks the API server something small; may be given once there is one.
+    """
+
+    def __init__(self, proc: Path = Path("/proc"), every: float = _EVERY) -> None:
+        self.ask: Callable[[], object] | None = None
+        self._proc, self._every = proc, every
+        self._moments: deque[Moment] = deque([look(proc)], maxlen=_KEPT)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._go, name="starvation", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def figures(self, since: float, until: float) -> Figures:
+        """Of the time between two moments of the monotonic clock; until at most now."""
+        return between([*self._moments, look(self._proc)], since, until)
+
+    def _go(self) -> None:
+        while not self._stop.wait(self._every):
+            self._moments.append(look(self._proc, self._answered()))
+
+    def _answered(self) -> float | None:
+        """Seconds; one that does not answer took as long as was waited for it."""
+        if self.ask is None:
+            return None
+        began = time.monotonic()
+        try:
+            self.ask()
+        except Exception:  # noqa: BLE001 - refused at once is no answer, and no sign of starvation
+            took = time.monotonic() - began
+            return took if took > P99 else None
+        return time.monotonic() - began
+
+
+def _said(number: float | None, unit: str = "") -> str:
+    return "unknown" if number is None else f"{number:.2f}{unit}"
