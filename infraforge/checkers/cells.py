@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from infraforge.table import Table
 from infraforge.verdict import Verdict, broken, holds, unknown
 
 
-def cells_match(observed: Table, declared: Table, name: str = "cells_match") -> Verdict:
+def cells_match(
+    observed: Table,
+    declared: Table,
+    name: str = "cells_match",
+    *,
+    controls: Collection[tuple[str, str]] = (),
+) -> Verdict:
     """Every declared cell was observed with the declared value, and no other cell was seen.
 
-    A cell observed as None, or not at all, is unknown; so is a comparison with nothing.
+    A cell observed as None, or not at all, is unknown; so is a comparison with nothing. controls:
+    cells that are no claim, but show that the others could have been otherwise: where one of them
+    differs, and no other cell, the table is unknown.
     """
     different = observed.differing(declared)
-    unseen = [place for place in different if observed.get(place) is None and place in declared]
+    unseen = [
+        place
+        for place in different
+        if place in controls or (observed.get(place) is None and place in declared)
+    ]
+    if missing := [place for place in controls if place not in declared]:
+        return unknown(name, f"controls that are not in the table: {missing}")
     if len(different) > len(unseen):
         return broken(name, observed.diff(declared))
     if unseen:

@@ -66,3 +66,22 @@ def test_what_could_not_be_observed_is_unknown(cells: dict, outcome: Outcome) ->
 
 def test_nothing_declared_proves_nothing() -> None:
     assert cells_match(Table({}), Table({})).outcome is Outcome.UNKNOWN
+
+
+def test_a_control_that_differs_leaves_the_table_unknown() -> None:
+    """It accuses nobody; a cell that is a claim and differs is broken all the same."""
+    cells = {("ingress", "backend"): "open", ("stranger", "backend"): "blocked"}
+    shut, leaks = dict(cells), dict(cells)
+    shut["ingress", "backend"] = "blocked"
+    leaks["stranger", "backend"] = "open"
+    control = [("ingress", "backend")]
+    for observed, outcome in (
+        (cells, Outcome.HOLDS),
+        (shut, Outcome.UNKNOWN),
+        (leaks, Outcome.BROKEN),
+        (shut | leaks, Outcome.BROKEN),
+        ({("stranger", "backend"): "blocked"}, Outcome.UNKNOWN),
+    ):
+        assert cells_match(Table(observed), Table(cells), controls=control).outcome is outcome
+    misnamed = cells_match(Table(cells), Table(cells), controls=[("nobody", "backend")])
+    assert misnamed.outcome is Outcome.UNKNOWN

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from infraforge.errors import Broken, Inconclusive
+from infraforge.errors import Broken, Inconclusive, Late
 from infraforge.history import History
 from infraforge.selftests.histories import history
-from infraforge.verdict import Outcome, Verdict, broken, check, holds, merge, unknown
+from infraforge.verdict import (
+    Outcome,
+    Verdict,
+    broken,
+    check,
+    control,
+    holds,
+    in_time,
+    merge,
+    unknown,
+)
 
 ONE = history("a invoke read x\na ok read x 1")
 YES, NO, MAYBE = holds("p", "fine"), broken("p", "bad", *ONE), unknown("p", "no data")
@@ -72,3 +82,20 @@ def test_a_verdict_names_the_history_it_judged_and_its_checker() -> None:
     verdict = check(ONE, fine, fine)
     assert {verdict.digest, *(part.digest for part in verdict.parts)} == {ONE.digest}
     assert [part["name"] for part in verdict.to_dict()["parts"]] == ["fine", "fine"]
+
+
+@pytest.mark.parametrize("condition", [False, None, [], "", 0])
+def test_a_control_that_does_not_hold_is_inconclusive(condition: object) -> None:
+    control([1], "this one holds")
+    with pytest.raises(Inconclusive, match="the control does not hold: nobody answers"):
+        control(condition, "nobody answers")
+
+
+def test_what_took_too_long_is_late_and_says_how_long() -> None:
+    in_time(20.0, 20.0, "access ends")
+    with pytest.raises(Late, match=r"access ends: 31\.2 s, not within 20 s") as late:
+        in_time(31.2, 20.0, "access ends")
+    began, ended = late.value.waited or (0.0, 0.0)
+    assert ended - began == pytest.approx(31.2)
+    with pytest.raises(Late):
+        in_time(float("nan"), 20.0, "access ends")

@@ -62,6 +62,8 @@ def test_callbacks() -> None:
 def test_hidden_things() -> None:
     assert treatment.of_hidden(Answer(206, (), b"x")) == "content"
     assert treatment.of_hidden(answer(404)) == "no content"
+    with pytest.raises(NoAnswer, match="500"):
+        treatment.of_hidden(answer(500))
 
 
 def test_what_got_no_answer_is_unknown() -> None:

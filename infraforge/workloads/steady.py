@@ -99,8 +99,11 @@ class Users(Crew):
         """How they fared so far."""
         return Fared.of(self.history)
 
-    def until(self, *, answers: int, within: float = 60.0) -> None:
-        """Go on until each thing asked for got so many more right answers to questions put now."""
+    def until(self, *, answers: int, within: float = 60.0, broken: bool = False) -> None:
+        """Go on until each thing asked for got so many more right answers to questions put now.
+
+        broken: that they come within this time was promised.
+        """
         start = len(self.history)
 
         def enough() -> bool:
@@ -110,7 +113,8 @@ class Users(Crew):
             # one that was under way at the start is not counted
             return all(right[name] > answers for name in self._asked)
 
-        wait_until(enough, within, every=0.1, what=f"{answers} more right answers to each")
+        what = f"{answers} more right answers to each"
+        wait_until(enough, within, every=0.1, what=what, broken=broken)
 
     def _ask(self, who: Visitor, name: str, path: str) -> None:
         call = self._recorder.invoke(name, name)

@@ -22,6 +22,7 @@ REFUSED = "refused"
 SIGNED_IN = "signed in"
 _START = "/oauth2/start"
 # 500 is how OAuth2 Proxy says that it could not make a session of what it was given
+_FAILED = 500
 _REFUSALS = (400, 401, 403, 404, 500)
 
 
@@ -59,8 +60,10 @@ def of_api(answer: requests.Response) -> str:
 
 
 def of_hidden(answer: requests.Response | Answer) -> str:
-    """Whether anything at all was given."""
+    """Whether anything at all was given. Raises NoAnswer where the server failed instead."""
     status = answer.status if isinstance(answer, Answer) else answer.status_code
+    if status >= _FAILED:
+        raise NoAnswer(f"{status}: a server that failed has refused nothing")
     return CONTENT if 200 <= status < 300 else NO_CONTENT
 
 
