@@ -8,6 +8,7 @@ from infraforge.components.namespaces import ALL
 from infraforge.probes import reach
 from infraforge.probes.reach import Source, Target
 from infraforge.table import Table
+from infraforge.verdict import control
 
 pytestmark = [
     allure.severity(allure.severity_level.CRITICAL),
@@ -57,10 +58,15 @@ def test_the_ingress_is_the_only_service_published(platform, evidence):
         for item in core.list_namespaced_service(namespace).items
         if item.spec.type != "ClusterIP" or item.spec.external_ips
     }
-    pods = [
-        f"{namespace}/{item.metadata.name}"
+    every = [
+        (f"{namespace}/{item.metadata.name}", item)
         for namespace in ALL
         for item in core.list_namespaced_pod(namespace).items
+    ]
+    control(every, "the cluster shows no pods")
+    pods = [
+        name
+        for name, item in every
         if item.spec.host_network
         or any(port.host_port for box in item.spec.containers for port in box.ports or ())
     ]

@@ -5,6 +5,7 @@ import pytest
 
 from infraforge.checkers import cells_match
 from infraforge.table import Table
+from infraforge.verdict import control
 from infraforge.workloads import treatment
 from infraforge.workloads.front_door import SESSION_COOKIE
 from infraforge.workloads.session_cookie import FORGERIES
@@ -146,7 +147,7 @@ def test_a_forged_session_cookie_is_refused(front_door, people, evidence):
             "GET", "/api/me", headers={"Cookie": f"{SESSION_COOKIE}={value}"}
         )
         cells[case, "the browser"] = treatment.of_session(answer)
-    assert session_of(visitor) == treatment.SIGNED_IN
+    control(session_of(visitor) == treatment.SIGNED_IN, "the genuine cookie is no session")
     judge(Table(cells), evidence)
 
 

@@ -4,6 +4,7 @@ import allure
 import pytest
 
 from infraforge.components.redis_sessions import RedisSessions
+from infraforge.verdict import control
 from infraforge.wait import seconds, wait_until
 from infraforge.workloads.front_door import SESSION_COOKIE
 from infraforge.workloads.session_cookie import store_key
@@ -14,6 +15,7 @@ pytestmark = [
 ]
 
 LIFE = 8 * 3600
+NO_KEY = -2  # what Redis says then; -1 is a key that stays for ever
 
 
 def test_logout_ends_the_session_in_redis(platform, front_door, people):
@@ -35,7 +37,7 @@ def test_the_cookie_of_an_ended_session_is_refused(front_door, people):
     leaving = front_door.sign_in(person.name, person.password)
     staying = front_door.sign_in(person.name, person.password)
     copied = leaving.twin()
-    assert copied.ask("GET", "/api/me").status_code == 200
+    control(copied.ask("GET", "/api/me").status_code == 200, "the copy was no session before")
     front_door.sign_out(leaving)
     assert SESSION_COOKIE not in leaving.cookies
     assert copied.ask("GET", "/api/me").status_code == 401
@@ -48,4 +50,5 @@ def test_a_session_does_not_outlive_a_working_day(platform, front_door, people):
     visitor = front_door.sign_in(person.name, person.password)
     with RedisSessions().connect(platform.site) as store:
         left = store.ttl(store_key(visitor.cookies[SESSION_COOKIE]))
+    control(left != NO_KEY, "the store has no such session")
     assert LIFE - 60 < left <= LIFE

@@ -6,8 +6,10 @@ import allure
 import pytest
 
 from infraforge.checkers import cells_match
+from infraforge.errors import Late, TimedOut
 from infraforge.probes import declared
 from infraforge.table import Table
+from infraforge.verdict import control
 from infraforge.wait import Deadline, seconds, wait_until
 
 pytestmark = [
@@ -24,6 +26,9 @@ CHANGES = {
     "made a viewer, and a developer again": (200, 422),
     "left as they are": (200, 422),
 }
+PROMISED = 20.0  # what README.md says; a profile may state less
+AFTER = 30.0  # what comes so long after its time is late; what does not is never
+LOSING = {"disabled", "demoted to viewer", "put out of every group", "removed"}
 MARGIN = 3.0  # a question under way, and Vault's answer
 TIMES = 10  # each on a connection of its own: every process of the backend is met
 
@@ -34,14 +39,14 @@ def test_whoever_loses_a_right_loses_it_within_the_stated_time(
 ):
     """Disabled, demoted or removed: sessions from before open nothing more after that time."""
     within = declared.standing(platform.site)
-    assert within <= 60
+    assert within <= PROMISED
     developers = {change: people.make("developer") for change in CHANGES}
     visitors = {
         change: front_door.sign_in(person.name, person.password)
         for change, person in developers.items()
     }
     before = {change: told(visitor) for change, visitor in visitors.items()}
-    assert set(before.values()) == {(200, 422)}, "not all of them were developers to begin with"
+    control(set(before.values()) == {(200, 422)}, f"not developers to begin with: {before}")
     ended: dict[str, float] = {}
     for change, person in developers.items():
         make_so(people, change, person)
@@ -55,7 +60,7 @@ def test_whoever_loses_a_right_loses_it_within_the_stated_time(
                 seen.setdefault(change, round(time.monotonic() - ended[change], 1))
         return deadline.passed
 
-    wait_until(all_as_stated, within + 3 * MARGIN, every=1.0)
+    wait_until(all_as_stated, deadline.within + AFTER, every=1.0)
     evidence.attach(first_seen_after_seconds=seen, stated=str(within))
     cells, wanted = {}, {}
     for change, (reads, writes) in CHANGES.items():
@@ -66,6 +71,10 @@ def test_whoever_loses_a_right_loses_it_within_the_stated_time(
             wanted[change, f"writes {turn}"] = writes
     verdict = cells_match(Table(cells), Table(wanted))
     evidence.attach(Table(cells), verdict)
+    wrong = {row for row, column in cells if cells[row, column] != wanted[row, column]}
+    if wrong and wrong <= LOSING and in_the_end(visitors, wrong):  # late, and not never
+        now = time.monotonic()
+        raise Late(f"not within {within:g} s, but later: {sorted(wrong)}", (deadline.began, now))
     assert verdict.holds, verdict.explain()
 
 
@@ -74,7 +83,7 @@ def test_a_right_that_is_given_counts_as_soon(platform, front_door, people):
     """A viewer who is made a developer need not sign in again."""
     person = people.make("viewer")
     visitor = front_door.sign_in(person.name, person.password)
-    assert told(visitor) == (200, 403)
+    control(told(visitor) == (200, 403), "no viewer to begin with")
     people.regroup(person, "developer")
     wait_until(
         lambda: all(told(visitor.twin()) == (200, 422) for _ in range(TIMES)),
@@ -83,6 +92,22 @@ def test_a_right_that_is_given_counts_as_soon(platform, front_door, people):
         what="the new developer may write",
         broken=True,
     )
+
+
+def in_the_end(visitors, changes):
+    """Whether each of many questions is answered as it should be, within some more seconds."""
+
+    def all_are():
+        return all(
+            told(visitors[change].twin()) == CHANGES[change]
+            for change in changes
+            for _ in range(TIMES)
+        )
+
+    try:
+        return wait_until(all_are, seconds(AFTER), every=1.0)
+    except TimedOut:
+        return False
 
 
 def told(visitor):
