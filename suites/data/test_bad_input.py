@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from infraforge.probes import logs
+from infraforge.verdict import control
 from infraforge.workloads.backend_client import BackendClient
 
 pytestmark = pytest.mark.control("SOC2-PI1.5", "ISO27001-A.8.26", "NIST-SI-10")
@@ -135,7 +136,9 @@ class Unharmed(list):
         self.site, self.author, self.own, self.database = site, author, own, database
 
     def check(self):
-        assert self, "nothing was tried"
+        control(self, "nothing was tried")
+        signed_out = sum(answer.status_code == 401 for answer in self)
+        control(not signed_out, f"{signed_out} requests were not taken for the author's at all")
         told = {(a.status_code, a.headers.get("Content-Type", "").split(";")[0]) for a in self}
         odd = {
             (status, kind)
@@ -288,6 +291,8 @@ def test_text_is_kept_to_the_letter_or_refused(platform, author, own, kept):
         for file in author.files(own.id)[0]:
             if file.name != "stays.txt":
                 author.delete_file(own.id, file.name)
+    told = [answer.status_code for answer in answers]
+    control(401 not in told, f"not taken for the author's requests at all: {told}")
     assert all(value == kept for value in stored.values()), stored
     assert all(a.status_code == 201 or 400 <= a.status_code < 500 for a in answers), answers
     assert author.read_project(own.id)[0] == own

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infraforge.errors import Inconclusive
 from infraforge.probes import cached, declared, queries
+from infraforge.verdict import control
 from infraforge.wait import seconds, wait_until, wait_until_stable
 from infraforge.workloads import reading, register
 from infraforge.workloads.backend_client import Refused
@@ -23,7 +23,7 @@ def test_first_read_comes_from_postgresql_and_is_kept_in_redis(
     developer, project, database, cache, evidence
 ):
     """What no cache holds is read from PostgreSQL, by one query, and lies in Redis from then on."""
-    assert cached.project(cache, project.id) is None, "a project that nobody read is cached"
+    control(cached.project(cache, project.id) is None, "a project that nobody read is cached")
     with queries.counted(database) as run:
         read, way = reading.through_cache(developer, project.id)
     evidence.attach(statements=run.calls)
@@ -40,8 +40,7 @@ def test_second_read_is_answered_by_redis_without_a_query(developer, project, da
     """The read after a first one is a hit, and PostgreSQL does not hear of it."""
     with queries.counted(database) as first:
         reading.through_cache(developer, project.id)
-    if not first.touching("projects"):
-        raise Inconclusive(f"the first read's own query was not counted: {first.calls}")
+    control(first.touching("projects"), f"the first read's query was not counted: {first.calls}")
     with queries.counted(database) as second:
         read, way = reading.through_cache(developer, project.id)
     evidence.attach(first=first.calls, second=second.calls)
@@ -56,8 +55,7 @@ def test_concurrent_misses_are_one_query(developer, project, database, cache, ev
     crowd = [register.twin(developer) for _ in range(8)]
     for reader in crowd:
         reader.me()  # connected: nothing but the read itself is still to be done
-    if cached.project(cache, project.id) is not None:
-        raise Inconclusive("a project that nobody read is cached")
+    control(cached.project(cache, project.id) is None, "a project that nobody read is cached")
     with queries.counted(database) as run, ThreadPoolExecutor(len(crowd)) as pool:
         with queries.held(database, "projects") as waiting:
             reads = [pool.submit(reader.read_project, project.id) for reader in crowd]
@@ -69,10 +67,9 @@ def test_concurrent_misses_are_one_query(developer, project, database, cache, ev
             held = time.monotonic() - held
         answers = [read.result() for read in reads]
     evidence.attach(run.calls, ways=[way for _, way in answers], waiting=at_once, held=held)
-    if early:
-        raise Inconclusive(f"{len(early)} reads were over before their query could run")
-    if held > _READERS_WAIT:
-        raise Inconclusive(f"the query was held for {held:.1f} s: readers may have given up on it")
+    control(not early, f"{len(early)} reads were over before their query could run")
+    patient = held <= _READERS_WAIT
+    control(patient, f"the query was held for {held:.1f} s: readers may have given up on it")
     assert [read for read, _ in answers] == [project] * len(crowd)
     assert sum(run.touching("projects").values()) == 1, run.calls
     assert at_once == 1

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infraforge.components.backend import Backend
-from infraforge.errors import Inconclusive
 from infraforge.probes import declared, injected, logins
+from infraforge.verdict import control
 from infraforge.wait import wait_until, wait_until_stable
 from infraforge.workloads.backend_client import Unknown
 
@@ -43,8 +43,8 @@ def test_leases_are_no_longer_than_declared(platform):
     made = Backend().new_login(site)
     try:
         leases = Backend().active_leases(site)
-        if made.lease_id not in {lease.lease_id for lease in leases}:
-            raise Inconclusive(f"the lease that was just made is not among {leases}")
+        known = {lease.lease_id for lease in leases}
+        control(made.lease_id in known, f"the lease that was just made is not among {leases}")
         assert [lease for lease in leases if not 0 < lease.ttl <= ttl] == []
     finally:
         Backend().revoke(site, made.lease_id)
@@ -57,12 +57,14 @@ def test_login_ends_with_its_lease(platform):
     revoked, other = Backend().new_login(site), Backend().new_login(site)
     try:
         with logins.signed_in(site, revoked) as before:
-            assert logins.alive(before)
-            assert logins.refusal(site, revoked) == ""
+            control(logins.alive(before), "the session did not live to begin with")
+            said = logins.refusal(site, revoked)
+            control(said == "", f"the login did not get in to begin with: {said}")
             Backend().revoke(site, revoked.lease_id)
             assert not logins.alive(before), "the session goes on without its lease"
+        said = logins.refusal(site, other)
+        control(said == "", f"nobody gets in, a login with a lease neither: {said}")
         assert logins.refusal(site, revoked), f"{revoked.user} gets in without its lease"
-        assert logins.refusal(site, other) == ""  # the way in is open to a login with a lease
     finally:
         Backend().revoke(site, other.lease_id)
 
@@ -114,5 +116,6 @@ def test_only_declared_roles_and_leased_ones_may_log_in(database):
 def test_backend_is_given_no_password(platform):
     """No Secret but its certificate, and no value that looks like one, is handed to the backend."""
     found = injected.into(platform.site, "backend")
+    control(found.variables, "the backend's pod shows no variables at all")
     assert found.secrets == {"backend-tls"}
     assert {name for name in found.variables if injected.looks_secret(name)} == set()
