@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from infraforge.errors import Inconclusive
 from infraforge.faults import nemesis as nemeses
 from infraforge.faults.journal import Journal
+from infraforge.verdict import control
 from infraforge.workloads import reading
 
 # Strikes as the nemesis does, and is killed at the moment that its second argument names.
@@ -55,8 +55,8 @@ def test_heal_restores_what_a_killed_run_left_behind(
         timeout=60,
         check=False,
     )
-    if dying.returncode != -signal.SIGKILL:
-        raise Inconclusive(f"it was not killed: {dying.returncode} {dying.stderr[-500:]}")
+    killed = dying.returncode == -signal.SIGKILL
+    control(killed, f"it was not killed: {dying.returncode} {dying.stderr[-500:]}")
     left = Journal.of(name).read().entries
     assert [entry.fault for entry in left] == ["scale redis-cache to nothing"]
     undone = nemeses.heal(site)

@@ -8,6 +8,7 @@ from infraforge import faults
 from infraforge.components.postgres import NAMESPACE
 from infraforge.faults import impostor
 from infraforge.probes import heard
+from infraforge.verdict import control
 from infraforge.wait import seconds, wait_until
 from infraforge.workloads import register
 from infraforge.workloads.backend_client import Unknown
@@ -29,7 +30,7 @@ def test_an_impostor_of_postgresql_is_told_nothing(platform, developer, project,
         register.twin(developer).update_project(project.id, name="told to nobody")
     nemesis.heal()
     evidence.attach(certified=str(believed), foreign=str(doubted))
-    assert believed.told, "the impostor hears nobody: that it hears nothing proves nothing"
+    control(believed.told, "the impostor hears nobody: that it hears nothing proves nothing")
     assert doubted.told == frozenset()
     assert refused.value.status == 503
     wait_until(

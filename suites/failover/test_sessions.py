@@ -8,7 +8,7 @@ import pytest
 
 from infraforge import faults
 from infraforge.components.redis_sessions import RedisSessions
-from infraforge.errors import Inconclusive
+from infraforge.verdict import control
 from infraforge.wait import wait_until
 from infraforge.workloads import steady
 from infraforge.workloads.front_door import SESSION_COOKIE
@@ -45,7 +45,7 @@ def test_no_session_is_lost_with_the_session_store(
             during = dict(zip(ASKED.values(), answers, strict=True))
             turned_away = newcomer.exception()
         nemesis.heal()
-        users.until(answers=10, within=platform.profile.budgets.rejoin)
+        users.until(answers=10, within=platform.profile.budgets.rejoin, broken=True)
     evidence.attach(users.history + nemesis.history, fared=users.fared)
     told = {
         path: (answer.status_code, answer.headers.get("Set-Cookie"))
@@ -76,10 +76,9 @@ def test_no_session_is_lost_when_the_session_store_crashes(platform, visitor, ne
         users.until(answers=10)
         nemesis.inject(faults.KillContainer("redis-sessions", "redis"))
         nemesis.heal()
-        users.until(answers=10, within=platform.profile.budgets.rejoin)
+        users.until(answers=10, within=platform.profile.budgets.rejoin, broken=True)
     evidence.attach(users.history + nemesis.history, fared=users.fared)
     assert users.fared.dishonest == {}
-    if not users.fared.failures:
-        raise Inconclusive("nobody met the crash: it was over too soon")
+    control(users.fared.failures, "nobody met the crash: it was over too soon")
     with RedisSessions().connect(platform.site) as store:
         assert store.exists(key), "the session is gone from its store"

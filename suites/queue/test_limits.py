@@ -10,7 +10,7 @@ from infraforge import faults
 from infraforge.checkers import acknowledged_writes_kept
 from infraforge.history import Kind
 from infraforge.probes import declared, queue
-from infraforge.verdict import check
+from infraforge.verdict import check, control
 from infraforge.wait import wait_until
 from infraforge.workloads import jobs
 from infraforge.workloads.backend_client import Unknown
@@ -58,7 +58,7 @@ def test_too_many_jobs_are_refused_until_there_is_room(
 ):
     """With no worker at work, the declared number of jobs is accepted; the rest gets 503."""
     site, limit = platform.site, declared.jobs_limit(platform.site)
-    assert queue.waiting(site) == 0
+    control(queue.waiting(site) == 0, "jobs of others are waiting")
     nemesis.inject(faults.Pause("worker"))
     with jobs.Load(developer, project.id, clients=3, pace=0.01) as load:
         load.until(acknowledged=limit, within=45)

@@ -10,6 +10,7 @@ from infraforge.components.postgres import Postgres
 from infraforge.probes import queue, reach
 from infraforge.probes.reach import Source, Target
 from infraforge.table import Table
+from infraforge.verdict import control
 
 pytestmark = pytest.mark.control("SOC2-CC6.3", "ISO27001-A.8.2", "NIST-AC-6")
 
@@ -85,7 +86,7 @@ def test_a_worker_touches_only_what_jobs_are_about(platform, evidence):
     for table, column, privilege in rows:
         may.setdefault((table, privilege), set()).add(column)
     evidence.attach("\n".join(f"{place}: {sorted(columns)}" for place, columns in may.items()))
-    assert sessions, "the worker holds no session"
+    control(sessions, "the worker holds no session")
     assert all(user.startswith("v-") for (user,) in sessions)
     assert roles == {"app_worker"}
     assert set(may) == {
