@@ -350,6 +350,14 @@ def _name(config: pytest.Config) -> str:
     return stack.DEFAULT_NAME if chosen == "pytest-kind" else chosen  # that plugin's own default
 
 
+def profile_under_test(config: pytest.Config) -> Profile | None:
+    """The profile that was named, else that of the platform that is up; None where neither is."""
+    if named := config.getoption("profile"):
+        return Profile.load(named, stack.TREE)
+    name = _name(config)
+    return stack.attach(name).profile if stack.is_up(name) else None
+
+
 def _needs_no_stack(item: pytest.Item) -> bool:
     return item.path.is_relative_to(_SELFTESTS)
 
