@@ -5,6 +5,7 @@ import pytest
 
 from infraforge.checkers import cells_match
 from infraforge.table import Table
+from infraforge.verdict import control
 from infraforge.wait import wait_until
 from infraforge.workloads import dashboard
 from infraforge.workloads.backend_client import Refused, Unknown
@@ -154,7 +155,7 @@ def test_what_becomes_of_a_component_is_shown_without_asking(
             "return document.querySelector('[data-testid=health-news]').textContent"
         )
         evidence.attach(news=str(news))
-        assert before == "healthy 1 of 1 ready"
+        control(before == "healthy 1 of 1 ready", f"{SCALED} was {before} to begin with")
         assert browser.script("return window.unmoved") is True
         assert news == f"{SCALED} is healthy, 1 of 1 ready."
 

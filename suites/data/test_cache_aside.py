@@ -147,14 +147,18 @@ def test_no_project_is_answered_with_what_is_cached_of_another(developer, reques
     """Read one after the other and from the cache, each project and its files are its own."""
     client = request.getfixturevalue(reader)
     projects = [developer.create_project(f"apart {reader} {n}") for n in range(2)]
+    ways = set()
     try:
         for project in projects:
             developer.put_file(project.id, f"{project.id}.txt", project.id.encode())
         for _ in range(3):  # the first fills the cache, the others are answered from it
             for project in projects:
-                assert client.read_project(project.id)[0] == project
+                read, way = client.read_project(project.id)
+                assert read == project
                 names = [file.name for file in client.files(project.id)[0]]
                 assert names == [f"{project.id}.txt"]
+                ways.add(way)
     finally:
         for project in projects:
             developer.delete_project(project.id)
+    control("hit" in ways, f"nothing was answered from the cache: {ways}")
