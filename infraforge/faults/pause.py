@@ -10,7 +10,7 @@ from infraforge.components import containers
 from infraforge.components.site import Site
 from infraforge.wait import seconds, wait_until
 
-_GOES_ON_WITHIN = seconds(10)
+_GOES_ON_WITHIN = seconds(60)  # an undo is patient: what is not undone stays open
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ def test_patroni_finds_its_members_by_a_label_they_carry() -> None:
 
 def test_patroni_may_change_its_own_objects_only() -> None:
     (role,) = kinds("postgres", "Role")
+    assert role["rules"]
     for rule in role["rules"]:
         if set(rule["verbs"]) & {"patch", "update", "delete", "get"}:
             assert all(name.startswith("postgres-") for name in rule["resourceNames"])
@@ -183,6 +184,7 @@ def test_the_acl_file_holds_hashes_and_shuts_the_default_user_out() -> None:
 
 @pytest.mark.parametrize("store", STORES)
 def test_no_redis_user_may_do_everything(store: str) -> None:
+    assert users(store)
     for rule in users(store).values():
         words = re.sub(r"[()]", "", rule).split()
         assert all(word[0] in "~+%" for word in words)
@@ -270,6 +272,7 @@ def test_the_backend_is_kept_to_its_bucket() -> None:
     assert minio.BUCKET == objects.BUCKET
     assert resources == {f"arn:aws:s3:::{minio.BUCKET}", f"arn:aws:s3:::{minio.BUCKET}/*"}
     actions = {action for rule in policy["Statement"] for action in rule["Action"]}
+    assert actions
     assert not any("*" in action for action in actions)
 
 

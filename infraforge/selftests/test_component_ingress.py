@@ -183,12 +183,16 @@ def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
     for inside in LOCATIONS.values():
         around = around.replace(inside, "")
     early = {"400", "405", "414", "494", "497", "501", "505"}  # before there is a location
-    for codes in re.findall(r"error_page ((?:\d+ )+)", around):
+    found = re.findall(r"error_page ((?:\d+ )+)", around)
+    assert found
+    for codes in found:
         assert set(codes.split()) <= early, "the server's are inherited by /_auth"
     assert [name for name, body in PASSING.items() if "/oauth2/auth" in body] == ["= /_auth"]
 
 
 def test_no_location_loses_the_servers_headers() -> None:
+    assert len(LOCATIONS) > 10
+    assert len(PARTS) > 3
     for name, body in {**LOCATIONS, **PARTS}.items():
         if name != "nginx.conf":
             assert "add_header" not in body, name
@@ -319,6 +323,7 @@ def test_the_dashboard_runs_under_a_policy_of_self_alone() -> None:
     assert "unsafe" not in policy[1]
     assert "http" not in policy[1]
     sources = [*DASHBOARD.glob("src/**/*.*"), DASHBOARD / "index.html"]
+    assert len(sources) > 10
     for path in sources:
         assert not re.search(r"https?://|v-html|\sstyle=|<style", path.read_text()), path.name
 
@@ -326,6 +331,7 @@ def test_the_dashboard_runs_under_a_policy_of_self_alone() -> None:
 def test_the_dashboards_packages_are_pinned_and_bound_to_no_registry() -> None:
     package = json.loads((DASHBOARD / "package.json").read_text())
     wanted = {**package["dependencies"], **package["devDependencies"]}
+    assert wanted
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values()), wanted
     lock = json.loads((DASHBOARD / "package-lock.json").read_text())
     installed = {name: value for name, value in lock["packages"].items() if name}

@@ -39,12 +39,14 @@ def test_the_server_gets_hashes_and_no_password() -> None:
 
 
 def test_nobody_listens_to_anothers_answers() -> None:
+    assert RULES
     for user, rule in RULES.items():
         assert rule["subscribe"] == [f"_INBOX_{user}.>"]
         assert ">" not in rule["publish"]
 
 
 def test_streams_are_bounded_and_keep_what_was_confirmed() -> None:
+    assert STREAMS["streams"]
     for stream in STREAMS["streams"]:
         assert stream["storage"] == "file"
         assert 0 < stream["max_bytes"] <= 2**26

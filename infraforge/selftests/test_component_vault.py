@@ -99,6 +99,7 @@ def test_the_operator_can_neither_make_tokens_nor_change_its_own_rights() -> Non
     text = (POLICIES / "operator.hcl").read_text()
     rules = dict(re.findall(r'path "([^"]+)" \{\s*capabilities = \[([^\]]*)\]', text))
     writing = {path for path, can in rules.items() if re.search("create|update|delete", can)}
+    assert len(rules) == len(re.findall(r"^path ", text, re.MULTILINE)), "one was not read"
     assert "auth/token/create" not in rules
     for path in ("sys/policies/acl/operator", "auth/kubernetes/role/operator", "sys/audit"):
         assert path not in writing

@@ -103,11 +103,12 @@ def test_python_packages_are_pinned_and_hashed(image: Image) -> None:
 
 def test_static_programs_are_of_their_modules() -> None:
     """An image of one static program names a program that its module builds."""
-    for image in CATALOGUE.images.values():
-        if image.program:
-            [module] = image.modules
-            text = (CATALOGUE.module_dir(module) / "module.toml").read_text()
-            assert re.search(rf"^{re.escape(image.program)} = ", text, re.MULTILINE), image.name
+    programs = [image for image in CATALOGUE.images.values() if image.program]
+    assert programs
+    for image in programs:
+        [module] = image.modules
+        text = (CATALOGUE.module_dir(module) / "module.toml").read_text()
+        assert re.search(rf"^{re.escape(image.program)} = ", text, re.MULTILINE), image.name
 
 
 def test_what_kubernetes_expects_of_versions() -> None:

@@ -56,6 +56,7 @@ def test_versions_are_exact_and_every_file_is_checked(folder: Path) -> None:
     wanted = json.loads((folder / "package.json").read_text())["dependencies"]
     lock = json.loads((folder / "package-lock.json").read_text())["packages"]
     assert lock[""]["dependencies"] == wanted
+    assert wanted
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in wanted.values())
     for name, package in lock.items():
         assert not name or package["integrity"].startswith("sha512-")

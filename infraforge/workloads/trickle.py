@@ -37,7 +37,8 @@ def trickle(
     """Send `begin` on each connection and then `drop` twice a second, for `within` seconds at most.
 
     drop: may be empty, for silence. meanwhile: called between the drops. A connection has ended
-    when the server closed it, with or without an answer.
+    when the server closed it, with or without an answer; one that was seen to after `within` is
+    left: it was not ended in time.
     """
     where = urllib.parse.urlsplit(origin)
     trust = ssl.create_default_context(cafile=str(ca_file))
@@ -56,7 +57,7 @@ def trickle(
         while links and not deadline.passed:
             meanwhile()
             for link, since in list(links.items()):
-                if _is_over(link, drop):
+                if _is_over(link, drop) and not deadline.passed:
                     ended.append(time.monotonic() - since)
                     del links[link]
             deadline.pause(_EVERY)
