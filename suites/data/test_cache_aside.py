@@ -161,4 +161,4 @@ def test_no_project_is_answered_with_what_is_cached_of_another(developer, reques
     finally:
         for project in projects:
             developer.delete_project(project.id)
-    control("hit" in ways, f"nothing was answered from the cache: {ways}")
+    assert "hit" in ways, f"the cache served nobody: {ways}"
