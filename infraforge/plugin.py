@@ -302,7 +302,8 @@ class _Run:
 
     def _exit_code(self, of_pytest: int) -> int:
         """The run's, from pytest's: one that was cut short is never better than unknown."""
-        self._tally.cases |= self._config.stash.get(_CASES, None) or set()
+        seen: set[str] = self._config.stash.get(_CASES, set())
+        self._tally.cases |= seen
         if of_pytest == pytest.ExitCode.NO_TESTS_COLLECTED:
             return _UNKNOWN
         if not self._of_platform:
