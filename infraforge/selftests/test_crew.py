@@ -10,6 +10,7 @@ import pytest
 
 from infraforge.errors import Inconclusive
 from infraforge.wait import seconds, wait_until
+from infraforge.workloads import crew as crews
 from infraforge.workloads.crew import Crew
 
 
@@ -48,6 +49,18 @@ def test_a_task_that_fails_is_told_at_once_to_who_asks() -> None:
 def test_what_went_wrong_in_the_block_comes_first() -> None:
     with pytest.raises(KeyError), Crew({"one": fail}, often):
         raise KeyError
+
+
+def test_a_task_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it goes on recording is not in the history that is judged."""
+    monkeypatch.setattr(crews, "_STOPS_WITHIN", 0.01)
+    ends = threading.Event()
+    with (
+        pytest.raises(Inconclusive, match="still goes on: endless"),
+        Crew({"endless": lambda: ends.wait(30)}, often),
+    ):
+        pass
+    ends.set()
 
 
 def fail() -> None:

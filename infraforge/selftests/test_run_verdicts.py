@@ -35,8 +35,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         (suites / "test_it.py").write_text(f"import pytest\n{body}")
         asked = args if any(arg.startswith("suites") for arg in args) else ("suites", *args)
         named = [f"--profile={profile}"] if profile else []
+        cache = () if "cacheprovider" in args else ("-p", "no:cacheprovider")
         return pytester.runpytest_inprocess(
-            "-p", "infraforge.plugin", "--import-mode=importlib", "-p", "no:cacheprovider", "-p",
+            "-p", "infraforge.plugin", "--import-mode=importlib", *cache, "-p",
             "no:locust", "-p", "no:schemathesis", *named, *asked,
         )  # fmt: skip
 
@@ -145,6 +146,35 @@ def test_what_could_not_be_collected_is_unknown(run, pytester) -> None:
 @pytest.mark.parametrize("how", [(), SIDE_BY_SIDE], ids=["one process", "workers"])
 def test_a_run_that_stops_at_what_is_broken_says_broken(run, how) -> None:
     assert run(CASES.format("assert False"), "-x", *how).ret == 1
+
+
+def test_what_failed_last_time_alone_is_not_the_whole(run) -> None:
+    kept = ("-p", "cacheprovider")
+    assert run(CASES.format("assert one == 'a'"), *kept).ret == 1
+    assert run(CASES.format("pass"), "--lf", *kept).ret == 2
+
+
+def test_a_failure_that_another_plugin_renames_is_not_forgotten(run, pytester) -> None:
+    """As one does that tries again until it is green."""
+    pytester.makeconftest(
+        """
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_logreport(report):
+            if report.failed:
+                report.outcome = "rerun"
+        """
+    )
+    assert run(CASES.format("assert one == 'a'")).ret == 1
+
+
+def test_the_verdict_needs_no_other_plugin_than_it_says(run) -> None:
+    assert run(CASES.format("pass"), "-p", "no:xdist").ret == 0
+    assert run(CASES.format("pass"), "-p", "no:skipping").ret == 0
+    ended = run(CASES.format("pass"), "-p", "no:pytest-kind")
+    assert ended.ret == 4
+    ended.stderr.fnmatch_lines(["*leave out -p no:pytest-kind*"])
 
 
 def test_an_error_within_pytest_is_not_taken_for_all_that_can_be_shown(run, pytester) -> None:
