@@ -336,6 +336,15 @@ def pod_trouble(pod: Any) -> str:
     return ""
 
 
+def hopeless(seen: object) -> str:
+    """For `wait_until`: why a pod in this trouble never starts, however long one waits; else ""."""
+    never = next((reason for reason in _NEVER if reason in str(seen)), "")
+    return f"a pod with {never} does not start by itself" if never else ""
+
+
+_NEVER = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError")
+
+
 def _runs(found: Any, pods: Sequence[Any]) -> bool:
     """All replicas of the present generation have their containers running."""
     if (found.status.observed_generation or 0) < found.metadata.generation:

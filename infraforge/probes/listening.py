@@ -13,7 +13,7 @@ from infraforge.components import containers, rollout
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.probes.reach import Source, Target, pod_for
-from infraforge.wait import wait_until
+from infraforge.wait import NotYet, wait_until
 
 _PORT = 8443
 _SERVE = ["python3", "-m", "http.server", str(_PORT), "--directory", "/tmp"]  # noqa: S108  empty
@@ -64,20 +64,16 @@ def _make(site: Site, namespace: str, image: str, made: contextlib.ExitStack) ->
     return name
 
 
-class _NotYet(Exception):
-    """It does not listen; says what keeps it."""
-
-
 def _address(site: Site, namespace: str, name: str, within: float) -> Target:
     def listens() -> Any:
         pod: Any = site.core.read_namespaced_pod(name, namespace)
         boxes = pod.status.container_statuses or ()
         if not boxes or not all(box.ready for box in boxes):
-            raise _NotYet(rollout.pod_trouble(pod) or pod.status.phase)
+            raise NotYet(rollout.pod_trouble(pod) or pod.status.phase)
         return pod
 
     what = f"{namespace}/{name} listens"
-    pod = wait_until(listens, within, every=0.5, what=what, ignoring=(_NotYet,))
+    pod = wait_until(listens, within, every=0.5, what=what, error=rollout.hopeless)
     return Target(str(pod.status.pod_ip), _PORT)
 
 

@@ -20,7 +20,7 @@ from infraforge.components import rollout
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.table import Cell, Table
-from infraforge.wait import wait_until
+from infraforge.wait import NotYet, wait_until
 
 PROBE_LABEL = "infraforge.io/probe"
 OPEN, BLOCKED = "open", "blocked"
@@ -104,7 +104,7 @@ def _from(
             within,
             every=0.5,
             what=f"the probe pod of {source.name} has ended",
-            ignoring=(_NotYet,),
+            error=rollout.hopeless,
         )
         return read_outcomes(output, targets)
     except client.ApiException as error:
@@ -167,10 +167,6 @@ def python_image(site: Site) -> str:
     return str(images[0])
 
 
-class _NotYet(Exception):
-    """The pod has not ended; says what keeps it."""
-
-
 def _said(site: Site, namespace: str, name: str) -> str:
     """What the pod printed, once it has ended well."""
     pod: Any = site.core.read_namespaced_pod(name, namespace)
@@ -179,7 +175,7 @@ def _said(site: Site, namespace: str, name: str) -> str:
     if pod.status.phase == "Failed":
         output = site.output(namespace, name)[-300:]
         raise ClusterError(f"the probe pod failed: {pod.status.reason or ''} {output}")
-    raise _NotYet(rollout.pod_trouble(pod) or pod.status.phase)
+    raise NotYet(rollout.pod_trouble(pod) or pod.status.phase)
 
 
 def _remove(site: Site, namespace: str, name: str) -> None:

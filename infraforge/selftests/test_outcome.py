@@ -22,6 +22,9 @@ A, B = "suites/x.py::test_a", "suites/x.py::test_b"
         (NotReady("vault", "sealed"), "setup", Outcome.UNKNOWN),
         (OSError("network"), "call", Outcome.UNKNOWN),
         (None, "call", Outcome.UNKNOWN),
+        (pytest.xfail.Exception("known"), "call", Outcome.UNKNOWN),
+        (ExceptionGroup("two", [OSError(), AssertionError("no")]), "call", Outcome.BROKEN),
+        (ExceptionGroup("two", [OSError(), Inconclusive("?")]), "call", Outcome.UNKNOWN),
     ],
 )
 def test_only_an_assertion_says_broken(
@@ -82,3 +85,27 @@ def test_red_and_unknown_are_told_by_name() -> None:
     }
     assert red(outcomes) == {A}
     assert unknown(outcomes) == {B}
+
+
+def test_an_assertion_of_what_a_test_calls_is_not_its_own() -> None:
+    assert of_failure(AssertionError("no"), "call", own=False) is Outcome.UNKNOWN
+    assert of_failure(Broken("no"), "call", own=False) is Outcome.BROKEN
+
+
+def test_every_case_stands_for_itself() -> None:
+    tally = Tally(cases={f"{A}[1]", f"{A}[2]", B})
+    tally.take(f"{A}[1]", Outcome.HOLDS)
+    assert tally.missing([A]) == [f"{A}[2]"]
+    assert tally.missing([f"{A}[1]", B]) == [B]
+    tally.take(f"{A}[2]", Outcome.SKIPPED)
+    tally.unable.add(f"{A}[2]")
+    assert (tally.missing([A]), tally.not_here([A]), tally.exit_code([A])) == ([], [f"{A}[2]"], 3)
+    assert tally.exit_code([A, B]) == 2
+    tally.take(B, Outcome.BROKEN)
+    assert tally.exit_code([A, B]) == 1
+
+
+def test_a_case_that_could_not_be_in_one_process_and_ran_in_another_has_run() -> None:
+    tally = Tally(unable={A})
+    tally.take(A, Outcome.HOLDS)
+    assert (tally.not_here([A]), tally.exit_code([A])) == ([], 0)

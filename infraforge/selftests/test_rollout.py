@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infraforge.cluster.apply import Reference
-from infraforge.components.rollout import Record, pod_trouble, workload_ready
+from infraforge.components.rollout import Record, hopeless, pod_trouble, workload_ready
 
 
 def deployment(**status: Any) -> Any:
@@ -81,3 +81,9 @@ def test_trouble_is_told_by_its_reason() -> None:
 def test_what_was_applied_can_be_read_back() -> None:
     record = Record("abc", (Reference("v1", "Service", "infraforge-data", "postgres"),))
     assert Record.parse(record.dump()) == record
+
+
+def test_some_troubles_do_not_pass_however_long_one_waits() -> None:
+    assert "InvalidImageName" in hopeless("probe/probe: InvalidImageName: of nothing")
+    for passing in ("probe/probe: ErrImagePull: refused", "probe is pending", None, True):
+        assert hopeless(passing) == ""
