@@ -231,5 +231,5 @@ def test_what_is_late_on_a_starved_machine_is_unknown(
     monkeypatch.setattr(plugin.starvation.Watch, "figures", lambda *_: figures)
     ended = run(body)
     assert ended.ret == code
-    told = "unknown, not broken: the machine was starved (cpu 0.99 is above 0.95)"
+    told = "unknown, not broken: the machine was starved (cpu 0.99 is above 0.97)"
     assert (told in ended.stdout.str()) is (code == 2)
