@@ -62,3 +62,11 @@ class NotReady(Inconclusive):
 
 class Broken(AssertionError):
     """The platform broke a promise. Exit 1, *failed* in Allure."""
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says, in one line; one that is not the project's own with its type."""
+    said = " ".join(str(error).split())
+    if isinstance(error, InfraForgeError):
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
