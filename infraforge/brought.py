@@ -156,8 +156,9 @@ def tear_down(
         folder = state.cluster_dir(name)
         shutil.rmtree(folder)
         removed.append(f"files in {folder}")
+    removed += stack.remove_shared()
     state.forget(name)
-    return [*removed, *stack.remove_shared()]
+    return removed
 
 
 def is_brought(name: str) -> bool:

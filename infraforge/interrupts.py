@@ -15,7 +15,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ORPHANED = signal.SIGRTMIN
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, _ORPHANED)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -25,14 +26,13 @@ class _Listener:
     def __init__(self) -> None:
         self.heard = False
         self.deaf = 0
-        self._parent = os.getppid()
 
     def __call__(self, number: int, _frame: object) -> None:
+        if number in (signal.SIGHUP, _ORPHANED):
+            _silence()
         if self.heard:
             return
         self.heard = True
-        if number == signal.SIGHUP or os.getppid() != self._parent:
-            _silence()
         if self.deaf:
             return
         _pass_on()
@@ -89,9 +89,9 @@ def undisturbed() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Have this process told (SIGTERM) when its parent dies: tox passes only SIGINT on."""
+    """Take the death of this process' parent for an interrupt: tox passes only SIGINT on."""
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _ORPHANED)
 
 
 def _pass_on() -> None:
