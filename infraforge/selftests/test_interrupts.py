@@ -83,7 +83,7 @@ def test_a_closed_terminal_does_not_keep_it_from_tidying_up(tmp_path: Path) -> N
         start_new_session=True,
     )
     os.close(child)
-    wait_until(lambda: (tmp_path / "made").exists(), within=20)
+    wait_until((tmp_path / "made").exists, within=20)
     os.close(main)
     process.send_signal(signal.SIGHUP)
     assert process.wait(10) == 130
@@ -155,10 +155,7 @@ def test_who_calls_has_its_own_handlers_back() -> None:
 
 
 TOX = shutil.which("tox") or next(
-    (
-        str(path)
-        for path in sorted((Path.home() / ".cache/infraforge/bootstrap").glob("*/bin/tox"))
-    ),
+    (str(path) for path in sorted((Path.home() / ".cache/infraforge/bootstrap").glob("*/bin/tox"))),
     None,
 )
 
@@ -198,7 +195,7 @@ def under_tox(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         start_new_session=True,
     )
     try:
-        wait_until(lambda: (folder / "place" / "made").exists(), within=60)
+        wait_until((folder / "place" / "made").exists, within=60)
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
