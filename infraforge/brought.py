@@ -144,7 +144,7 @@ def tear_down(
     """
     with contextlib.ExitStack() as held:
         if not force:
-            held.enter_context(Use(name, "infraforge down").alone())
+            held.enter_context(Use(name, "infraforge down", "say --force").alone())
         held.enter_context(state.locked(name))
         found = Note.read(name)
         if found is None or found.brought is None:

@@ -331,7 +331,7 @@ def tear_down(name: str, tree: Path = TREE, *, force: bool = False) -> list[str]
     _refuse_brought(name)
     with contextlib.ExitStack() as held:
         if not force:
-            held.enter_context(Use(name, "infraforge down").alone())
+            held.enter_context(Use(name, "infraforge down", "say --force").alone())
         held.enter_context(interrupts.undisturbed())
         with state.locked(name):
             removed = _remove(kind.Kind(name, tree))

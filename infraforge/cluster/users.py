@@ -27,11 +27,15 @@ HELD = "INFRAFORGE_HELD"
 
 
 class Use:
-    """A run's use of one platform, from `join` until `leave`."""
+    """A run's use of one platform, from `join` until `leave`.
 
-    def __init__(self, name: str, what: str) -> None:
+    what: who uses it, for others to be told; otherwise: what to do where it is refused.
+    """
+
+    def __init__(self, name: str, what: str, otherwise: str = "use --name") -> None:
         self.name = name
         self._what = what
+        self._otherwise = otherwise
         self._path = _path(name)
         self._token = uuid.uuid4().hex
         self._file: IO[str] | None = None
@@ -43,7 +47,7 @@ class Use:
         try:
             self._file = locks.take(self._path, shared=True, wait=False)
         except locks.Busy:
-            raise UsageError(_refused(self.name)) from None
+            raise UsageError(self._refused()) from None
         self._note(came=True)
         return self
 
@@ -83,7 +87,7 @@ class Use:
         try:
             file = locks.take(self._path, wait=False)
         except locks.Busy:
-            told = _refused(self.name)
+            told = self._refused()
             if joined:
                 self.join()
             raise UsageError(told) from None
@@ -103,6 +107,10 @@ class Use:
                 os.environ[HELD] = before
             if joined:
                 self.join()
+
+    def _refused(self) -> str:
+        told = ", ".join(used_by(self.name)) or "another process"
+        return f"platform {self.name!r} is in use by {told}; wait for it, or {self._otherwise}"
 
     def _note(self, *, came: bool) -> None:
         if self._file is not None:
@@ -126,11 +134,6 @@ def refuse_alone(name: str, what: str) -> None:
 def used_by(name: str) -> list[str]:
     """Who uses the platform now, in words."""
     return list(_present(_path(name)).values())
-
-
-def _refused(name: str) -> str:
-    told = ", ".join(used_by(name)) or "another process"
-    return f"platform {name!r} is in use by {told}; wait for it, or use --name"
 
 
 def _path(name: str) -> Path:
