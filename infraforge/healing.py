@@ -38,6 +38,15 @@ def before_run(name: str) -> list[str]:
     return undone + _faults(name, _left_behind)
 
 
+def refuse_half_changed(name: str) -> None:
+    """Raise Inconclusive where the CA's replacement was begun and is not over: what to do."""
+    if phase := stack.ca_phase(name):
+        raise Inconclusive(
+            f"the CA of {name!r} is being replaced, in phase {phase}; if nobody is at it, go on: "
+            f"infraforge certificates renew --ca --name {name}"
+        )
+
+
 def before_test(name: str) -> list[str]:
     """Undo all that is open, for a test that has its turn; what was undone, in words.
 

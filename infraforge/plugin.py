@@ -187,15 +187,16 @@ class _Run:
                 self._begin()
             if not profile:
                 self._all_required = self._of_what_is_up(asked)
-                return
-            # a profile is named for what its suites say of it, whatever was run instead
-            self._all_required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
-            if self._config.getoption("kubeconfig"):
-                stack.attach(_name(self._config))
             else:
-                self._stand_up(profile)
+                # a profile is named for what its suites say of it, whatever was run instead
+                self._all_required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
+                if self._config.getoption("kubeconfig"):
+                    stack.attach(_name(self._config))
+                else:
+                    self._stand_up(profile)
             if self._use:
                 self._heal_first()  # also what did not answer before it was stood up
+                healing.refuse_half_changed(self._use.name)
         except InfraForgeError as error:
             if self._use:  # what cannot be used is left as it is, to be looked at
                 self._use.leave()

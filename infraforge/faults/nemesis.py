@@ -74,6 +74,15 @@ class Nemesis:
             self._lasting[entry.entry_id] = aimed
         return proof
 
+    def owe(self, undo: Undo, what: str) -> None:
+        """Write down how to undo what the test is about to change by itself, without a fault.
+
+        what: the change in words. `heal` undoes it like a fault, also in another process.
+        """
+        entry = Entry(undo.kind, undo.parameters, what)
+        self._journal.add(entry)
+        self._injected.append(entry)
+
     def heal(self) -> tuple[str, ...]:
         """Undo this nemesis' faults, the latest first; which they were. Safe to call again.
 

@@ -130,6 +130,18 @@ def test_faults_are_undone_the_latest_first(nemesis: Nemesis, world: World) -> N
     assert in_journal() == []
 
 
+def test_what_a_test_changes_by_itself_is_undone_too_whoever_dies(
+    nemesis: Nemesis, world: World
+) -> None:
+    nemesis.owe(Mend("one"), "scale one")
+    assert in_journal() == ["scale one"]
+    world.broken.append("one")
+    assert heal(world, UNDOS) == ("scale one",)  # type: ignore[arg-type]
+    nemesis.owe(Mend("two"), "scale two")
+    assert nemesis.heal() == ("scale two", "scale one")
+    assert (world.broken, in_journal()) == ([], [])
+
+
 def test_healing_again_does_nothing(nemesis: Nemesis, world: World) -> None:
     nemesis.inject(Break("one"))
     nemesis.heal()
@@ -369,7 +381,7 @@ def test_the_journal_lies_with_the_clusters_files_and_holds_plain_strings() -> N
 
 def test_every_kind_of_undo_is_tried_below() -> None:
     assert set(faults.UNDOS) == {
-        "resume", "back-to-strength", "rescale", "restore-logins", "unmask",
+        "resume", "back-to-strength", "renew-certificate", "rescale", "restore-logins", "unmask",
     }  # fmt: skip
 
 
@@ -379,6 +391,7 @@ def test_every_kind_of_undo_is_tried_below() -> None:
         faults.Resume("node-1", "abc"),
         faults.BackToStrength("vault", 1, 180.0),
         faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
+        faults.RenewCertificate("frontend"),
         faults.Rescale("vault", "StatefulSet", "infraforge-security", 1, 180.0),
         faults.Unmask({"app.kubernetes.io/name": "postgres", "role": "primary"}),
     ],

@@ -92,6 +92,9 @@ def remove(cluster):
     shutil.rmtree(state.cluster_dir(cluster.name))
     return ["the platform"]
 
+from infraforge import sabotage
+sabotage._try_all = lambda experiments: say("sabotages") or {}
+
 stack.is_up, stack.attach, stack.stand_up, stack._remove = is_up, attach, stand_up, remove
 
 def heal_sabotage(name):
@@ -324,6 +327,17 @@ def test_a_run_that_cannot_heal_says_unknown_and_judges_nothing(world: World) ->
     assert world.broken == ["disk"]
 
 
+def test_a_run_judges_no_platform_whose_ca_is_half_replaced(world: World) -> None:
+    world.up(keep=True)
+    (state.cluster_dir(NAME) / "ca").mkdir()
+    (state.cluster_dir(NAME) / "ca" / "rotation").write_text("issue")
+    world.suite(judges=JUDGES)
+    code, said = world.run()
+    assert code == 2
+    assert f"infraforge certificates renew --ca --name {NAME}" in said
+    assert "passed" not in said
+
+
 def test_a_fault_of_a_run_that_lives_is_left_alone_until_its_turn_is_over(world: World) -> None:
     """Its test holds the turn: this run's tests wait, and then nothing is broken any more."""
     world.up(keep=True)
@@ -493,6 +507,24 @@ def test_down_is_refused_while_a_run_uses_the_platform(world: World) -> None:
         code, said = cli(world, "down", "--name", NAME, "--force")
         assert code == 0
     assert world.log == ["removed"]
+
+
+def test_sabotages_are_tried_on_a_platform_that_nobody_else_uses(world: World) -> None:
+    """From nothing they stand one up and remove it; one that was to stay stays, however slow."""
+    argv = ("sabotage", "any-password", "--name", NAME)
+    cli(world, *argv)
+    assert world.log == ["made", "sabotages", "removed"]
+    (world.folder / "log").unlink()
+    world.up(keep=True)
+    (world.folder / "slow").touch()
+    cli(world, *argv)
+    assert world.log == ["sabotages"]
+    with other(USES) as user:
+        user.hears()
+        code, said = cli(world, *argv)
+    assert code == 64
+    assert f"in use by process {user.process.pid} (another run" in said
+    assert world.log == ["sabotages"]
 
 
 def test_heal_leaves_the_fault_of_a_live_test_to_it(world: World) -> None:
