@@ -73,6 +73,8 @@ def everything(name: str) -> list[str]:
     where something cannot be undone, or is a fault of a test that is under way.
     """
     users.refuse_alone(name, "infraforge heal")
+    with contextlib.closing(stack.attach(name).site):
+        pass  # where none is up, that is what is told
     undone = sabotage_experiment.heal(name)
     with contextlib.ExitStack() as held:
         held.enter_context(state.locked(name))

@@ -34,6 +34,8 @@ class _Listener:
             return
         self.heard = True
         if self.deaf:
+            with contextlib.suppress(OSError):
+                os.write(2, b"infraforge: what is being tidied up is tidied up first\n")
             return
         _pass_on()
         raise KeyboardInterrupt
