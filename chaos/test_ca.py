@@ -9,7 +9,7 @@ import contextlib
 
 import pytest
 
-from infraforge import stack
+from infraforge import faults, stack
 from infraforge.checkers import cells_match, no_request_failed
 from infraforge.components import renewal
 from infraforge.components.frontend import Frontend
@@ -26,7 +26,7 @@ _IDLE = 12.0
 
 
 def test_no_request_fails_while_the_ca_is_replaced(
-    platform, front_door, developer, traffic, evidence
+    platform, front_door, developer, traffic, nemesis, evidence
 ):
     """All show certificates of the new CA and trust it alone, and no request failed meanwhile."""
     name = platform.cluster.name
@@ -59,7 +59,7 @@ def test_no_request_fails_while_the_ca_is_replaced(
     someone = front_door.anonymous()
     someone.cookies.update(developer.session.cookies)
     control(someone.get("/").status_code == 200, "the dashboard is not there before")
-    with impostor(platform, former):
+    with impostor(platform, former, nemesis):
         wait_until(
             lambda: someone.get("/").status_code == 502,
             within=minutes(3),
@@ -72,11 +72,12 @@ def test_no_request_fails_while_the_ca_is_replaced(
 
 
 @contextlib.contextmanager
-def impostor(platform, former):
+def impostor(platform, former, nemesis):
     """A frontend that shows a certificate of another CA, for the names that it should have."""
     frontend, site = Frontend(), platform.site
     secret = dict(site.read_secret("frontend-tls", frontend.namespace))
     pair = former.issue([f"frontend.{frontend.namespace}.svc.cluster.local", "localhost"])
+    nemesis.owe(faults.RenewCertificate("frontend"), "a frontend of the former CA")
     site.write_secret(
         "frontend-tls",
         frontend.namespace,
@@ -87,4 +88,4 @@ def impostor(platform, former):
         renewal.hurry(site, frontend, renewal.ANNOTATION, "impostor")
         yield
     finally:
-        stack.renew(platform.cluster.name, ["frontend"])
+        nemesis.heal()

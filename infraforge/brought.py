@@ -21,6 +21,7 @@ from infraforge import stack
 from infraforge.cluster import state, tools, traces
 from infraforge.cluster.existing import Existing
 from infraforge.cluster.kind import HTTP_NODE_PORT, HTTPS_NODE_PORT
+from infraforge.cluster.users import Use
 from infraforge.components.rollout import Images
 from infraforge.errors import UsageError
 from infraforge.images import push
@@ -132,13 +133,19 @@ def name_of(kubeconfig: Path, context: str | None, profile: str | None) -> str:
     )
 
 
-def tear_down(name: str, *, forget: bool = False, tree: Path = TREE) -> list[str]:
+def tear_down(
+    name: str, *, forget: bool = False, force: bool = False, tree: Path = TREE
+) -> list[str]:
     """Remove the platform from the user's cluster, and its files here; what was removed.
 
-    forget: the cluster is gone, or another one by now: only the files here. Raises UsageError or
-    TimedOut when something cannot be removed; the files stay then.
+    forget: the cluster is gone, or another one by now: only the files here; force: in spite of
+    runs that use it. Raises UsageError or TimedOut when something cannot be removed; the files
+    stay then.
     """
-    with state.locked(name):
+    with contextlib.ExitStack() as held:
+        if not force:
+            held.enter_context(Use(name, "infraforge down", "say --force").alone())
+        held.enter_context(state.locked(name))
         found = Note.read(name)
         if found is None or found.brought is None:
             raise UsageError(f"{name!r} is no cluster you brought")
@@ -149,8 +156,9 @@ def tear_down(name: str, *, forget: bool = False, tree: Path = TREE) -> list[str
         folder = state.cluster_dir(name)
         shutil.rmtree(folder)
         removed.append(f"files in {folder}")
+    removed += stack.remove_shared()
     state.forget(name)
-    return [*removed, *stack.remove_shared()]
+    return removed
 
 
 def is_brought(name: str) -> bool:

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -22,15 +21,16 @@ from infraforge import (
     certificates,
     doctor,
     environment,
+    healing,
+    interrupts,
     render,
     report,
     running,
     sabotage,
     stack,
 )
-from infraforge.cluster import kind, tools
+from infraforge.cluster import kind, state, tools, users
 from infraforge.errors import InfraForgeError, UsageError
-from infraforge.faults import nemesis
 from infraforge.images import build, progress, sources
 from infraforge.images import command as images
 from infraforge.images.catalogue import Catalogue
@@ -48,26 +48,25 @@ step by step:       infraforge doctor; infraforge up --profile minimal; infrafor
 """
 
 
+_TOX = "TOX_ENV_NAME"
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; its exit code."""
     options = _parser().parse_args(argv)
-    # also where whoever started this has SIGINT ignored, as shells do for what runs beside them:
-    # children would inherit that, and could not be asked to end
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    if _TOX in os.environ:
+        interrupts.end_with_parent()
     try:
-        return int(options.run(options))
+        with interrupts.heeded():
+            return int(options.run(options))
     except InfraForgeError as error:
         print(f"infraforge: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("infraforge: interrupted", file=sys.stderr, flush=True)
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # nobody may be left to be told
+            print("infraforge: interrupted", file=sys.stderr, flush=True)
+            sys.stdout.flush()
         os._exit(130)  # threads that still wait for what is gone hold nobody up
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 class _Parser(argparse.ArgumentParser):
@@ -135,9 +134,7 @@ def _parser() -> argparse.ArgumentParser:
 
     down = commands.add_parser("down", help="remove cluster, containers, network and files")
     _named(down)
-    down.add_argument(
-        "--forget", action="store_true", help="a cluster you brought is gone: only files here"
-    )
+    _removing(down)
     down.set_defaults(run=_down)
 
     heal = commands.add_parser("heal", help="undo faults that a killed run left behind")
@@ -177,6 +174,13 @@ def _named(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", type=str, help=f"of it ({stack.DEFAULT_NAME}, or existing)")
 
 
+def _removing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--forget", action="store_true", help="a cluster you brought is gone: only files here"
+    )
+    parser.add_argument("--force", action="store_true", help="also while test runs use it")
+
+
 def _name(options: argparse.Namespace) -> str:
     default = brought.NAME if options.cluster == "existing" else stack.DEFAULT_NAME
     return options.name or default
@@ -193,7 +197,8 @@ def _images(options: argparse.Namespace) -> int:
         return tools.built(stack.TREE)
 
     here = images.Here(ca_file, programs, tools.places(stack.TREE))
-    return images.run(options, stack.TREE, here)
+    with state.sharing_machine():
+        return images.run(options, stack.TREE, here)
 
 
 _ONLY_BROUGHT = ("kubeconfig", "context", "yes", "origin", "registry", "by_hand")
@@ -205,12 +210,11 @@ def _up(options: argparse.Namespace) -> int:
     odd = [name for name in _ONLY_BROUGHT if getattr(options, name)]
     if odd and options.cluster != "existing":
         raise UsageError(f"--{odd[0].replace('_', '-')} goes with --cluster existing")
+    users.refuse_alone(name, "infraforge up")
+    _heal_first(name)  # before: what is paused or scaled to nothing would not get ready
     if options.cluster == "existing":
         platform = _up_existing(options, name, chosen)
     else:
-        if sabotage.left_behind(name):
-            for item in sabotage.heal(name):
-                print(f"undone: {item}")
         with progress.shown() as say:
             platform = stack.stand_up(
                 name,
@@ -219,10 +223,16 @@ def _up(options: argparse.Namespace) -> int:
                 images=options.images,
                 renew=_renewing(options, chosen),
             )
+    _heal_first(name)  # and after, where it did not answer before
     print(f"{name}: profile {chosen} is up after {time.monotonic() - started:.1f} s")
     _tell_of_ca(name)
     print(f"front door: {platform.origin} (its CA: {platform.ca_file})")
     return 0
+
+
+def _heal_first(name: str) -> None:
+    for item in healing.before_run(name):
+        print(f"undone: {item}", flush=True)
 
 
 def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.Platform:
@@ -315,9 +325,9 @@ def _certificates(options: argparse.Namespace) -> int:
 def _down(options: argparse.Namespace) -> int:
     name = _name(options)
     if brought.is_brought(name):
-        removed = brought.tear_down(name, forget=options.forget)
+        removed = brought.tear_down(name, forget=options.forget, force=options.force)
     else:
-        removed = stack.tear_down(name)
+        removed = stack.tear_down(name, force=options.force)
     for item in removed:
         print(f"removed {item}")
     if not removed:
@@ -327,10 +337,7 @@ def _down(options: argparse.Namespace) -> int:
 
 def _heal(options: argparse.Namespace) -> int:
     name = _name(options)
-    undone = sabotage.heal(name)
-    platform = stack.attach(name)
-    with contextlib.closing(platform.site) as site:
-        undone += nemesis.heal(site)
+    undone = healing.everything(name)
     for item in undone:
         print(f"undone: {item}")
     if not undone:

@@ -86,3 +86,11 @@ class Late(Broken):
     def __init__(self, text: str, waited: tuple[float, float] | None = None) -> None:
         super().__init__(text)
         self.waited = waited
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says, in one line; one that is not the project's own with its type."""
+    said = " ".join(str(error).split())
+    if isinstance(error, InfraForgeError):
+        return said
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import warnings
 from collections.abc import Collection, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from infraforge import brought, raised, sabotage, stack, starvation
+from infraforge import brought, files, healing, interrupts, raised, stack, starvation
 from infraforge import evidence as evidences
 from infraforge.cluster import state
+from infraforge.cluster.users import Use
 from infraforge.errors import InfraForgeError, Late, TimedOut, Unable, UsageError
 from infraforge.faults.nemesis import Nemesis
 from infraforge.images import progress
@@ -125,13 +127,23 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     alone = item.get_closest_marker("exclusive") is not None
     if _WATCH not in item.config.stash:
         item.config.stash[_WATCH] = starvation.Watch()
+    _heed(item.config)
     with turn(state.locks_dir(), _name(item.config), alone=alone):
         item.stash[_BEGAN] = datetime.now(UTC)
-        return (yield)
+        try:
+            return (yield)
+        except KeyboardInterrupt:
+            # what the test broke is undone while nobody else can have a turn
+            with interrupts.undisturbed():
+                item.session._setupstate.teardown_exact(None)
+            raise
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    if not _needs_no_stack(item):
+        for undone in healing.before_test(_name(item.config)):
+            warnings.warn(LeftOpen(f"undone, left by a test before: {undone}"), stacklevel=1)
     with _skipping_what_cannot_be():
         yield
     platform, watch = _platform_of(item), item.config.stash.get(_WATCH, None)
@@ -205,13 +217,29 @@ _ASKED_FOR = 5
 _BROKEN, _UNKNOWN, _NOT_ALL_HERE = 1, 2, 3
 
 
+class LeftOpen(UserWarning):
+    """A fault that was not undone by whoever made it."""
+
+
+_HEEDING = pytest.StashKey[bool]()
+
+
+def _heed(config: pytest.Config) -> None:
+    """From now on the first signal of any kind ends the run, and all others are ignored."""
+    if not config.stash.get(_HEEDING, False):
+        config.stash[_HEEDING] = True
+        heeding = contextlib.ExitStack()
+        heeding.enter_context(interrupts.heeded())
+        config.add_cleanup(heeding.close)
+
+
 class _Run:
     """The run as the controlling process sees it: stands up, tallies, decides the exit code."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._tally = Tally()
-        self._made = False
+        self._use: Use | None = None
         self._required: tuple[str, ...] = ()
         self._why_unable: dict[str, str] = {}
         self.judged = False
@@ -222,17 +250,54 @@ class _Run:
             return
         profile, asked = self._config.getoption("profile"), _asked(self._config)
         try:
+            if profile or asked:
+                self._begin()
             if not profile:
                 self._required = self._of_what_is_up(asked)
-                return
-            # a profile is named for what its suites say of it, whatever was run instead
-            self._required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
-            if self._config.getoption("kubeconfig"):
-                stack.attach(_name(self._config))
             else:
-                self._stand_up(profile)
+                # a profile is named for what its suites say of it, whatever was run instead
+                self._required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
+                if self._config.getoption("kubeconfig"):
+                    stack.attach(_name(self._config))
+                else:
+                    self._stand_up(profile)
+            if self._use:
+                self._heal_first()  # also what did not answer before it was stood up
+                healing.refuse_half_changed(self._use.name)
         except InfraForgeError as error:
+            if self._use:  # what cannot be used is left as it is, to be looked at
+                self._use.leave()
+                self._use = None
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
+
+    def _begin(self) -> None:
+        """Have nobody remove the platform meanwhile, and nothing be open of runs before."""
+        _heed(self._config)
+        self._use = Use(_name(self._config), f"pytest {' '.join(self._config.args)}"[:80]).join()
+        self._heal_first()
+
+    def _heal_first(self) -> None:
+        for undone in healing.before_run(_name(self._config)):
+            self._say(f"infraforge: undone, left by a run before: {undone}")
+
+    def _say(self, line: str) -> None:
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if reporter:
+            reporter.ensure_newline()
+            reporter.write_line(line)
+
+    def _end(self) -> None:
+        """Remove what is not to stay, if nobody else uses it; leave nothing broken if it stays."""
+        use, self._use = self._use, None
+        if use is None:
+            return
+        with interrupts.undisturbed():
+            for item in stack.leave(use):
+                self._say(f"infraforge: removed {item}")
+            try:  # of this run's own processes that were ended before they could
+                self._heal_first()
+            except InfraForgeError as error:
+                self._say(f"infraforge: {error}")
 
     def _of_what_is_up(self, asked: Collection[str]) -> tuple[str, ...]:
         """What is required where no profile is named: what the platform's own says."""
@@ -243,15 +308,13 @@ class _Run:
 
     def _stand_up(self, profile: str) -> None:
         name = _name(self._config)
-        up = stack.is_up(name)
-        if broken := up and sabotage.left_behind(name):
-            raise UsageError(f"sabotage {broken!r} was left behind on {name!r}: infraforge heal")
-        if up and stack.attach(name).profile.name == profile:
+        keep = bool(self._config.getoption("keep_cluster"))
+        if stack.is_up(name) and stack.attach(name).profile.name == profile:
+            if keep:
+                stack.keep(name)
             return
         capture = self._config.pluginmanager.getplugin("capturemanager")
         shown = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
-        self._made = not up
-        keep = bool(self._config.getoption("keep_cluster"))
         with shown, progress.shown() as say:
             stack.stand_up(name, profile, progress=say, keep=keep)
 
@@ -292,13 +355,16 @@ class _Run:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._config.option.collectonly:
+            return
         path = self._config.getoption("tally")
         if path:
-            path.write_text(json.dumps(self._tally.outcomes, indent=1, sort_keys=True))
+            files.replace(path, json.dumps(self._tally.outcomes, indent=1, sort_keys=True))
         session.exitstatus = self._exit_code(int(session.exitstatus))
-        if self._made and not self._config.getoption("keep_cluster"):
-            with contextlib.suppress(UsageError):  # somebody else is changing it already
-                stack.tear_down(_name(self._config))
+        self._end()
+
+    def pytest_unconfigure(self) -> None:
+        self._end()  # where another plugin's end kept this one from its own
 
     def _exit_code(self, of_pytest: int) -> int:
         """The run's, from pytest's: one that was cut short is never better than unknown."""
@@ -429,11 +495,15 @@ def traffic(
 
 
 @pytest.fixture
-def nemesis(platform: Platform) -> Iterator[Nemesis]:
+def nemesis(platform: Platform, request: pytest.FixtureRequest) -> Iterator[Nemesis]:
     """Injects faults; undoes what is left of them."""
+    if request.node.get_closest_marker("exclusive") is None:
+        # others would be judged on what it breaks, and take its fault for one that was left open
+        raise UsageError(f"{request.node.nodeid} breaks the platform: mark it exclusive")
     made = Nemesis(platform.site)
     yield made
-    made.heal()
+    with interrupts.undisturbed():
+        made.heal()
 
 
 @pytest.fixture

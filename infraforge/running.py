@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from infraforge import environment, evidence, report, sabotage, stack
-from infraforge.errors import InfraForgeError
+from infraforge import environment, evidence, healing, report, sabotage, stack
+from infraforge.cluster.users import Use
+from infraforge.errors import Inconclusive, InfraForgeError, UsageError
 from infraforge.images import progress, sources
 from infraforge.turns import SIDE_BY_SIDE
 
@@ -21,13 +22,20 @@ RESULTS = ROOT / "reports" / "allure-results"
 REPORT = ROOT / "reports" / "allure-report"
 _IN_CI = 2
 _USAGE = 64
-_PYTEST_USAGE = 4
+_PYTEST_USAGE, _PYTEST_NOTHING = 4, 5
+_DEFAULT_PROFILE = "minimal"
 _HOLDS, _BROKEN, _UNKNOWN, _NOT_ALL_HERE = 0, 1, 2, 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options; whatever else is given goes to pytest."""
-    parser.add_argument("--profile", required=True, help="what to stand up and to test")
+    parser.add_argument("--profile", help="what to stand up and to test")
+    parser.add_argument(
+        "--chaos",
+        action="store_true",
+        help="the experiments instead of the suites; by default of the profile that is up, "
+        f"or {_DEFAULT_PROFILE}",
+    )
     parser.add_argument("--name", default=stack.DEFAULT_NAME, help="of the cluster (%(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the platform running afterwards")
     parser.add_argument(
@@ -49,26 +57,60 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Stand up, run the suites, report, remove; the exit code of the table in cli.py.
 
-    A platform that was up before, by `up` or `--keep`, stays.
+    A platform that was up before, by `up` or `--keep`, stays; so does one that others use.
     """
+    _check_arguments(options)
+    _settle_profile(options)
+    use = Use(options.name, "infraforge test").join()
+    try:
+        return _run(options, use)
+    finally:
+        for item in stack.leave(use):
+            print(f"infraforge: removed {item}", flush=True)
+
+
+def _run(options: argparse.Namespace, use: Use) -> int:
     shutil.rmtree(RESULTS, ignore_errors=True)
     (evidence.REPORTS / evidence.TIMINGS).unlink(missing_ok=True)
+    for item in healing.before_run(options.name):
+        print(f"infraforge: undone, left by a run before: {item}", flush=True)
     with progress.shown() as say:
         platform = stack.stand_up(
             options.name, options.profile, progress=say, keep=options.keep, images=options.images
         )
     evidence.note_timings(platform.timings)
     evidence.describe_run(RESULTS, {**platform.versions(), **environment.look().facts()})
-    try:
-        code = _judge(options)
-    finally:
-        if not stack.stays(options.name):
-            for item in stack.tear_down(options.name):
-                print(f"infraforge: removed {item}", flush=True)
-    return code
+    return _judge(options, use)
 
 
-def _judge(options: argparse.Namespace) -> int:
+def _settle_profile(options: argparse.Namespace) -> None:
+    """Where none is named: for experiments the one that is up, else minimal."""
+    if options.profile is None:
+        if not options.chaos:
+            raise UsageError("say which profile to test: infraforge test --profile minimal")
+        options.profile = stack.profile_of(options.name) or _DEFAULT_PROFILE
+    stack.deployable(options.profile, stack.TREE)
+
+
+def _check_arguments(options: argparse.Namespace) -> None:
+    """Raise UsageError, before anything is touched, for what pytest cannot make sense of."""
+    if not options.pytest:
+        return
+    argv = [sys.executable, "-m", "pytest", *_selection(options), "--collect-only", "-q"]
+    argv += ["-p", "no:cacheprovider"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    said = (done.stderr or done.stdout).strip().splitlines()
+    errors = [line for line in said if "error" in line.lower()]
+    told = (errors or said or [""])[-1].strip()
+    if done.returncode == _PYTEST_USAGE:
+        raise UsageError(f"pytest refuses what is after --: {told}; see: pytest --help")
+    if done.returncode == _PYTEST_NOTHING:
+        raise Inconclusive(f"no test is chosen by: {' '.join(options.pytest)}")
+    if done.returncode:
+        raise Inconclusive(f"the tests cannot be collected: {told}")
+
+
+def _judge(options: argparse.Namespace, use: Use) -> int:
     started = time.monotonic()
     with evidence.stage("suites"):
         code = _exit_code(_pytest(options))
@@ -78,15 +120,15 @@ def _judge(options: argparse.Namespace) -> int:
     if options.sabotages and code == _HOLDS:
         # against a suite that is red already, a sabotage proves nothing
         with evidence.stage("sabotages"):
-            code = _sabotage(options)
+            code = _sabotage(options, use)
     return code
 
 
-def _sabotage(options: argparse.Namespace) -> int:
+def _sabotage(options: argparse.Namespace, use: Use) -> int:
     parser = argparse.ArgumentParser()
     sabotage.configure(parser)
     argv = ["--rotate", str(options.sabotages), "--name", options.name]
-    return sabotage.run(parser.parse_args([*argv, "--profile", options.profile]))
+    return sabotage.run(parser.parse_args([*argv, "--profile", options.profile]), use)
 
 
 def _report(code: int) -> int:
@@ -100,18 +142,27 @@ def _report(code: int) -> int:
 
 def _pytest(options: argparse.Namespace) -> int:
     """Pytest's own exit code. Raises KeyboardInterrupt once an interrupted pytest has ended."""
-    chosen = [arg for arg in options.pytest if not arg.startswith("-")]
     argv = [sys.executable, "-m", "pytest", f"--profile={options.profile}"]
-    argv += [f"--cluster-name={options.name}", f"--alluredir={RESULTS}", *SIDE_BY_SIDE]
-    argv += options.pytest if chosen else ["suites", *options.pytest]
+    argv += [f"--cluster-name={options.name}", f"--alluredir={RESULTS}"]
+    argv += [] if options.chaos else SIDE_BY_SIDE  # experiments are alone, each of them
+    argv += _selection(options)
     process = subprocess.Popen(argv, cwd=ROOT)
     try:
         return process.wait()
     except KeyboardInterrupt:
-        # a terminal's Ctrl-C reached pytest too; a signal to this process alone did not
+        # a terminal's Ctrl-C reached pytest too, a signal to this process alone did not; of two
+        # it heeds one
         process.send_signal(signal.SIGINT)
         process.wait()
         raise
+
+
+def _selection(options: argparse.Namespace) -> list[str]:
+    """What to run: paths after `--` where there are any, else the whole folder.
+
+    Which of these arguments are paths, and which belong to options, pytest itself knows best.
+    """
+    return ["-o", f"testpaths={'chaos' if options.chaos else 'suites'}", *options.pytest]
 
 
 def _exit_code(of_pytest: int) -> int:

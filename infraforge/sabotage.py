@@ -15,7 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infraforge import sabotage_experiment, sabotage_verdict, stack
+from infraforge import files, healing, sabotage_experiment, sabotage_verdict, stack
+from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
 from infraforge.images import progress
 from infraforge.profile import Profile
@@ -47,9 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
-    """Break and look; 0 all caught, 1 one was not, 2 unknown."""
-    known = names(CASES)
+def run(options: argparse.Namespace, use: Use | None = None) -> int:
+    """Break and look; 0 all caught, 1 one was not, 2 unknown.
+
+    use: of the platform by the run that this is a part of; it stays that one's to end.
+    """
+    known, mine = names(CASES), use is None
     if options.list:
         print(_listing([Sabotage.load(name, CASES) for name in known]).text())
         return 0
@@ -61,16 +65,18 @@ def run(options: argparse.Namespace) -> int:
             one.check(ROOT, profile.components)
             tree = one.patched(TREE, Path(work))
             experiments.append(Experiment(one, tree, options.name, profile))
-        made = not stack.is_up(options.name)
+        use = use or Use(options.name, "infraforge sabotage").join()
         try:
-            if not made:
-                heal(options.name)
-            with progress.shown() as say:
-                stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
-            judgements = _try_all(experiments)
+            for undone in healing.before_run(options.name):
+                print(f"undone: {undone}", flush=True)
+            with use.alone():  # nobody else's tests are to meet a platform that is broken
+                with progress.shown() as say:
+                    stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
+                judgements = _try_all(experiments)
         finally:
-            if made and not options.keep:
-                stack.tear_down(options.name)
+            if mine:
+                for item in stack.leave(use):
+                    print(f"removed {item}", flush=True)
     print(f"\n{sabotage_verdict.table(judgements).text()}\n\nwritten to {REPORT}")
     return sabotage_verdict.exit_code(list(judgements.values()))
 
@@ -127,13 +133,11 @@ def _commit() -> str:
 
 
 def _profile(name: str, wanted: str | None) -> Profile:
-    """The profile that is up under this name, else the wanted one."""
-    if stack.is_up(name):
-        running = stack.attach(name).profile
-        if wanted not in (None, running.name):
-            raise UsageError(f"{name!r} runs profile {running.name!r}; use another --name")
-        return running
-    return Profile.load(wanted or "minimal", TREE)
+    """The profile that runs under this name, else the wanted one."""
+    running = stack.profile_of(name)
+    if running and wanted not in (None, running):
+        raise UsageError(f"{name!r} runs profile {running!r}; use another --name")
+    return Profile.load(running or wanted or "minimal", TREE)
 
 
 def _listing(sabotages: Sequence[Sabotage]) -> Table:
@@ -150,4 +154,4 @@ def _write(judgements: Mapping[str, Judgement]) -> None:
     """The table as it is so far: a later one that cannot be undone must not hide it."""
     REPORT.parent.mkdir(exist_ok=True)
     text = sabotage_verdict.table(judgements).markdown()
-    REPORT.write_text(f"# Sabotages\n\nCaught: exactly the named tests were red.\n\n{text}\n")
+    files.replace(REPORT, f"# Sabotages\n\nCaught: exactly the named tests were red.\n\n{text}\n")

@@ -69,6 +69,17 @@ def heal(cluster: str) -> list[str]:
     return undone
 
 
+def in_journal(cluster: str) -> str:
+    """The sabotage of this platform that is not undone, left behind or under way; "" for none."""
+    path = state.cluster_dir(cluster) / JOURNAL
+    if not path.exists():
+        return ""
+    try:
+        return str(json.loads(path.read_text())["sabotage"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise Inconclusive(f"{path} is no journal of a sabotage: {error}") from error
+
+
 def left_behind(cluster: str) -> str:
     """The sabotage that a killed run left on this platform; empty for none, or one under way."""
     path = state.cluster_dir(cluster) / JOURNAL
@@ -76,7 +87,7 @@ def left_behind(cluster: str) -> str:
         return ""
     try:
         with state.locked(cluster):
-            return str(json.loads(path.read_text())["sabotage"])
+            return in_journal(cluster)
     except UsageError:
         return ""  # whoever broke it is at it
 
@@ -143,9 +154,10 @@ class Experiment:
 
     def _roll_out(self, say: Progress) -> tuple[list[str], Site]:
         platform = stack.attach(self.cluster, self.tree)
-        plan = stack.images_for(platform.profile, self.tree, say)
-        issuer = stack.start_registry(plan.catalogue)
-        digests = plan.fill(issuer.ca_file, say)
+        with state.sharing_machine():
+            plan = stack.images_for(platform.profile, self.tree, say)
+            issuer = stack.start_registry(plan.catalogue)
+            digests = plan.fill(issuer.ca_file, say)
         with contextlib.closing(platform.site) as site:
             return dataclasses.replace(platform, digests=digests).deploy(say), site
 
@@ -188,7 +200,7 @@ class Experiment:
         argv = [sys.executable, "-m", "pytest", *nodes, f"--tally={tally}"]
         argv += [f"--ignore={file}" for file in self._left_out()]
         argv += [f"--profile={self.profile.name}", f"--cluster-name={self.cluster}"]
-        argv += ["--keep-cluster", *SIDE_BY_SIDE, "-q", "-rfE", "-p", "no:cacheprovider"]
+        argv += [*SIDE_BY_SIDE, "-q", "-rfE", "-p", "no:cacheprovider"]
         process = subprocess.Popen(
             argv,
             cwd=ROOT,

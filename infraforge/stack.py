@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from typing import Any
 
 from kubernetes import client
 
-from infraforge import components
+from infraforge import components, interrupts
 from infraforge.cluster import install, kind, registry, state, tools
 from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster
 from infraforge.cluster.existing import Existing
 from infraforge.cluster.pki import Authority
 from infraforge.cluster.rotation import Phase, Rotation
+from infraforge.cluster.users import Use
 from infraforge.cluster.watching import Watching
 from infraforge.components.base import Component, Trust
 from infraforge.components.namespaces import hand_out_ca
@@ -205,7 +205,8 @@ def stand_up(
     keep: whether it is to stay when a test run that finds it is over; images: where they come
     from, one of `images.sources.HOW`; renew: components whose certificates are made anew.
     Raises UsageError before anything starts when it cannot work on this machine; a cluster that
-    this call made and could not bring up is removed again when the call is interrupted.
+    this call made and could not bring up is removed again when the call is interrupted, or was not
+    to stay.
     """
     profile = deployable(profile_name, tree)
     found = Note.read(name)
@@ -226,25 +227,16 @@ def stand_up(
         fresh = not cluster.exists()
         try:
             how = _How(images, frozenset(renew), keep, fresh)
-            return _stand_up(cluster, profile, tree, progress, how)
-        except KeyboardInterrupt:
-            if fresh:
-                with _undisturbed():
-                    progress("stack", Done("interrupted: what was begun is removed"))
+            with state.sharing_machine():
+                return _stand_up(cluster, profile, tree, progress, how)
+        except BaseException as error:
+            # what failed may be looked at, and gone on with, where it was to stay
+            if fresh and (not keep or isinstance(error, KeyboardInterrupt)):
+                with interrupts.undisturbed():
+                    why = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+                    progress("stack", Done(f"{why}: what was begun is removed"))
                     _remove(cluster)
             raise
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let no further Ctrl-C end the block half-way."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -330,24 +322,66 @@ def cluster_of(name: str, found: Note | None, tree: Path = TREE) -> kind.Kind | 
     return Existing(kubeconfig, name=name, pinned=found.brought.uid)
 
 
-def tear_down(name: str, tree: Path = TREE) -> list[str]:
+def tear_down(name: str, tree: Path = TREE, *, force: bool = False) -> list[str]:
     """Remove cluster, containers, network and files of this name; what was removed, in words.
 
-    Raises UsageError for a cluster that the user brought: that one is not ours to remove.
+    Raises UsageError for a cluster that the user brought (that one is not ours to remove), and
+    for a platform that runs use now, naming them; force: in spite of those.
     """
+    _refuse_brought(name)
+    with contextlib.ExitStack() as held:
+        if not force:
+            held.enter_context(Use(name, "infraforge down", "say --force").alone())
+        held.enter_context(interrupts.undisturbed())
+        with state.locked(name):
+            removed = _remove(kind.Kind(name, tree))
+    state.forget(name)
+    return removed
+
+
+def leave(use: Use, tree: Path = TREE) -> list[str]:
+    """End a run's use of a platform; what was removed, in words.
+
+    The last one removes a platform that was not stood up to stay. One that somebody is changing
+    just now is that one's. Interrupts wait until it is done.
+    """
+    removed: list[str] = []
+    with interrupts.undisturbed():
+        with use.last() as last, contextlib.suppress(UsageError), contextlib.ExitStack() as held:
+            found = Note.read(use.name) if last else None
+            if found and not found.keep and not found.brought:
+                held.enter_context(state.locked(use.name))
+                if not stays(use.name):  # now that nobody can change it
+                    removed = _remove(kind.Kind(use.name, tree))
+        if not state.cluster_dir(use.name).exists():
+            state.forget(use.name)
+    return removed
+
+
+def keep(name: str) -> None:
+    """Have the platform of this name stay when the runs that use it are over."""
+    with state.locked(name):
+        found = Note.read(name)
+        if found and not found.keep:
+            dataclasses.replace(found, keep=True).write(name)
+
+
+def _refuse_brought(name: str) -> None:
     found = Note.read(name)
     if found and found.brought:
         raise UsageError(f"{name!r} is a cluster you brought; use: infraforge down --name {name}")
-    with state.locked(name):
-        removed = _remove(kind.Kind(name, tree))
-    state.forget(name)
-    return removed
 
 
 def stays(name: str) -> bool:
     """Whether the platform of this name was stood up to stay (`up`, `--keep`)."""
     found = Note.read(name)
     return bool(found and found.keep)
+
+
+def profile_of(name: str) -> str:
+    """The profile that was stood up under this name, whether it answers or not; "" for none."""
+    found = Note.read(name)
+    return found.profile if found else ""
 
 
 def is_up(name: str, tree: Path = TREE) -> bool:
@@ -394,10 +428,11 @@ def images_for(
 
 def start_registry(catalogue: Catalogue) -> Authority:
     """The local registry, running; the authority that vouches for it."""
-    issuer = registry_authority()
-    registry.ensure_network()
-    image = build.record("registry", catalogue)
-    registry.ensure(image.tag, issuer)
+    with state.starting_registry():
+        issuer = registry_authority()
+        registry.ensure_network()
+        image = build.record("registry", catalogue)
+        registry.ensure(image.tag, issuer)
     return issuer
 
 
@@ -458,14 +493,18 @@ def _remove(cluster: kind.Kind) -> list[str]:
 
 
 def remove_shared() -> list[str]:
-    """Remove registry and its CA unless a platform lives by them; what was removed, in words."""
-    if state.names():
-        return []
-    removed = []
-    if (state.state_dir() / "registry").exists():  # else there was no need of a runtime
-        removed += registry.remove()
-    folder = state.registry_ca_dir()
-    if folder.exists():
-        shutil.rmtree(folder)
-        removed.append(f"files in {folder}")
-    return removed
+    """Remove registry and its CA unless a platform lives by them; what was removed, in words.
+
+    They stay as well where another process uses them now, building images for instance.
+    """
+    with state.alone_on_machine() as alone:
+        if not alone or state.names():
+            return []
+        removed = []
+        if (state.state_dir() / "registry").exists():  # else there was no need of a runtime
+            removed += registry.remove()
+        folder = state.registry_ca_dir()
+        if folder.exists():
+            shutil.rmtree(folder)
+            removed.append(f"files in {folder}")
+        return removed

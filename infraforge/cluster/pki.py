@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from infraforge import files
 
 CA_LIFE = datetime.timedelta(days=365)
 LEAF_LIFE = datetime.timedelta(days=90)
@@ -161,13 +162,7 @@ def make_ca(folder: Path) -> None:
 def write_private(path: Path, text: str) -> None:
     """Write a file only its owner can read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.rename(path)
+    files.replace(path, text, 0o600)
 
 
 def _usage(*, sign: bool) -> x509.KeyUsage:

@@ -28,7 +28,14 @@ _UID = 10001
 def docker(*argv: str, check: bool = True) -> str:
     """Run docker and return what it printed; ClusterError with its words when it fails."""
     try:
-        done = subprocess.run(["docker", *argv], capture_output=True, text=True, check=False)
+        # in a session of its own: a terminal's Ctrl-C must not end what tidies up
+        done = subprocess.run(
+            ["docker", *argv],
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
     except OSError as error:
         raise UsageError("docker is missing; ./bootstrap installs it") from error
     if check and done.returncode != 0:

@@ -12,6 +12,7 @@ from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
 from infraforge.faults.pause import Pause, Resume
+from infraforge.faults.renew import RenewCertificate
 from infraforge.faults.scale import Rescale, ScaledToNothing
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "KillPod",
     "LoginsEnd",
     "Pause",
+    "RenewCertificate",
     "Rescale",
     "RestoreLogins",
     "Resume",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 UNDOS: Mapping[str, type[Undo]] = {
-    undo.kind: undo for undo in (BackToStrength, Rescale, RestoreLogins, Resume, Unmask)
+    undo.kind: undo
+    for undo in (BackToStrength, RenewCertificate, Rescale, RestoreLogins, Resume, Unmask)
 }
 """Every kind of undo that a journal may hold; `infraforge heal` knows these."""

@@ -16,9 +16,37 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from infraforge import files
 from infraforge.cluster import state
+from infraforge.processes import Identity
 
 FILE = "undo.jsonl"
+RUN = "INFRAFORGE_RUN"
+_TEST = "PYTEST_CURRENT_TEST"  # as pytest sets it: node id and phase
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who broke something. process: None in the journal of an older version; run, test: or ""."""
+
+    process: Identity | None = None
+    run: str = ""
+    test: str = ""
+
+    @classmethod
+    def here(cls) -> Owner:
+        """This process, in the test that it is at."""
+        test = os.environ.get(_TEST, "").rpartition(" ")[0]
+        return cls(Identity.own(), os.environ.get(RUN, ""), test)
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process is still there; that it will undo what it broke, nothing says."""
+        return self.process is not None and self.process.lives
+
+    def __str__(self) -> str:
+        who = f"process {self.process.pid}" if self.process else "an unknown process"
+        return f"{who} in {self.test}" if self.test else who
 
 
 @dataclass(frozen=True)
@@ -29,6 +57,7 @@ class Entry:
     parameters: Mapping[str, str]
     fault: str
     entry_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    owner: Owner = field(default_factory=Owner.here)
 
 
 @dataclass(frozen=True)
@@ -61,7 +90,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             if fresh:
-                _sync_folder(self.path.parent)
+                files.sync_folder(self.path.parent)
 
     def read(self) -> Contents:
         """All entries in the order of their faults; a line that is none is told, not obeyed."""
@@ -80,6 +109,8 @@ class Journal:
 
     def remove(self, entry_id: str) -> None:
         """Take the entry out; unreadable lines go with the last entry. No entry, no error."""
+        if not self.path.exists():
+            return  # nor is a folder made for a cluster that is gone
         with self._locked():
             found = self.read()
             kept = [entry for entry in found.entries if entry.entry_id != entry_id]
@@ -87,8 +118,8 @@ class Journal:
                 self.path.unlink(missing_ok=True)
             else:
                 lost = [f"{line}\n".encode() for line in found.unreadable]
-                _replace(self.path, b"".join([*map(_line, kept), *lost]))
-            _sync_folder(self.path.parent)
+                files.replace(self.path, b"".join([*map(_line, kept), *lost]))
+            files.sync_folder(self.path.parent)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -107,28 +138,20 @@ def _entry(raw: bytes) -> Entry | None:
         data: Any = json.loads(raw)
         parameters = {str(key): str(value) for key, value in data["parameters"].items()}
         return Entry(
-            str(data["kind"]), parameters, str(data.get("fault", "")), str(data["entry_id"])
+            str(data["kind"]),
+            parameters,
+            str(data.get("fault", "")),
+            str(data["entry_id"]),
+            _owner(data.get("owner") or {}),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
+def _owner(data: Mapping[str, Any]) -> Owner:
+    process = Identity(**data["process"]) if data.get("process") else None
+    return Owner(process, str(data.get("run", "")), str(data.get("test", "")))
+
+
 def _ends_a_line(path: Path) -> bool:
     return path.read_bytes().endswith(b"\n")
-
-
-def _replace(path: Path, text: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    with fresh.open("wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

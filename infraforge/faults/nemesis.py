@@ -7,11 +7,11 @@ leaves the journal, and `heal` in any other process does the rest.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from infraforge import faults
 from infraforge.components.site import Site
-from infraforge.errors import ClusterError, Inconclusive
+from infraforge.errors import ClusterError, Inconclusive, in_words
 from infraforge.faults.base import Aimed, Fault, Undo
 from infraforge.faults.journal import Entry, Journal
 from infraforge.history import HEAL, NEMESIS, History, Recorder
@@ -74,6 +74,15 @@ class Nemesis:
             self._lasting[entry.entry_id] = aimed
         return proof
 
+    def owe(self, undo: Undo, what: str) -> None:
+        """Write down how to undo what the test is about to change by itself, without a fault.
+
+        what: the change in words. `heal` undoes it like a fault, also in another process.
+        """
+        entry = Entry(undo.kind, undo.parameters, what)
+        self._journal.add(entry)
+        self._injected.append(entry)
+
     def heal(self) -> tuple[str, ...]:
         """Undo this nemesis' faults, the latest first; which they were. Safe to call again.
 
@@ -86,9 +95,8 @@ class Nemesis:
             over = [entry.fault for entry in self._injected if not self._goes_on(entry)]
             done, failures = _undo(self._site, self._journal, self._injected, self._undos)
             self._injected = [entry for entry in self._injected if entry not in done]
-            _complain(failures)
-            if over:
-                raise Inconclusive(f"over before it was to be undone: {', '.join(over)}")
+            early = [f"over before it was to be undone: {', '.join(over)}"] if over else []
+            _complain(failures, early)
             undone = tuple(entry.fault for entry in done)
             call.ok(undone)
         return undone
@@ -100,15 +108,20 @@ class Nemesis:
             return True
         try:
             return bool(aimed.took_effect(self._site))
-        except ClusterError:
-            return False  # nobody can tell: that is no proof
+        except Exception:  # noqa: BLE001 - nobody can tell: that is no proof, and all is undone
+            return False
 
 
-def heal(site: Site, undos: Mapping[str, type[Undo]] | None = None) -> tuple[str, ...]:
-    """Undo all that the journal of the site's cluster holds, the latest first; which it was.
+def heal(
+    site: Site,
+    undos: Mapping[str, type[Undo]] | None = None,
+    *,
+    which: Callable[[Entry], bool] = lambda _: True,
+) -> tuple[str, ...]:
+    """Undo what the journal of the site's cluster holds, the latest first; which it was.
 
-    Warns (JournalDamaged) of lines that are no entries. Raises Inconclusive naming what cannot be
-    undone, after all else was.
+    which: of the entries, by default all. Warns (JournalDamaged) of lines that are no entries.
+    Raises Inconclusive naming what cannot be undone, after all else was.
     """
     journal = Journal.of(site.cluster.name)
     found = journal.read()
@@ -118,7 +131,8 @@ def heal(site: Site, undos: Mapping[str, type[Undo]] | None = None) -> tuple[str
             JournalDamaged,
             stacklevel=2,
         )
-    done, failures = _undo(site, journal, found.entries, faults.UNDOS if undos is None else undos)
+    chosen = [entry for entry in found.entries if which(entry)]
+    done, failures = _undo(site, journal, chosen, faults.UNDOS if undos is None else undos)
     if found.unreadable and not journal.read().entries:
         journal.remove("")  # nothing else is in it
     _complain(failures)
@@ -128,15 +142,18 @@ def heal(site: Site, undos: Mapping[str, type[Undo]] | None = None) -> tuple[str
 def _undo(
     site: Site, journal: Journal, entries: Sequence[Entry], undos: Mapping[str, type[Undo]]
 ) -> tuple[list[Entry], list[str]]:
-    """Undo from the last to the first; those that are undone, and what the others ran into."""
+    """Undo from the last to the first; those that are undone, and what the others ran into.
+
+    Each is tried, whatever the one before ran into.
+    """
     done, failures = [], []
     for entry in reversed(entries):
         try:
             _made_again(entry, undos).perform(site)
-        except Inconclusive as error:
-            failures.append(f"{entry.fault}: {error}")
+            journal.remove(entry.entry_id)
+        except Exception as error:  # noqa: BLE001 - told with all others
+            failures.append(f"{entry.fault}: {in_words(error)}")
             continue
-        journal.remove(entry.entry_id)
         done.append(entry)
     return done, failures
 
@@ -144,13 +161,16 @@ def _undo(
 def _made_again(entry: Entry, undos: Mapping[str, type[Undo]]) -> Undo:
     try:
         return undos[entry.kind].restored(entry.parameters)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise ClusterError(
             f"no undo of kind {entry.kind!r} is made of {entry.parameters}"
         ) from error
 
 
-def _complain(failures: Sequence[str]) -> None:
+def _complain(failures: Sequence[str], others: Sequence[str] = ()) -> None:
+    told = list(others)
     if failures:
-        told = "; ".join(failures)
-        raise Inconclusive(f"not undone, and still in the journal (infraforge heal): {told}")
+        left = "; ".join(failures)
+        told.insert(0, f"not undone, and still in the journal (infraforge heal): {left}")
+    if told:
+        raise Inconclusive("; ".join(told))

@@ -17,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from infraforge import files
 from infraforge.errors import UsageError
 from infraforge.images import context, debian, disk, golang
 from infraforge.images.cache import cache_dir, image_dir, log_path
@@ -240,9 +241,7 @@ def _make_in(
         packages=debian.packages(candidate, steps) if from_debian else {},
     )
     path = _record_path(image.name, content_hash)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(asdict(made), indent=1, sort_keys=True))
-    partial.rename(path)
+    files.replace(path, json.dumps(asdict(made), indent=1, sort_keys=True))
     steps.docker("tag", "tag", candidate, made.tag)
     steps.docker("untag", "image", "rm", candidate)
     return made

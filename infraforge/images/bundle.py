@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from infraforge import files
 from infraforge.errors import UsageError
 from infraforge.images import build, push
 from infraforge.images.cache import cache_dir, image_dir
@@ -73,11 +74,9 @@ def export(
             sums[tool] = _sha256(path)
         index = {"images": [asdict(content) for content in contents], "tools": sums}
         (work / _INDEX).write_text(json.dumps(index, indent=1, sort_keys=True))
-        partial = target.with_name(target.name + ".part")
-        with tarfile.open(partial, "w") as out:
+        with files.aside(target) as partial, tarfile.open(partial, "w") as out:
             for item in (_INDEX, "tools", "images"):
                 out.add(work / item, item)
-        partial.rename(target)
     return _sha256(target)
 
 
@@ -125,10 +124,9 @@ class Bundle:
                 raise UsageError(f"{tool} in the bundle is damaged")
             target = places[tool]
             target.parent.mkdir(parents=True, exist_ok=True)
-            partial = target.with_name(target.name + ".part")
-            shutil.copyfile(program, partial)
-            partial.chmod(0o755)
-            partial.rename(target)
+            with files.aside(target) as partial:
+                shutil.copyfile(program, partial)
+                partial.chmod(0o755)
 
     def load(self, content: Content) -> None:
         """Give an image to this machine's container runtime, as if it had been built here."""
@@ -183,9 +181,10 @@ def _export(
 def _note(content: Content) -> None:
     folder = image_dir(content.name)
     if content.record is not None:
-        (folder / f"{content.hash}.json").write_text(json.dumps(dict(content.record), indent=1))
+        record = json.dumps(dict(content.record), indent=1)
+        files.replace(folder / f"{content.hash}.json", record)
     if content.digest:
-        (folder / f"{content.hash}.digest").write_text(content.digest)
+        files.replace(folder / f"{content.hash}.digest", content.digest)
 
 
 def _sha256(path: Path) -> str:

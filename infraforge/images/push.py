@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from infraforge import files
 from infraforge.errors import UsageError
 from infraforge.images import build
 from infraforge.images.cache import image_dir
@@ -107,9 +108,7 @@ def _ensure(name: str, catalogue: Catalogue, registry: Registry, progress: Progr
     except BaseException:
         progress(name, Done("push failed"))
         raise
-    partial = note.with_suffix(".part")
-    partial.write_text(digest)
-    partial.rename(note)
+    files.replace(note, digest)
     progress(name, Done(f"pushed {digest[:19]}"))
     return digest
 

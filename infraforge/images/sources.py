@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from infraforge import files
 from infraforge.errors import UsageError
 from infraforge.images import build, push, upstream
 from infraforge.images.cache import cache_dir, image_dir
@@ -95,7 +96,7 @@ def pull(
             except BaseException:
                 progress(name, Done("pull failed"))
                 raise
-            note.write_text(digest)
+            files.replace(note, digest)
             digests[reference] = digest
             progress(name, Done(f"pulled {digest[:19]}"))
     return digests

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
+import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +23,9 @@ from infraforge.errors import ClusterError, Inconclusive, TimedOut
 from infraforge.faults.journal import Entry, Journal
 from infraforge.faults.nemesis import JournalDamaged, Nemesis, heal
 from infraforge.history import Kind
+from infraforge.processes import Identity
 from infraforge.verdict import Outcome
+from infraforge.wait import wait_until
 
 CLUSTER = "selftest"
 
@@ -32,7 +37,7 @@ class World(SimpleNamespace):
         super().__init__(cluster=SimpleNamespace(name=CLUSTER))
         self.broken: list[str] = []
         self.mended: list[str] = []
-        self.stubborn: set[str] = set()
+        self.stubborn: dict[str, Exception] = {}
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Mend:
 
     def perform(self, site: Any) -> None:
         if self.name in site.stubborn:
-            raise ClusterError(f"{self.name} cannot be mended")
+            raise site.stubborn[self.name]
         site.broken = [name for name in site.broken if name != self.name]
         site.mended.append(self.name)
 
@@ -125,6 +130,18 @@ def test_faults_are_undone_the_latest_first(nemesis: Nemesis, world: World) -> N
     assert in_journal() == []
 
 
+def test_what_a_test_changes_by_itself_is_undone_too_whoever_dies(
+    nemesis: Nemesis, world: World
+) -> None:
+    nemesis.owe(Mend("one"), "scale one")
+    assert in_journal() == ["scale one"]
+    world.broken.append("one")
+    assert heal(world, UNDOS) == ("scale one",)  # type: ignore[arg-type]
+    nemesis.owe(Mend("two"), "scale two")
+    assert nemesis.heal() == ("scale two", "scale one")
+    assert (world.broken, in_journal()) == ([], [])
+
+
 def test_healing_again_does_nothing(nemesis: Nemesis, world: World) -> None:
     nemesis.inject(Break("one"))
     nemesis.heal()
@@ -173,11 +190,25 @@ def test_a_lasting_fault_that_ended_by_itself_is_told(nemesis: Nemesis, world: W
     assert nemesis.heal() == ()  # told once
 
 
-def test_what_cannot_be_undone_stays_and_keeps_nobody_else(nemesis: Nemesis, world: World) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ClusterError("cannot be mended"), "break two: cannot be mended"),
+        (KeyError("spec"), "break two: KeyError: 'spec'"),
+        (ConnectionResetError(104, "reset"), "break two: ConnectionResetError"),
+        (AttributeError("None has no status"), "break two: AttributeError"),
+        (AssertionError(), "break two: AssertionError"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_cannot_be_undone_stays_and_keeps_nobody_else(
+    nemesis: Nemesis, world: World, error: Exception, told: str
+) -> None:
+    """Each undo is tried, whatever the one before ran into."""
     for name in ("one", "two", "three"):
         nemesis.inject(Break(name))
-    world.stubborn.add("two")
-    with pytest.raises(Inconclusive, match=r"infraforge heal.*break two: two cannot be mended"):
+    world.stubborn["two"] = error
+    with pytest.raises(Inconclusive, match=f"infraforge heal.*{told}"):
         nemesis.heal()
     assert world.mended == ["three", "one"]
     assert in_journal() == ["break two"]
@@ -213,6 +244,84 @@ def test_a_nemesis_undoes_only_its_own(nemesis: Nemesis, world: World) -> None:
     nemesis.inject(Break("mine"))
     assert nemesis.heal() == ("break mine",)
     assert in_journal() == ["break theirs"]
+
+
+def test_all_failures_are_told(nemesis: Nemesis, world: World) -> None:
+    for name in ("one", "two", "three", "four"):
+        nemesis.inject(Break(name))
+    world.stubborn = {"one": KeyError("x"), "three": OSError("disk")}
+    world.broken.remove("four")
+    with pytest.raises(Inconclusive) as told:
+        nemesis.heal()
+    for part in ("break three: OSError: disk", "break one: KeyError", "over before.*break four"):
+        assert re.search(part, str(told.value)), part
+    assert in_journal() == ["break one", "break three"]
+    with pytest.raises(Inconclusive, match="break three: OSError: disk; break one: KeyError"):
+        heal(world, UNDOS)  # type: ignore[arg-type]
+
+
+def test_a_proof_that_breaks_keeps_no_undo_from_being_tried(
+    nemesis: Nemesis, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        nemesis.inject(Break(name))
+    monkeypatch.setattr(Break, "took_effect", lambda *_: 1 / 0)
+    with pytest.raises(Inconclusive, match="over before it was to be undone"):
+        nemesis.heal()
+    assert world.mended == ["two", "one"]
+
+
+def test_an_entry_says_whose_it_is(nemesis: Nemesis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFRAFORGE_RUN", "20260101T000000Z-abcdef")
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "suites/x.py::test_a b (call)")
+    nemesis.inject(Break("one"))
+    (entry,) = journal().read().entries
+    assert entry.owner.process == Identity.own()
+    assert entry.owner.lives
+    assert (entry.owner.run, entry.owner.test) == (
+        "20260101T000000Z-abcdef",
+        "suites/x.py::test_a b",
+    )
+    assert str(entry.owner) == f"process {os.getpid()} in suites/x.py::test_a b"
+
+
+def test_an_owner_that_ended_does_not_live_even_where_its_number_is_in_use() -> None:
+    child = os.fork()
+    if child == 0:
+        journal().add(Entry("mend", {"name": "one"}, "break one"))
+        os._exit(0)
+    wait_until(in_journal, within=10)
+    (entry,) = journal().read().entries
+    wait_until(lambda: not entry.owner.lives, within=10)  # not yet waited for: a zombie
+    os.waitpid(child, 0)
+    assert not entry.owner.lives
+    own = Identity.own()
+    assert not dataclasses.replace(own, started=own.started + 1).lives
+    assert not dataclasses.replace(own, boot="another boot").lives
+
+
+def test_an_entry_of_an_older_version_has_no_owner_and_is_undone(world: World) -> None:
+    journal().path.parent.mkdir(parents=True)
+    old = {"kind": "mend", "parameters": {"name": "one"}, "fault": "break one", "entry_id": "1"}
+    journal().path.write_text(json.dumps(old) + "\n")
+    (entry,) = journal().read().entries
+    assert not entry.owner.lives
+    assert heal(world, UNDOS) == ("break one",)  # type: ignore[arg-type]
+
+
+def test_what_is_not_chosen_stays_in_the_journal(nemesis: Nemesis, world: World) -> None:
+    for name in ("one", "two"):
+        nemesis.inject(Break(name))
+    undone = heal(world, UNDOS, which=lambda entry: entry.fault == "break one")  # type: ignore[arg-type]
+    assert undone == ("break one",)
+    assert in_journal() == ["break two"]
+
+
+def test_a_journal_that_is_gone_with_its_cluster_is_not_made_again(nemesis: Nemesis) -> None:
+    nemesis.inject(Break("one"))
+    shutil.rmtree(state.cluster_dir(CLUSTER))
+    assert nemesis.heal() == ("break one",)
+    assert state.names() == []
 
 
 def test_a_torn_last_line_is_told_and_the_rest_undone(nemesis: Nemesis, world: World) -> None:
@@ -272,7 +381,7 @@ def test_the_journal_lies_with_the_clusters_files_and_holds_plain_strings() -> N
 
 def test_every_kind_of_undo_is_tried_below() -> None:
     assert set(faults.UNDOS) == {
-        "resume", "back-to-strength", "rescale", "restore-logins", "unmask",
+        "resume", "back-to-strength", "renew-certificate", "rescale", "restore-logins", "unmask",
     }  # fmt: skip
 
 
@@ -282,6 +391,7 @@ def test_every_kind_of_undo_is_tried_below() -> None:
         faults.Resume("node-1", "abc"),
         faults.BackToStrength("vault", 1, 180.0),
         faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
+        faults.RenewCertificate("frontend"),
         faults.Rescale("vault", "StatefulSet", "infraforge-security", 1, 180.0),
         faults.Unmask({"app.kubernetes.io/name": "postgres", "role": "primary"}),
     ],

@@ -62,7 +62,8 @@ def test_a_profile_that_is_named_is_owed_its_suites(
         option=SimpleNamespace(collectonly=False),
         getoption=chosen.get,
     )
-    monkeypatch.setattr(plugin._Run, "_stand_up", lambda *_: None)
+    for done_elsewhere in ("_begin", "_stand_up"):
+        monkeypatch.setattr(plugin._Run, done_elsewhere, lambda *_: None)
     run = plugin._Run(config)
     run.pytest_sessionstart()
     assert set(run._required) == set(Profile.load("minimal", TREE).owed({"suites"}))

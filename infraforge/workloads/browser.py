@@ -7,7 +7,6 @@ looks); no verification is switched off, and nothing of the user's own browser i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -26,6 +25,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from infraforge import locks
 from infraforge.cluster import state
 from infraforge.errors import Broken, Inconclusive
 from infraforge.wait import seconds, wait_until
@@ -256,11 +256,10 @@ def chromium(ca_file: Path) -> Iterator[Browser]:
     if missing:
         raise BrowserFailed(f"{', '.join(missing)} not found; ./bootstrap installs them")
     with (
-        (state.locks_dir() / "chromium.turn").open("a") as only,
+        locks.held(state.locks_dir() / "_chromium"),  # as no platform can be named
         # Chromium may still write while it is being left
         tempfile.TemporaryDirectory(prefix="infraforge-", ignore_cleanup_errors=True) as name,
     ):
-        fcntl.flock(only, fcntl.LOCK_EX)
         home = Path(name)
         _trust(home, ca_file)
         driver = _start(home)

@@ -12,7 +12,7 @@ from infraforge.components import vault_identity
 from infraforge.components.registers import register
 from infraforge.components.site import Site
 from infraforge.components.vault_identity import Identities, User
-from infraforge.errors import ClusterError
+from infraforge.errors import ClusterError, in_words
 from infraforge.wait import seconds, wait_until
 
 _FAILURES = (hvac.exceptions.VaultError, requests.RequestException, ClusterError)
@@ -86,7 +86,7 @@ class People:
             name = self._made.pop()
             try:
                 self._register.drop(name)
-            except _FAILURES as error:
-                failures.append(f"{name}: {error}")
+            except Exception as error:  # noqa: BLE001 - told with all others
+                failures.append(f"{name}: {in_words(error)}")
         if failures:
             raise ClusterError(f"people who are still there: {'; '.join(failures)}")

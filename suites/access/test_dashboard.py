@@ -3,6 +3,7 @@
 import allure
 import pytest
 
+from infraforge import faults
 from infraforge.checkers import cells_match
 from infraforge.table import Table
 from infraforge.verdict import control
@@ -137,9 +138,10 @@ def test_without_a_queue_the_dashboard_says_so(platform, people, project, eviden
 
 @pytest.mark.exclusive
 def test_what_becomes_of_a_component_is_shown_without_asking(
-    platform, front_door, people, evidence
+    platform, front_door, people, nemesis, evidence
 ):
     """A component that is scaled changes on a page that is merely open, both ways."""
+    nemesis.owe(faults.Rescale.of(platform.site, SCALED), f"scale {SCALED}")
     person = people.make("admin")
     user = PlatformClient(front_door.sign_in(person.name, person.password), platform.origin)
     with dashboard.signed_in(platform, people.known("vera")) as browser:

@@ -6,6 +6,7 @@ from functools import partial
 import allure
 import pytest
 
+from infraforge import faults
 from infraforge.checkers import cells_match
 from infraforge.errors import Inconclusive
 from infraforge.table import Table
@@ -170,8 +171,9 @@ def test_a_change_out_of_bounds_is_refused_and_nothing_is_changed(admin, evidenc
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
-def test_a_component_is_scaled_up_and_down(platform, front_door, people, evidence):
+def test_a_component_is_scaled_up_and_down(platform, front_door, people, nemesis, evidence):
     """Replicas follow what an admin asks for, health tells the way there, and it is written who."""
+    nemesis.owe(faults.Rescale.of(platform.site, SCALED), f"scale {SCALED}")
     person = people.make("admin")
     user = PlatformClient(front_door.sign_in(person.name, person.password), platform.origin)
     found = user.component(SCALED)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import minio
 import pytest
 
+from infraforge import interrupts
 from infraforge.components.minio import Minio
 from infraforge.faults.nemesis import Nemesis
 from infraforge.stack import Platform
@@ -32,7 +33,8 @@ def outage(platform: Platform) -> Iterator[Nemesis]:
     """A second nemesis, for faults that end before the other's."""
     made = Nemesis(platform.site)
     yield made
-    made.heal()
+    with interrupts.undisturbed():
+        made.heal()
 
 
 @pytest.fixture
