@@ -107,7 +107,9 @@ class Existing:
             raise ClusterError(
                 f"{place}: the API server {self.server} does not answer: {in_short(error)}"
             ) from error
-        uid: str = found.metadata.uid
+        uid = str(getattr(found.metadata, "uid", None) or "")
+        if not uid:
+            raise ClusterError(f"{place}: what answers at {self.server} is no API server")
         if self._pinned and uid != self._pinned:
             raise OtherCluster(
                 f"{place} is another cluster now: its UID is {uid}, "
