@@ -14,16 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes import client
 from kubernetes import config as kube_config
-from yaml import YAMLError
 
 from infraforge.cluster import direct
 from infraforge.cluster.base import Presence, in_short
 from infraforge.cluster.pki import write_private
 from infraforge.errors import ClusterError, UsageError
 
-_ODD = (TypeError, LookupError, ValueError, YAMLError)
+_ODD = (TypeError, LookupError, ValueError, yaml.YAMLError)
 """What the Kubernetes client raises, besides its own, for a file that is no kubeconfig."""
 _ASK = 5.0
 """Seconds that the API server has for an answer."""
@@ -56,19 +56,15 @@ class Existing:
             kube_config.load_kube_config(
                 str(kubeconfig), context=self.context, client_configuration=configuration
             )
-        except (
-            kube_config.ConfigException,
-            OSError,
-            TypeError,
-            LookupError,
-            ValueError,
-            YAMLError,
-        ) as error:
+        except (kube_config.ConfigException, OSError, *_ODD) as error:
             raise UsageError(f"{kubeconfig}: {error}") from error
         self.name = name or self.context
         self.server: str = configuration.host
-        direct.keep_private(self.server)
-        configuration.no_proxy = os.environ["no_proxy"]
+        if _names_a_proxy(kubeconfig, self.context):
+            configuration.no_proxy = ""  # as kubectl has it: what a kubeconfig says goes
+        else:
+            direct.keep_private(self.server)
+            configuration.no_proxy = os.environ["no_proxy"]
         configuration.connection_pool_maxsize = 64
         self._api = client.ApiClient(configuration)
 
@@ -156,3 +152,10 @@ class Existing:
         if done.returncode != 0:
             raise UsageError(f"{self.kubeconfig}: {done.stderr.strip()}")
         write_private(target, json.dumps(json.loads(done.stdout), indent=1))
+
+
+def _names_a_proxy(kubeconfig: Path, context: str) -> bool:
+    """Whether the kubeconfig itself says by which proxy the context's API server is reached."""
+    found = yaml.safe_load(kubeconfig.read_text())
+    cluster = {c["name"]: c["context"]["cluster"] for c in found["contexts"]}[context]
+    return any(c["name"] == cluster and c["cluster"].get("proxy-url") for c in found["clusters"])

@@ -77,7 +77,9 @@ class Kind:
 
     @property
     def node_cidrs(self) -> Sequence[str]:
-        return registry.subnets()
+        found = registry.subnets()
+        direct.keep(*found)
+        return found
 
     def nodes(self) -> list[str]:
         """Names of the node containers there are, running or not."""

@@ -38,20 +38,20 @@ def wait_open(site: Site, say: Callable[[str], None]) -> None:
     """
     say("waiting for it to open")
     who = Identities.load(site.tree).users[0].name
-    in_a_row = 0
+    in_a_row, before = 0, ""
 
     def is_open() -> bool:
-        nonlocal in_a_row
+        nonlocal in_a_row, before
         try:
             reach_login(site.origin, site.ca_file)
             in_a_row += 1
-            if in_a_row < TIMES:
-                return False
-            sign_in(site.origin, site.ca_file, who, vault_identity.password(site, who))
-        except NotOpen:
-            in_a_row = 0
+            if in_a_row >= TIMES:
+                sign_in(site.origin, site.ca_file, who, vault_identity.password(site, who))
+                return True
+        except NotOpen as error:
+            in_a_row, before = 0, f", after: {error}"
             raise
-        return True
+        raise NotOpen(f"the login page was reached {in_a_row} times in a row{before}")
 
     wait_until(
         is_open,
