@@ -330,6 +330,7 @@ def _heal(options: argparse.Namespace) -> int:
     platform = stack.attach(name)
     with contextlib.closing(platform.site) as site:
         undone += nemesis.heal(site)
+        platform.wait_open()
     for item in undone:
         print(f"undone: {item}")
     if not undone:

@@ -166,6 +166,10 @@ class Experiment:
         files = {node.split("::")[0] for node in owed if node.startswith(_FAULTS)}
         return tuple(sorted(files - {node.split("::")[0] for node in self.sabotage.red}))
 
+    def _all_tests(self) -> tuple[str, ...]:
+        """The suites, and those experiments of `chaos` that are to notice."""
+        return (*_SUITES, *(node for node in self.sabotage.red if not node.startswith(_SUITES)))
+
     def _required(self) -> list[str]:
         left_out = self._left_out()
         return [node for node in self.profile.owed(_SUITES) if not node.startswith(left_out)]
@@ -177,7 +181,7 @@ class Experiment:
         print(f"{f'{len(nodes)} tests' if nodes else 'all tests'} run; output: {log}", flush=True)
         with tempfile.TemporaryDirectory() as folder, log.open("ab" if nodes else "wb") as out:
             tally = Path(folder) / "tally.json"
-            code = self._pytest(nodes or ("suites",), tally, out)
+            code = self._pytest(nodes or self._all_tests(), tally, out)
             text = tally.read_text() if tally.exists() else "{}"
         found = {node: Outcome(said) for node, said in json.loads(text).items()}
         if not found:

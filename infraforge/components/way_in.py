@@ -126,7 +126,7 @@ class _Person:
         answer = self._ask("GET", path)
         found = answer.headers.get("Content-Type", "").partition(";")[0]
         if answer.status_code != requests.codes.ok or found != kind:
-            raise NotOpen(f"GET {path} with a session: {answer.status_code} {found}")
+            raise NotOpen(f"GET {path}: {answer.status_code} {found}, with a session")
 
     def _ask(self, method: str, path: str, data: dict[str, str] | None = None) -> requests.Response:
         try:

@@ -12,6 +12,7 @@ from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
 from infraforge.faults.pause import Pause, Resume
+from infraforge.faults.restart import Restart, Started
 from infraforge.faults.scale import Rescale, ScaledToNothing
 
 __all__ = [
@@ -23,13 +24,15 @@ __all__ = [
     "LoginsEnd",
     "Pause",
     "Rescale",
+    "Restart",
     "RestoreLogins",
     "Resume",
     "ScaledToNothing",
+    "Started",
     "Unmask",
 ]
 
 UNDOS: Mapping[str, type[Undo]] = {
-    undo.kind: undo for undo in (BackToStrength, Rescale, RestoreLogins, Resume, Unmask)
+    undo.kind: undo for undo in (BackToStrength, Rescale, RestoreLogins, Resume, Started, Unmask)
 }
 """Every kind of undo that a journal may hold; `infraforge heal` knows these."""

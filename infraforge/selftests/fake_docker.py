@@ -33,9 +33,15 @@ class FakeDocker:
         mounts: str = "",
         role: str = "control-plane",
         started: str = "2026-01-01T00:00:00.123456789Z",
+        address: str = "172.20.0.2",
+        ours: str = "",
     ) -> None:
-        """A container; cluster: KIND's label; mounts: the folder of this machine it mounts."""
+        """A container; cluster: KIND's label; mounts: the folder of this machine it mounts.
+
+        ours: the value of InfraForge's own label.
+        """
         labels = {"io.x-k8s.kind.cluster": cluster, "io.x-k8s.kind.role": role} if cluster else {}
+        labels |= {"infraforge": ours} if ours else {}
         binds = [f"{mounts}/certs.d:/etc/containerd/certs.d:ro"] if mounts else None
         one = {
             "Id": f"id-of-{name}",
@@ -43,7 +49,7 @@ class FakeDocker:
             "Config": {"Labels": labels},
             "State": {"Status": status, "StartedAt": started},
             "HostConfig": {"Binds": binds},
-            "NetworkSettings": {"Networks": {"kind": {"IPAddress": "172.20.0.2"}}},
+            "NetworkSettings": {"Networks": {"kind": {"IPAddress": address}}},
         }
         self.path.write_text(json.dumps([*self.containers, one]))
 
@@ -102,6 +108,10 @@ def _main(argv: list[str]) -> int:
     elif verb in ("start", "unpause", "stop"):
         for one in chosen:
             one["State"]["Status"] = "exited" if verb == "stop" else "running"
+            if verb != "unpause":
+                one["NetworkSettings"]["Networks"]["kind"]["IPAddress"] = ""
+            if verb == "start":
+                _begin(one, there)
     else:
         print(f"docker: {verb!r} is not a docker command", file=sys.stderr)
         return 125
@@ -109,12 +119,22 @@ def _main(argv: list[str]) -> int:
     return 0
 
 
+def _begin(one: dict[str, Any], there: list[dict[str, Any]]) -> None:
+    """It gets the lowest address that is free, and starts at the time that its number says."""
+    networks = [other["NetworkSettings"]["Networks"]["kind"] for other in there]
+    taken = {network["IPAddress"] for network in networks}
+    free = next(n for n in range(2, 250) if f"172.20.0.{n}" not in taken)
+    one["NetworkSettings"]["Networks"]["kind"]["IPAddress"] = f"172.20.0.{free}"
+    one["State"]["StartedAt"] = "2026-02-01T00:00:00Z"
+
+
 def _fits(one: dict[str, Any], wanted: str) -> bool:
     kind, _, value = wanted.partition("=")
     if kind == "name":
         return re.search(value, one["Name"].lstrip("/")) is not None
-    key, _, text = value.partition("=")
-    return one["Config"]["Labels"].get(key) == text
+    key, given, text = value.partition("=")
+    labels = one["Config"]["Labels"]
+    return labels.get(key) == text if given else key in labels
 
 
 if __name__ == "__main__":

@@ -272,7 +272,7 @@ def test_the_journal_lies_with_the_clusters_files_and_holds_plain_strings() -> N
 
 def test_every_kind_of_undo_is_tried_below() -> None:
     assert set(faults.UNDOS) == {
-        "resume", "back-to-strength", "rescale", "restore-logins", "unmask",
+        "resume", "back-to-strength", "rescale", "restore-logins", "started", "unmask",
     }  # fmt: skip
 
 
@@ -280,6 +280,7 @@ def test_every_kind_of_undo_is_tried_below() -> None:
     "undo",
     [
         faults.Resume("node-1", "abc"),
+        faults.Started(300.0, ("abc", "def")),
         faults.BackToStrength("vault", 1, 180.0),
         faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
         faults.Rescale("vault", "StatefulSet", "infraforge-security", 1, 180.0),

@@ -14,15 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from infraforge import brought, cli, stack
+from infraforge import brought, cli, faults, stack
 from infraforge.cluster import install, kind, state, tools
 from infraforge.cluster.base import Presence
-from infraforge.errors import ClusterError, InfraForgeError, TimedOut, UsageError
+from infraforge.errors import ClusterError, InfraForgeError, TimedOut, Unable, UsageError
 from infraforge.note import Brought, Note
 from infraforge.profile import Ports, Profile
 from infraforge.selftests.fake_docker import FakeDocker
@@ -557,3 +558,49 @@ def test_waiting_shows_its_last_look(stopped: FakeDocker) -> None:
     with pytest.raises(ClusterError, match="does not answer"):
         kind.Kind("infraforge", TREE).wake(0.5, lambda _line: None)
     assert time.monotonic() - began < 10
+
+
+def test_a_restart_gives_each_another_address_and_proves_it(docker: FakeDocker, api: Api) -> None:
+    """Stopped all, started in another order; its undo is data that another process can perform."""
+    folder = str(cluster_folder())
+    docker.add("infraforge-registry", ours="registry", address="172.20.0.2")
+    docker.add(NODE, "infraforge", mounts=folder, address="172.20.0.3")
+    docker.add(
+        "infraforge-worker", "infraforge", mounts=folder, address="172.20.0.4", role="worker"
+    )
+    docker.add("theirs", address="172.20.0.9")
+    kubeconfig(api.url)
+    site: Any = SimpleNamespace(
+        cluster=kind.Kind("infraforge", TREE), profile=Profile.load("minimal", TREE)
+    )
+    aimed = faults.Restart().aim(site)
+    assert docker.changes == []
+    assert aimed.took_effect(site) == ""
+    aimed.strike(site)
+    assert docker.changes[0].startswith("stop ")
+    assert "id-of-theirs" not in " ".join(docker.changes)
+    proof = aimed.took_effect(site)
+    assert f"{NODE} 172.20.0.3 → 172.20.0.2" in proof
+    assert "infraforge-registry 172.20.0.2 → 172.20.0.4" in proof
+    again = faults.UNDOS["started"].restored(aimed.undo.parameters)
+    assert again == aimed.undo
+    again.perform(site)
+
+
+def test_a_restart_that_left_the_control_plane_where_it_was_proves_nothing(
+    docker: FakeDocker, api: Api
+) -> None:
+    docker.add(NODE, "infraforge", mounts=str(cluster_folder()), address="172.20.0.2")
+    kubeconfig(api.url)
+    site: Any = SimpleNamespace(
+        cluster=kind.Kind("infraforge", TREE), profile=Profile.load("minimal", TREE)
+    )
+    aimed = faults.Restart().aim(site)
+    aimed.strike(site)
+    assert aimed.took_effect(site) == ""
+
+
+def test_only_a_cluster_of_ours_can_be_restarted() -> None:
+    site: Any = SimpleNamespace(cluster=SimpleNamespace(name="existing"))
+    with pytest.raises(Unable):
+        faults.Restart().aim(site)
