@@ -55,8 +55,9 @@ def heal(cluster: str) -> list[str]:
     if not path.exists():
         return []
     left = json.loads(path.read_text())
-    # a fault of tests that were stopped; what fails now may succeed on the mended platform
-    with contextlib.closing(stack.attach(cluster).site) as site, contextlib.suppress(Inconclusive):
+    # a fault of tests that were stopped; what fails now may succeed on the mended platform, and one
+    # that is silent is started again by what follows
+    with contextlib.suppress(Inconclusive), contextlib.closing(stack.attach(cluster).site) as site:
         nemesis.heal(site)
     with progress.shown() as say:
         platform = stack.stand_up(cluster, left["profile"], progress=say, keep=False)

@@ -100,9 +100,10 @@ class Existing:
             raise ClusterError(f"{place}: {error.status} {error.reason}") from error
         except Exception as error:
             # whatever it is (no route, a time-out, TLS, what is not Kubernetes): nothing was said
-            raise ClusterError(
-                f"{place}: the API server {self.server} does not answer: {in_short(error)}"
-            ) from error
+            told = f"{place}: the API server {self.server} does not answer: {in_short(error)}"
+            if self._pinned:
+                told += f". If it is gone for good: infraforge down --name {self.name} --forget"
+            raise ClusterError(told) from error
         uid = str(getattr(found.metadata, "uid", None) or "")
         if not uid:
             raise ClusterError(f"{place}: what answers at {self.server} is no API server")
