@@ -377,7 +377,7 @@ def replace_ca(name: str, tree: Path = TREE, progress: Progress = silent) -> Non
                     platform.renew((), progress)
                 else:
                     platform.spread_trust(progress)
-                platform.wait_open(progress)
+        platform.wait_open(progress)
 
 
 def cluster_of(name: str, found: Note | None, tree: Path = TREE) -> kind.Kind | Existing:
