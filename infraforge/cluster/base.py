@@ -8,10 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+import urllib3
 from kubernetes import client
 
 Say = Callable[[str], None]
 """Called with one line of progress."""
+
+ONCE = urllib3.Retry(total=0)
+"""Of a question whose answer is wanted now: the Kubernetes client would ask four times."""
 
 
 class Presence(enum.Enum):

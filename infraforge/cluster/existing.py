@@ -19,7 +19,7 @@ from kubernetes import client
 from kubernetes import config as kube_config
 
 from infraforge.cluster import direct
-from infraforge.cluster.base import Presence, in_short
+from infraforge.cluster.base import ONCE, Presence, in_short
 from infraforge.cluster.pki import write_private
 from infraforge.errors import ClusterError, UsageError
 
@@ -67,6 +67,8 @@ class Existing:
             configuration.no_proxy = os.environ["no_proxy"]
         configuration.connection_pool_maxsize = 64
         self._api = client.ApiClient(configuration)
+        configuration.retries = ONCE
+        self._asking = client.ApiClient(configuration)
 
     @property
     def api(self) -> client.ApiClient:
@@ -91,7 +93,7 @@ class Existing:
 
     def _ask(self) -> str:
         place = f"{self.kubeconfig}: {self.context}"
-        core = client.CoreV1Api(self._api)
+        core = client.CoreV1Api(self._asking)
         try:
             found: Any = core.read_namespace("kube-system", _request_timeout=_ASK)
         except client.ApiException as error:

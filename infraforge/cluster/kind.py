@@ -21,12 +21,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+import urllib3
 import yaml
 from kubernetes import client
 from kubernetes import config as kube_config
 
 from infraforge.cluster import direct, node_containers, registry, state, tools
-from infraforge.cluster.base import Presence, Say, in_short
+from infraforge.cluster.base import ONCE, Presence, Say, in_short
 from infraforge.cluster.node_containers import NodeContainer
 from infraforge.cluster.pki import write_private
 from infraforge.cluster.registry import docker
@@ -69,11 +70,14 @@ class Kind:
                 raise UsageError(
                     f"no cluster {self.name!r} is up; run: infraforge up --name {self.name}"
                 )
-            configuration = client.Configuration()
-            kube_config.load_kube_config(str(self.kubeconfig), client_configuration=configuration)
-            configuration.connection_pool_maxsize = 64
-            self._api = client.ApiClient(configuration)
+            self._api = self._client()
         return self._api
+
+    def _client(self, retries: urllib3.Retry | None = None) -> client.ApiClient:
+        configuration = client.Configuration(retries=retries)
+        kube_config.load_kube_config(str(self.kubeconfig), client_configuration=configuration)
+        configuration.connection_pool_maxsize = 64
+        return client.ApiClient(configuration)
 
     @property
     def node_cidrs(self) -> Sequence[str]:
@@ -124,7 +128,8 @@ class Kind:
         if not self._has_kubeconfig:
             return "there is no kubeconfig of it"
         try:
-            client.VersionApi(self.api).get_code(_request_timeout=_ASK)
+            # once: whoever asks wants to know how it is now
+            client.VersionApi(self._client(ONCE)).get_code(_request_timeout=_ASK)
         except client.ApiException as error:
             return f"its API server answers {error.status} {error.reason}"
         except Exception as error:  # noqa: BLE001  whatever it is, it is told, and is no answer

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -604,3 +605,15 @@ def test_only_a_cluster_of_ours_can_be_restarted() -> None:
     site: Any = SimpleNamespace(cluster=SimpleNamespace(name="existing"))
     with pytest.raises(Unable):
         faults.Restart().aim(site)
+
+
+def test_an_api_server_that_hangs_is_told_of_soon(docker: FakeDocker) -> None:
+    """As behind a paused node, whose port is open: it is asked once, not four times."""
+    docker.add(NODE, "infraforge", status="paused", mounts=str(cluster_folder()))
+    note()
+    with socket.create_server(("127.0.0.1", 0)) as hangs:
+        kubeconfig(f"http://127.0.0.1:{hangs.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(ClusterError, match="is paused"):
+            stack.attach("infraforge")
+        assert time.monotonic() - began < 3 * kind._ASK
