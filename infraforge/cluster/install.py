@@ -100,7 +100,13 @@ def wait_seen(cluster: OwnNodes, within: float) -> None:
         every=1.0,
         what="the kubelets tell how their pods are since the nodes started",
         # the API server itself is among what starts again
-        ignoring=(TimedOut, client.ApiException, urllib3.exceptions.HTTPError, OSError),
+        ignoring=(
+            TimedOut,
+            ClusterError,
+            client.ApiException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+        ),
     )
 
 

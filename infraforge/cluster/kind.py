@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -90,8 +90,18 @@ class Kind:
         return [node.name for node in self._nodes()]
 
     def started(self) -> Mapping[str, datetime]:
-        """Since when each node has been running (UTC); nodes that do not run are left out."""
-        return {node.name: node.started for node in self._nodes() if node.status == "running"}
+        """Since when each node has been running (UTC); nodes that do not run are left out.
+
+        Where the clock was set meanwhile, Docker's note of it and the age of the node's first
+        process differ; the earlier one is told, for nothing that runs there can be older.
+        """
+        found = {}
+        for node in self._nodes():
+            if node.status == "running":
+                age = docker("exec", node.name, "ps", "-o", "etimes=", "-p", "1").strip()
+                aged = datetime.now(UTC) - timedelta(seconds=int(age)) if age.isdigit() else None
+                found[node.name] = min(filter(None, (node.started, aged)))
+        return found
 
     def _nodes(self) -> list[NodeContainer]:
         return node_containers.find(self.name, self.folder)

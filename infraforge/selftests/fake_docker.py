@@ -96,6 +96,8 @@ def _main(argv: list[str]) -> int:
         return 0
     names = [word for word in rest if not word.startswith("-")]
     if verb == "exec":
+        if "ps" in rest:
+            print(os.environ.get("FAKE_AGE", ""))
         return 0
     chosen = [one for one in there if {one["Id"], one["Name"].lstrip("/")} & set(names)]
     if len(chosen) < len(names):

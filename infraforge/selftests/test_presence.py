@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -617,3 +618,18 @@ def test_an_api_server_that_hangs_is_told_of_soon(docker: FakeDocker) -> None:
         with pytest.raises(ClusterError, match="is paused"):
             stack.attach("infraforge")
         assert time.monotonic() - began < 3 * kind._ASK
+
+
+def test_since_when_a_node_runs_is_told_though_the_clock_was_set(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(cluster_folder())
+    docker.add(NODE, "infraforge", mounts=folder, started="2026-01-01T00:00:00.5Z")
+    docker.add("infraforge-worker", "infraforge", mounts=folder, status="exited", role="worker")
+    cluster = kind.Kind("infraforge", TREE)
+    assert cluster.started() == {NODE: datetime(2026, 1, 1, tzinfo=UTC)}
+    # it has run for longer than since then: the clock was set back
+    docker.path.write_text(docker.path.read_text().replace("2026-01-01", "2999-01-01"))
+    monkeypatch.setenv("FAKE_AGE", "     60")
+    age = datetime.now(UTC) - cluster.started()[NODE]
+    assert 59 < age.total_seconds() < 90
