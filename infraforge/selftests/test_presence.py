@@ -633,3 +633,18 @@ def test_since_when_a_node_runs_is_told_though_the_clock_was_set(
     monkeypatch.setenv("FAKE_AGE", "     60")
     age = datetime.now(UTC) - cluster.started()[NODE]
     assert 30 < age.total_seconds() <= 60
+
+
+def test_a_sabotage_left_on_a_silent_platform_does_not_keep_it_so(
+    stopped: FakeDocker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`up` undoes it first; for that, too, the platform is started again, not asked in vain."""
+
+    def reached(*_args: object, **_more: object) -> None:
+        raise ClusterError("stand_up was reached")
+
+    monkeypatch.setattr(stack, "stand_up", reached)
+    left = {"sabotage": "one", "claim": "broken", "profile": "minimal", "undo_sql": []}
+    (cluster_folder() / "sabotage.json").write_text(json.dumps(left))
+    assert cli.main(["up", "--profile", "minimal"]) == 2
+    assert "stand_up was reached" in capsys.readouterr().err
