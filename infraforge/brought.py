@@ -23,7 +23,7 @@ from infraforge.cluster.existing import Existing
 from infraforge.cluster.kind import HTTP_NODE_PORT, HTTPS_NODE_PORT
 from infraforge.cluster.users import Use
 from infraforge.components.rollout import Images
-from infraforge.errors import UsageError
+from infraforge.errors import ClusterError, UsageError
 from infraforge.images import push
 from infraforge.images.catalogue import Catalogue
 from infraforge.images.progress import Progress, silent
@@ -67,7 +67,8 @@ def stand_up(
 
     agreed: asked, with what is about to happen, before a cluster is touched for the first time.
     Raises UsageError, and has touched nothing, for a cluster that lacks something or was not
-    agreed to; OtherCluster for one that is not the one that was agreed to.
+    agreed to; OtherCluster for one that is not the one that was agreed to; ClusterError for one
+    that does not answer; TimedOut where the front door does not open in the end.
     """
     profile = stack.deployable(wish.profile, tree)
     with stack.nothing_left(name), state.locked(name):
@@ -103,6 +104,8 @@ def stand_up(
         platform.site.renewing = wish.renew
         with contextlib.closing(platform.site), clock.stage("components"):
             platform.deploy(progress)
+        with clock.stage("front door"):
+            platform.wait_open(progress)
         dataclasses.replace(note, timings=clock.seconds).write(name)
         return dataclasses.replace(platform, timings=clock.seconds)
 
@@ -125,7 +128,7 @@ def name_of(kubeconfig: Path, context: str | None, profile: str | None) -> str:
             return name
         known = found.brought
         if known and (known.context, known.server) == (cluster.context, cluster.server):
-            Existing(kubeconfig, context, name=name, pinned=known.uid)  # says what is wrong
+            _ = Existing(kubeconfig, context, name=name, pinned=known.uid).uid  # says what is wrong
     raise UsageError(
         f"{kubeconfig}: nothing of this machine's is on cluster {cluster.context!r}; first: "
         f"infraforge up --cluster existing --kubeconfig {kubeconfig} "
@@ -208,10 +211,16 @@ def _open(name: str, found: Note | None, wish: Wish) -> Existing:
     if wish.kubeconfig:
         if not wish.kubeconfig.is_file():
             raise UsageError(f"there is no kubeconfig {wish.kubeconfig}")
-        return Existing(wish.kubeconfig, wish.context, name=name, pinned=pinned)
+        return _asked(Existing(wish.kubeconfig, wish.context, name=name, pinned=pinned))
     if known is None:
         raise UsageError("--cluster existing: say which, by --kubeconfig FILE (and --context)")
-    return Existing(state.cluster_dir(name) / "kubeconfig", name=name, pinned=pinned)
+    return _asked(Existing(state.cluster_dir(name) / "kubeconfig", name=name, pinned=pinned))
+
+
+def _asked(cluster: Existing) -> Existing:
+    """The same, after it was asked which cluster it is, and has said the right one."""
+    _ = cluster.uid
+    return cluster
 
 
 def _check(cluster: Existing, wish: Wish) -> None:
@@ -250,5 +259,5 @@ def _uid(name: str, found: Note) -> str:
         return found.brought.uid
     try:
         return Existing(state.cluster_dir(name) / "kubeconfig").uid
-    except UsageError:
-        return ""
+    except (UsageError, ClusterError):
+        return ""  # it is silent, and so not the one that has just answered

@@ -338,6 +338,9 @@ def _down(options: argparse.Namespace) -> int:
 def _heal(options: argparse.Namespace) -> int:
     name = _name(options)
     undone = healing.everything(name)
+    platform = stack.attach(name)
+    with contextlib.closing(platform.site):
+        platform.wait_open()
     for item in undone:
         print(f"undone: {item}")
     if not undone:

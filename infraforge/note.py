@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infraforge.cluster import state
 from infraforge.cluster.pki import write_private
+from infraforge.errors import ClusterError
 from infraforge.profile import Ports
 
 
@@ -46,15 +47,25 @@ class Note:
 
     @classmethod
     def read(cls, name: str) -> Note | None:
-        """What is known of the platform of this name; None where there is none."""
+        """What is known of the platform of this name; None where there is none.
+
+        Raises ClusterError for a note that is there and cannot be read: that is not none.
+        """
         path = _path(name)
         if not path.exists():
             return None
-        found = json.loads(path.read_text())
-        found["ports"] = Ports(**found["ports"])
-        found["brought"] = Brought(**found["brought"]) if found.get("brought") else None
-        found.setdefault("origin", "")  # an older version's: on the profile's port
-        return cls(**found)
+        try:
+            found = json.loads(path.read_text())
+            found["ports"] = Ports(**found["ports"])
+            found["brought"] = Brought(**found["brought"]) if found.get("brought") else None
+            found.setdefault("origin", "")  # an older version's: on the profile's port
+            return cls(**found)
+        except (ValueError, TypeError, LookupError, OSError) as error:
+            raise ClusterError(
+                f"{path} says what platform {name!r} is, and cannot be read ({error}); nothing was "
+                f"touched. To give the platform up, remove that file, then: "
+                f"infraforge down --name {name}"
+            ) from error
 
     def write(self, name: str) -> None:
         write_private(_path(name), json.dumps(dataclasses.asdict(self), indent=1))

@@ -55,8 +55,9 @@ def heal(cluster: str) -> list[str]:
     if not path.exists():
         return []
     left = json.loads(path.read_text())
-    # a fault of tests that were stopped; what fails now may succeed on the mended platform
-    with contextlib.closing(stack.attach(cluster).site) as site, contextlib.suppress(Inconclusive):
+    # a fault of tests that were stopped; what fails now may succeed on the mended platform, and one
+    # that is silent is started again by what follows
+    with contextlib.suppress(Inconclusive), contextlib.closing(stack.attach(cluster).site) as site:
         nemesis.heal(site)
     with progress.shown() as say:
         platform = stack.stand_up(cluster, left["profile"], progress=say, keep=False)
@@ -178,6 +179,10 @@ class Experiment:
         files = {node.split("::")[0] for node in owed if node.startswith(_FAULTS)}
         return tuple(sorted(files - {node.split("::")[0] for node in self.sabotage.red}))
 
+    def _all_tests(self) -> tuple[str, ...]:
+        """The suites, and those experiments of `chaos` that are to notice."""
+        return (*_SUITES, *(node for node in self.sabotage.red if not node.startswith(_SUITES)))
+
     def _required(self) -> list[str]:
         left_out = self._left_out()
         return [node for node in self.profile.owed(_SUITES) if not node.startswith(left_out)]
@@ -189,7 +194,7 @@ class Experiment:
         print(f"{f'{len(nodes)} tests' if nodes else 'all tests'} run; output: {log}", flush=True)
         with tempfile.TemporaryDirectory() as folder, log.open("ab" if nodes else "wb") as out:
             tally = Path(folder) / "tally.json"
-            code = self._pytest(nodes or ("suites",), tally, out)
+            code = self._pytest(nodes or self._all_tests(), tally, out)
             text = tally.read_text() if tally.exists() else "{}"
         found = {node: Outcome(said) for node, said in json.loads(text).items()}
         if not found:

@@ -17,18 +17,19 @@ from kubernetes import client
 from infraforge import components, interrupts
 from infraforge.cluster import install, kind, registry, state, tools
 from infraforge.cluster.apply import ByHand
-from infraforge.cluster.base import Cluster
+from infraforge.cluster.base import Cluster, Presence
 from infraforge.cluster.existing import Existing
 from infraforge.cluster.pki import Authority
 from infraforge.cluster.rotation import Phase, Rotation
 from infraforge.cluster.users import Use
 from infraforge.cluster.watching import Watching
+from infraforge.components import way_in
 from infraforge.components.base import Component, Trust
 from infraforge.components.namespaces import hand_out_ca
 from infraforge.components.rollout import Images, Record, Rollout, Say, pod_trouble
 from infraforge.components.site import Site
 from infraforge.components.waves import in_waves, pool_of
-from infraforge.errors import UsageError
+from infraforge.errors import ClusterError, UsageError
 from infraforge.images import build, sources
 from infraforge.images.catalogue import Catalogue
 from infraforge.images.command import needed_by
@@ -173,6 +174,15 @@ class Platform:
                 rows.append(_row(name, int(wanted), own))
         return rows
 
+    def wait_open(self, progress: Progress = silent) -> None:
+        """Return once the whole way in is open, from outside and several times in a row.
+
+        That is the last step of whatever changes what runs. Raises TimedOut with the last thing
+        seen.
+        """
+        way_in.wait_open(self.site, lambda step: progress("front door", step))
+        progress("front door", Done("open: a person signs in"))
+
     def versions(self) -> Mapping[str, str]:
         """What the evidence says of the platform: Kubernetes, profile, image digests."""
         version: Any = client.VersionApi(self.cluster.api).get_code()
@@ -182,12 +192,17 @@ class Platform:
 
 @dataclass(frozen=True)
 class _How:
-    """How a platform is stood up: see `stand_up`. fresh: its cluster is still to be made."""
+    """How a platform is stood up: see `stand_up`. there: what there is of its cluster before."""
 
     images: str
     renew: frozenset[str]
     keep: bool
-    fresh: bool
+    there: Presence
+
+    @property
+    def fresh(self) -> bool:
+        """Whether its cluster is still to be made."""
+        return self.there is Presence.ABSENT
 
 
 def stand_up(
@@ -204,9 +219,10 @@ def stand_up(
 
     keep: whether it is to stay when a test run that finds it is over; images: where they come
     from, one of `images.sources.HOW`; renew: components whose certificates are made anew.
-    Raises UsageError before anything starts when it cannot work on this machine; a cluster that
-    this call made and could not bring up is removed again when the call is interrupted, or was not
-    to stay.
+    A cluster that is there and silent is started again, never made anew. Raises UsageError before
+    anything starts when it cannot work on this machine, ClusterError where a silent cluster stays
+    so, TimedOut where the front door does not open in the end; a cluster that this call made and
+    could not bring up is removed again when the call is interrupted, or was not to stay.
     """
     profile = deployable(profile_name, tree)
     found = Note.read(name)
@@ -224,19 +240,34 @@ def stand_up(
                 f"{name!r} runs profile {found.profile!r}; remove it first "
                 f"(infraforge down --name {name}), or use another --name"
             )
-        fresh = not cluster.exists()
+        how = _How(images, frozenset(renew), keep, _there(cluster, found, progress))
         try:
-            how = _How(images, frozenset(renew), keep, fresh)
             with state.sharing_machine():
                 return _stand_up(cluster, profile, tree, progress, how)
         except BaseException as error:
             # what failed may be looked at, and gone on with, where it was to stay
-            if fresh and (not keep or isinstance(error, KeyboardInterrupt)):
+            if how.fresh and (not keep or isinstance(error, KeyboardInterrupt)):
                 with interrupts.undisturbed():
                     why = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
                     progress("stack", Done(f"{why}: what was begun is removed"))
                     _remove(cluster)
             raise
+
+
+def _there(cluster: kind.Kind, found: Note | None, progress: Progress) -> Presence:
+    """What there is of the cluster, once the remains of an unfinished creation are removed.
+
+    Only a creation that never ended leaves such: nobody was ever told of that cluster, so it
+    holds nothing. Raises ClusterError where a platform is known and nothing is there of it.
+    """
+    if found is None and cluster.unfinished:
+        progress("cluster", Done("remains of an unfinished creation are removed first"))
+        cluster.delete()
+        return Presence.ABSENT
+    there = cluster.presence()
+    if there is Presence.ABSENT and found is not None:
+        raise ClusterError(kind.gone(cluster.name))
+    return there
 
 
 @contextlib.contextmanager
@@ -263,17 +294,41 @@ def deployable(profile_name: str, tree: Path) -> Profile:
 def attach(name: str, tree: Path = TREE) -> Platform:
     """The platform that is up under this name.
 
-    Raises UsageError when there is none, OtherCluster when a cluster that the user brought is
-    another one by now.
+    Raises UsageError when there is none, ClusterError when it is silent or was never finished,
+    OtherCluster when a cluster that the user brought is another one by now.
     """
     found = Note.read(name)
     cluster = cluster_of(name, found, tree)
-    if found is None or not cluster.exists():
-        raise UsageError(f"no platform {name!r} is up; run: infraforge up --profile minimal")
+    there = cluster.presence()
+    if found is None:
+        if there is Presence.ABSENT and not (isinstance(cluster, kind.Kind) and cluster.unfinished):
+            raise UsageError(
+                f"no platform {name!r} is up; run: infraforge up --name {name} --profile minimal"
+            )
+        raise ClusterError(
+            f"platform {name!r} is not up: its stand-up has not ended; wait for it, or run "
+            f"infraforge up --name {name} again, with its --profile"
+        )
+    if there is not Presence.ANSWERS:
+        raise ClusterError(_silent(name, found, cluster.trouble))
     profile = dataclasses.replace(Profile.load(found.profile, tree), ports=found.ports)
     site = Site(profile, tree, cluster, authority(name), found.origin)
     by_hand = bool(found.brought and found.brought.by_hand)
     return Platform(site, found.digests, found.timings, found.moved, by_hand)
+
+
+def _silent(name: str, found: Note, trouble: str) -> str:
+    """What to say of a platform that is known, and does not answer."""
+    if found.brought:
+        again = "make that cluster answer from this machine, then say the same again"
+    elif trouble:
+        again = (
+            f"start it again: infraforge up --name {name} --profile {found.profile} "
+            f"(that removes nothing)"
+        )
+    else:
+        return kind.gone(name)
+    return f"platform {name!r} is known here and silent: {trouble}; nothing was touched; {again}"
 
 
 def renew(
@@ -292,6 +347,7 @@ def renew(
         names = sorted(chosen) or having
         with contextlib.closing(platform.site):
             platform.renew(names, progress)
+            platform.wait_open(progress)
     return names
 
 
@@ -312,6 +368,7 @@ def replace_ca(name: str, tree: Path = TREE, progress: Progress = silent) -> Non
                     platform.renew((), progress)
                 else:
                     platform.spread_trust(progress)
+        platform.wait_open(progress)
 
 
 def cluster_of(name: str, found: Note | None, tree: Path = TREE) -> kind.Kind | Existing:
@@ -385,9 +442,17 @@ def profile_of(name: str) -> str:
 
 
 def is_up(name: str, tree: Path = TREE) -> bool:
-    """Whether a platform of this name was brought up and its API server answers."""
+    """Whether a platform of this name was brought up and its API server answers.
+
+    Raises ClusterError for one that was brought up and is silent: that is neither.
+    """
     found = Note.read(name)
-    return found is not None and cluster_of(name, found, tree).exists()
+    if found is None:
+        return False
+    cluster = cluster_of(name, found, tree)
+    if cluster.presence() is not Presence.ANSWERS:
+        raise ClusterError(_silent(name, found, cluster.trouble))
+    return True
 
 
 def registry_authority() -> Authority:
@@ -453,6 +518,13 @@ def _stand_up(
         with clock.stage("cluster"):
             node = build.record("node", plan.catalogue).tag
             cluster.create(profile, node, issuer.ca_file, lambda line: progress("cluster", line))
+    else:
+        within = profile.budgets.cluster
+        if how.there is Presence.SILENT:
+            with clock.stage("cluster"):
+                cluster.wake(within, lambda line: progress("cluster", line))
+        # what the API server still tells of before a restart says nothing of now
+        install.wait_seen(cluster, within)
     site = Site(profile, tree, cluster, authority(cluster.name))
     site.renewing = how.renew
     platform = Platform(site, digests)
@@ -466,7 +538,11 @@ def _stand_up(
     done = dataclasses.replace(platform, timings=clock.seconds)
     keep = how.keep or (not how.fresh and stays(cluster.name))
     note = Note(profile.name, profile.ports, site.origin, digests, done.timings, keep)
-    note.write(cluster.name)
+    note.write(cluster.name)  # it is there from here on, and not to be made anew, come what may
+    with clock.stage("front door"):
+        done.wait_open(progress)
+    done = dataclasses.replace(done, timings=clock.seconds)
+    dataclasses.replace(note, timings=done.timings).write(cluster.name)
     return done
 
 

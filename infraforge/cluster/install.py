@@ -5,21 +5,25 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import urllib3
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from kubernetes import client
 
 from infraforge.cluster import manifests, tools
 from infraforge.cluster.apply import Applier
-from infraforge.cluster.base import Cluster
+from infraforge.cluster.base import Cluster, OwnNodes
 from infraforge.cluster.pki import Authority
 from infraforge.errors import ClusterError, TimedOut
 from infraforge.wait import wait_until
 
 PARTS = ("cilium", "metrics-server", "local-path")
 _SERVING = "kubernetes.io/kubelet-serving"
+_SERVING_FILE = "/var/lib/kubelet/pki/kubelet-server-current.pem"
 _USAGES = {"digital signature", "key encipherment", "server auth"}
 
 
@@ -53,8 +57,8 @@ def install(
         applier.apply(manifests.pin_images(objects, digests))
 
 
-def wait_ready(cluster: Cluster, within: float) -> None:
-    """Wait for the nodes, Cilium, DNS, storage and metrics.
+def wait_ready(cluster: OwnNodes, within: float) -> None:
+    """Wait for the nodes, their serving certificates, Cilium, DNS, storage and metrics.
 
     Raises TimedOut naming what is not ready yet.
     """
@@ -62,8 +66,8 @@ def wait_ready(cluster: Cluster, within: float) -> None:
     apps = client.AppsV1Api(cluster.api)
 
     def all_ready() -> bool:
-        approve_node_certificates(cluster)
-        lacking = _lacking(core, apps)
+        refused = approve_node_certificates(cluster)
+        lacking = _lacking(core, apps) or _lacking_certificates(cluster, core, refused)
         if lacking:
             raise TimedOut(lacking)
         return True
@@ -75,6 +79,49 @@ def wait_ready(cluster: Cluster, within: float) -> None:
         what="the cluster's own parts are ready",
         ignoring=(TimedOut,),
     )
+
+
+def wait_seen(cluster: OwnNodes, within: float) -> None:
+    """Wait until no node's pods are still told of as they were before the node was started.
+
+    After a restart the API server goes on telling what kubelets said before it: pods that ran
+    then, and were ready. Raises TimedOut naming such a pod.
+    """
+    core = client.CoreV1Api(cluster.api)
+
+    def seen() -> bool:
+        if stale := _stale(core.list_pod_for_all_namespaces(), cluster.started()):
+            raise TimedOut(stale)
+        return True
+
+    wait_until(
+        seen,
+        within,
+        every=1.0,
+        what="the kubelets tell how their pods are since the nodes started",
+        # the API server itself is among what starts again
+        ignoring=(
+            TimedOut,
+            ClusterError,
+            client.ApiException,
+            urllib3.exceptions.HTTPError,
+            OSError,
+        ),
+    )
+
+
+def _stale(pods: Any, started: Mapping[str, datetime]) -> str:
+    """A container that is said to have run since before its node started, or whose node is down."""
+    for pod in pods.items:
+        node, name = pod.spec.node_name, f"{pod.metadata.namespace}/{pod.metadata.name}"
+        for box in pod.status.container_statuses or ():
+            if node is None or box.state.running is None:
+                continue
+            if node not in started:
+                return f"{name}: its node {node} does not run"
+            if box.state.running.started_at < started[node]:
+                return f"{name}: nothing was heard of it since {node} started"
+    return ""
 
 
 def wait_network(cluster: Cluster, within: float) -> None:
@@ -95,8 +142,13 @@ def wait_network(cluster: Cluster, within: float) -> None:
     )
 
 
-def approve_node_certificates(cluster: Cluster) -> None:
-    """Approve the serving certificates that our nodes ask for: their own names, nothing else."""
+def approve_node_certificates(cluster: Cluster) -> Mapping[str, str]:
+    """Approve the serving certificates that our nodes ask for: their own names, nothing else.
+
+    Returns node → why a request of it is not approved (yet): a node whose address is another one
+    now asks for it before the API server knows of it.
+    """
+    refused: dict[str, str] = {}
     certificates = client.CertificatesV1Api(cluster.api)
     nodes = {node.metadata.name: node for node in client.CoreV1Api(cluster.api).list_node().items}
     for request in certificates.list_certificate_signing_request().items:
@@ -113,7 +165,8 @@ def approve_node_certificates(cluster: Cluster) -> None:
             addresses,
         )
         if refusal:
-            raise ClusterError(f"node certificate {request.metadata.name} refused: {refusal}")
+            refused[name] = f"its request {request.metadata.name} is not approved: {refusal}"
+            continue
         condition = client.V1CertificateSigningRequestCondition(
             type="Approved",
             status="True",
@@ -122,6 +175,37 @@ def approve_node_certificates(cluster: Cluster) -> None:
         )
         request.status.conditions = [condition]
         certificates.replace_certificate_signing_request_approval(request.metadata.name, request)
+    return refused
+
+
+def _lacking_certificates(
+    cluster: OwnNodes, core: client.CoreV1Api, refused: Mapping[str, str]
+) -> str:
+    """A node whose kubelet has no serving certificate for its addresses of now."""
+    for node in core.list_node().items:
+        name = node.metadata.name
+        wanted = {name, *(_plain(item.address) for item in node.status.addresses)}
+        try:
+            pem = cluster.on_node(name, "openssl", "x509", "-in", _SERVING_FILE)
+        except ClusterError:
+            why = "its kubelet has no serving certificate yet"
+        else:
+            lacking = sorted(wanted - _names(pem.encode()))
+            if not lacking:
+                continue
+            why = f"its kubelet's serving certificate does not name {', '.join(lacking)}"
+        return "; ".join(filter(None, (f"node {name}: {why}", refused.get(name, ""))))
+    return ""
+
+
+def _names(certificate_pem: bytes) -> set[str]:
+    """The names and addresses a certificate is for; none where it is over."""
+    found = x509.load_pem_x509_certificate(certificate_pem)
+    if found.not_valid_after_utc < datetime.now(UTC):
+        return set()
+    sans = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names = sans.get_values_for_type(x509.DNSName)
+    return {*names, *(str(ip) for ip in sans.get_values_for_type(x509.IPAddress))}
 
 
 def why_not(

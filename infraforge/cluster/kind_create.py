@@ -2,11 +2,17 @@
 
 pytest-kind prints on the process's own stdout and keeps files in the working directory; here both
 are the caller's to choose, without touching its own.
+
+The caller keeps the other end of this process's standard input. Once that is closed the caller is
+gone, and this whole process group ends: nobody is left to whom the cluster would be of use.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import threading
 from pathlib import Path
 
 from pytest_kind import KindCluster
@@ -20,6 +26,7 @@ def main() -> None:
         parser.add_argument(option, type=Path, required=True)
     parser.add_argument("--image", required=True)
     chosen = parser.parse_args()
+    threading.Thread(target=_end_with_caller, daemon=True).start()
     cluster = KindCluster(
         chosen.name,
         chosen.kubeconfig,
@@ -28,6 +35,12 @@ def main() -> None:
         kubectl_path=chosen.kubectl,
     )
     cluster.create(chosen.config)
+
+
+def _end_with_caller() -> None:
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
 from infraforge.faults.pause import Pause, Resume
 from infraforge.faults.renew import RenewCertificate
+from infraforge.faults.restart import Restart, Started
 from infraforge.faults.scale import Rescale, ScaledToNothing
 
 __all__ = [
@@ -25,14 +26,24 @@ __all__ = [
     "Pause",
     "RenewCertificate",
     "Rescale",
+    "Restart",
     "RestoreLogins",
     "Resume",
     "ScaledToNothing",
+    "Started",
     "Unmask",
 ]
 
 UNDOS: Mapping[str, type[Undo]] = {
     undo.kind: undo
-    for undo in (BackToStrength, RenewCertificate, Rescale, RestoreLogins, Resume, Unmask)
+    for undo in (
+        BackToStrength,
+        RenewCertificate,
+        Rescale,
+        RestoreLogins,
+        Resume,
+        Started,
+        Unmask,
+    )
 }
 """Every kind of undo that a journal may hold; `infraforge heal` knows these."""

@@ -122,6 +122,9 @@ class Phases:
     def spread_trust(self, _progress: object) -> None:
         self.did.append(f"{stack.ca_phase(self.name)}: spread trust")
 
+    def wait_open(self, _progress: object) -> None:
+        self.did.append("the way in")
+
 
 @pytest.fixture
 def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -138,7 +141,8 @@ def test_each_phase_is_brought_to_all_components(
     platform = Phases("it")
     monkeypatch.setattr(stack, "attach", lambda *_: platform)
     stack.replace_ca("it")
-    assert platform.did == ["trust: spread trust", "issue: renew", "drop: spread trust"]
+    phases = ["trust: spread trust", "issue: renew", "drop: spread trust"]
+    assert platform.did == [*phases, "the way in"]
     assert stack.ca_phase("it") is None
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import html
 import urllib.parse
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from pathlib import Path
 
 import requests
 
+from infraforge.components.login_form import Form
 from infraforge.errors import Broken, Inconclusive
 from infraforge.workloads import visitor
 
@@ -43,21 +42,6 @@ class Unexpected(Inconclusive):
         text = " ".join(answer.text.split())[:200]
         super().__init__(f"{step}: {answer.status_code} {where} {text}".rstrip())
         self.status = answer.status_code
-
-
-@dataclass(frozen=True)
-class Form:
-    """The login form: where it goes, and its hidden fields."""
-
-    action: str
-    hidden: Mapping[str, str] = field(repr=False)
-
-    @classmethod
-    def parse(cls, page: str) -> Form | None:
-        """The form that asks for a password; None where the page has none."""
-        reader = _Reader()
-        reader.feed(page)
-        return cls(reader.action, reader.hidden) if reader.asks_for_password else None
 
 
 @dataclass(frozen=True)
@@ -195,22 +179,3 @@ def local(origin: str, answer: requests.Response) -> str:
     if not location or (there.scheme, there.netloc) != (here.scheme, here.netloc):
         return ""
     return urllib.parse.urlunsplit(("", "", there.path or "/", there.query, ""))
-
-
-class _Reader(HTMLParser):
-    """Collects the form that has a password field; a page of ours has no second one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.action = ""
-        self.hidden: dict[str, str] = {}
-        self.asks_for_password = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self.action = found.get("action", "")
-        elif tag == "input" and found.get("type") == "hidden":
-            self.hidden[found.get("name", "")] = found.get("value", "")
-        elif tag == "input" and found.get("type") == "password":
-            self.asks_for_password = True

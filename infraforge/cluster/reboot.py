@@ -1,0 +1,37 @@
+"""All containers of a cluster's, stopped and started in another order, as after a reboot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from infraforge.cluster import node_containers
+from infraforge.cluster.kind import Kind
+from infraforge.cluster.node_containers import NodeContainer
+from infraforge.cluster.registry import docker
+
+_SHARED = "label=infraforge"
+"""What the clusters of this machine share: the registry's containers."""
+
+
+def machines(cluster: Kind) -> list[NodeContainer]:
+    """Nodes and registry, by their addresses. Raises ClusterError where Docker does not say."""
+    said = docker("ps", "--all", "--no-trunc", "--filter", _SHARED, "--format", "{{.ID}}")
+    nodes = node_containers.find(cluster.name, cluster.folder)
+    shared = node_containers.inspect(said.split())
+    there = {one.container_id: one for one in (*nodes, *shared)}  # our node image has the label
+    return sorted(there.values(), key=lambda one: [int(n) for n in one.address.split(".") if n])
+
+
+def in_another_order(found: Sequence[NodeContainer]) -> list[NodeContainer]:
+    """The order of starting in which none gets its former address.
+
+    Docker gives the lowest free one to each that starts: so each begins one place earlier.
+    """
+    return [*found[1:], *found[:1]]
+
+
+def restart(found: Sequence[NodeContainer]) -> None:
+    """Stop them all; start them in this order. Raises ClusterError with Docker's words."""
+    docker("stop", *(one.container_id for one in found))
+    for one in found:
+        docker("start", one.container_id)
