@@ -54,6 +54,7 @@ def standup(profile_name: str, say: Progress) -> Mapping[str, float]:
             profile,
             build.record("node", plan.catalogue).tag,
             issuer.ca_file,
+            digests,
             lambda line: say("bare", line),
         )
         install.install(bare, stack.TREE, issuer, digests, parts=("cilium",))

@@ -16,7 +16,7 @@ from typing import Any
 from kubernetes import client
 
 from infraforge import components
-from infraforge.cluster import install, kind, registry, state, tools
+from infraforge.cluster import install, kind, node_files, registry, state, tools
 from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster
 from infraforge.cluster.existing import Existing
@@ -395,10 +395,15 @@ def images_for(
 def start_registry(catalogue: Catalogue) -> Authority:
     """The local registry, running; the authority that vouches for it."""
     issuer = registry_authority()
+    run_registry(catalogue, issuer)
+    return issuer
+
+
+def run_registry(catalogue: Catalogue, issuer: Authority) -> bool:
+    """Have the local registry run as the catalogue's tree says; True where it did not."""
     registry.ensure_network()
     image = build.record("registry", catalogue)
-    registry.ensure(image.tag, issuer)
-    return issuer
+    return registry.ensure(image.tag, issuer, catalogue.tree)
 
 
 def _stand_up(
@@ -417,7 +422,10 @@ def _stand_up(
     if how.fresh:
         with clock.stage("cluster"):
             node = build.record("node", plan.catalogue).tag
-            cluster.create(profile, node, issuer.ca_file, lambda line: progress("cluster", line))
+            say: Say = lambda line: progress("cluster", line)  # noqa: E731
+            cluster.create(profile, node, issuer.ca_file, digests, say)
+    else:
+        node_files.refresh(cluster, tree, issuer.ca_file)
     site = Site(profile, tree, cluster, authority(cluster.name))
     site.renewing = how.renew
     platform = Platform(site, digests)
