@@ -264,9 +264,9 @@ def _data() -> Path:
     return data
 
 
-def _user() -> int:
-    """Whose processes the containers' are: the registry's own user, or who runs this."""
-    return _UID if os.geteuid() == 0 else os.geteuid()
+def _user() -> str:
+    """Whose processes the containers' are: the registry's own user, or whoever is not root."""
+    return f"{_UID}:{_UID}" if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
 
 
 def _own(folder: Path) -> None:
