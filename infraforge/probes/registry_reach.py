@@ -25,14 +25,25 @@ _CURL_OPEN, _CURL_BLOCKED = (0, 35, 52, 56, 60), (7, 28)
 """curl's exit codes: connected, whatever came of it; refused or no answer in time."""
 _NO = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED)
 _PINNED = re.compile(r"[^/]+/(?P<repository>[^:@]+)(:[^@]+)?@(?P<digest>sha256:[0-9a-f]{64})")
+_ACCEPT = ", ".join(
+    f"application/vnd.{kind}+json"
+    for kind in (
+        "oci.image.manifest.v1",
+        "oci.image.index.v1",
+        "docker.distribution.manifest.v2",
+        "docker.distribution.manifest.list.v2",
+    )
+)
+"""The registry denies that it has a manifest of a kind that was not asked for."""
 _NODE_CA = "/etc/containerd/certs.d/ghcr.io/ca.crt"
 _POD_CA = "/etc/registry-ca/registry.crt"
 _IN_POD = """
 import ssl, socket, sys, urllib.error, urllib.request
 what, seconds, *rest = sys.argv[1:]
 if what == "ask":
-    ca, method, url = rest
-    asked = urllib.request.Request(url, method=method, data=None if method == "GET" else b"{}")
+    ca, accept, method, url = rest
+    data = None if method == "GET" else b"{}"
+    asked = urllib.request.Request(url, data, {"Accept": accept}, method=method)
     try:
         context = ssl.create_default_context(cafile=ca)
         print(urllib.request.urlopen(asked, timeout=int(seconds), context=context).status)
@@ -78,7 +89,8 @@ def from_node(site: Site, node: str) -> Ask:
     """Asks by curl, on the node itself. Raises Unable where nodes cannot be reached."""
 
     def ask(method: str, url: str) -> int:
-        argv = ["--request", method, "--cacert", _NODE_CA, "--write-out", "%{http_code}", url]
+        argv = ["--request", method, "--cacert", _NODE_CA, "--write-out", "%{http_code}"]
+        argv += ["--header", f"Accept: {_ACCEPT}", url]
         if method != "GET":
             argv += ["--data", "{}"]
         return int(_curl(site, node, *argv)[0] or 0)
@@ -90,7 +102,7 @@ def from_pod(site: Site, component: str) -> Ask:
     """Asks from within the component's pod, which must have Python and the registry's CA."""
 
     def ask(method: str, url: str) -> int:
-        return int(_python(site, component, "ask", str(_SECONDS), _POD_CA, method, url))
+        return int(_python(site, component, "ask", str(_SECONDS), _POD_CA, _ACCEPT, method, url))
 
     return ask
 
