@@ -144,8 +144,9 @@ class Experiment:
     def _roll_out(self, say: Progress) -> tuple[list[str], Site]:
         platform = stack.attach(self.cluster, self.tree)
         plan = stack.images_for(platform.profile, self.tree, say)
-        issuer = stack.registry_authority()
-        changed = ["registry"] if stack.run_registry(plan.catalogue, issuer) else []
+        before = registry.started_as()
+        issuer = stack.start_registry(plan.catalogue)
+        changed = ["registry"] if registry.started_as() != before else []
         if node_files.refresh(kind.Kind(self.cluster, self.tree), self.tree, issuer.ca_file):
             changed.append("cluster")
         digests = plan.fill(issuer.ca_file, say)

@@ -395,15 +395,10 @@ def images_for(
 def start_registry(catalogue: Catalogue) -> Authority:
     """The local registry, running; the authority that vouches for it."""
     issuer = registry_authority()
-    run_registry(catalogue, issuer)
-    return issuer
-
-
-def run_registry(catalogue: Catalogue, issuer: Authority) -> bool:
-    """Have the local registry run as the catalogue's tree says; True where it did not."""
     registry.ensure_network()
     image = build.record("registry", catalogue)
-    return registry.ensure(image.tag, issuer, catalogue.tree)
+    registry.ensure(image.tag, issuer, catalogue.tree)
+    return issuer
 
 
 def _stand_up(

@@ -103,8 +103,8 @@ def subnets() -> list[str]:
     return [b for b in blocks if isinstance(ipaddress.ip_network(b), ipaddress.IPv4Network)]
 
 
-def ensure(image: str, authority: pki.Authority, tree: Path) -> bool:
-    """Run the registry as `tree` configures it; True where anything had to be started.
+def ensure(image: str, authority: pki.Authority, tree: Path) -> None:
+    """Run the registry as `tree` configures it, or find it running so.
 
     A container that was started otherwise (another image, configuration or certificate, or by a
     version that had one container for both) is replaced; the data stay. Raises UsageError where
@@ -131,7 +131,13 @@ def ensure(image: str, authority: pki.Authority, tree: Path) -> bool:
             within=seconds(20),
             what=f"{one.container} answers",
         )
-    return bool(stale)
+
+
+def started_as() -> dict[str, str]:
+    """What each container of ours was started as: another value, another configuration."""
+    asked = ["--filter", f"label={_STARTED_AS}", "--format"]
+    said = docker("ps", "--all", *asked, f'{{{{.Names}}}} {{{{.Label "{_STARTED_AS}"}}}}')
+    return dict(line.split(" ", 1) for line in said.splitlines())
 
 
 def remove() -> list[str]:

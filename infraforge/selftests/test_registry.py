@@ -44,7 +44,10 @@ elif argv[0] == "rm":
     boxes.pop(argv[-1], None) or fail("no such container")
 elif argv[0] == "ps":
     [wanted] = options("filter")
-    if wanted.startswith("label="):
+    if wanted == "label=infraforge.started-as":
+        for name, box in boxes.items():
+            print(name, box["labels"]["infraforge.started-as"])
+    elif wanted.startswith("label="):
         print("\\n".join(b["image"] for b in boxes.values() if wanted[6:] in b["labels"]))
     else:
         name = wanted.removeprefix("name=^/").rstrip("$")
@@ -120,7 +123,7 @@ def mounted(box: Mapping[str, Any], at: str) -> str:
 def test_nodes_get_a_reader_and_the_machine_a_writer_of_the_same_data(
     world: World, authority: pki.Authority
 ) -> None:
-    assert registry.ensure(IMAGE, authority, TREE)
+    registry.ensure(IMAGE, authority, TREE)
     boxes = world["boxes"]
     assert set(boxes) == {READER.container, WRITER.container}
     reader, writer = boxes[READER.container]["argv"], boxes[WRITER.container]["argv"]
@@ -147,7 +150,9 @@ def test_the_readers_configuration_refuses_pushes_and_the_writers_does_not() -> 
 def test_what_runs_as_it_should_is_left_alone(world: World, authority: pki.Authority) -> None:
     registry.ensure(IMAGE, authority, TREE)
     world.write(calls=[])
-    assert not registry.ensure(IMAGE, authority, TREE)
+    before = registry.started_as()
+    registry.ensure(IMAGE, authority, TREE)
+    assert registry.started_as() == before
     assert world.did("run") == world.did("rm") == []
 
 
@@ -160,7 +165,7 @@ def test_the_one_container_of_a_former_version_is_replaced(
     (former / "tls.key").write_text("a key that nodes met")
     old = {"labels": {"infraforge": "registry"}, "argv": [], "running": True, "image": IMAGE}
     world.write(boxes={registry.NAME: old}, networks={"kind": "network"})
-    assert registry.ensure(IMAGE, authority, TREE)
+    registry.ensure(IMAGE, authority, TREE)
     assert world.did("rm") == [registry.NAME]
     assert world.did("run") == [WRITER.container, READER.container]
     calls = [call[0] for call in world["calls"]]
@@ -190,7 +195,9 @@ def test_what_is_not_as_it_should_be_is_replaced(
         boxes = world["boxes"]
         boxes[READER.container]["running"] = False
         world.write(boxes=boxes)
-    assert registry.ensure(image, authority, tree)
+    before = registry.started_as()
+    registry.ensure(image, authority, tree)
+    assert (registry.started_as() == before) == (what == "stopped")
     wanted = [READER.container] if what == "stopped" else [WRITER.container, READER.container]
     assert world.did("run") == wanted
     assert sorted(world.did("rm")) == sorted(wanted)
