@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import urllib3
 from kubernetes import client
 from kubernetes.stream import portforward, stream
 
@@ -19,6 +20,7 @@ from infraforge.components.site import SYSTEM, Site
 from infraforge.errors import ClusterError
 
 _COMPONENT = "postgres"
+_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def _pod_proxy(site: Site) -> str:
     return _tried(
         mark,
         lambda: _core(site).connect_get_namespaced_pod_proxy_with_path(
-            f"{box.pod}:1", box.namespace, mark
+            f"{box.pod}:1", box.namespace, mark, _request_timeout=_SECONDS
         ),
     )
 
@@ -132,9 +134,14 @@ def _echoed(mark: str, said: str) -> str:
 
 
 def _tried(mark: str, ask: Callable[[], object]) -> str:
-    """The mark, once the API server has answered, be it by a refusal of what lies behind it."""
+    """The mark, once the API server has answered, be it by a refusal of what lies behind it.
+
+    It may also wait for a pod that a NetworkPolicy keeps it from: it has the request then.
+    """
     try:
         ask()
+    except urllib3.exceptions.ReadTimeoutError:
+        return mark
     except client.ApiException as error:
         if not error.status:
             raise ClusterError(f"the API server did not answer: {error.reason}") from error
