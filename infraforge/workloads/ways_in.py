@@ -10,8 +10,8 @@ import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import urllib3
 from kubernetes import client
 from kubernetes.stream import portforward, stream
 
@@ -20,7 +20,8 @@ from infraforge.components.site import SYSTEM, Site
 from infraforge.errors import ClusterError
 
 _COMPONENT = "postgres"
-_SECONDS = 5
+_DNS = "k8s-app=kube-dns"
+"""Of pods that the API server may talk to; no policy lets it talk to the platform's."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,14 @@ def _client_port_forward(site: Site) -> str:
 
 
 def _pod_proxy(site: Site) -> str:
-    box, mark = containers.find(site, _COMPONENT), _mark()
+    mark, namespace = _mark(), "kube-system"
+    listed: Any = site.core.list_namespaced_pod(namespace, label_selector=_DNS)
+    if not listed.items:
+        raise ClusterError(f"no pod of the cluster's DNS ({_DNS}) is listed")
+    pod = f"{listed.items[0].metadata.name}:8080"
     return _tried(
         mark,
-        lambda: _core(site).connect_get_namespaced_pod_proxy_with_path(
-            f"{box.pod}:1", box.namespace, mark, _request_timeout=_SECONDS
-        ),
+        lambda: _core(site).connect_get_namespaced_pod_proxy_with_path(pod, namespace, mark),
     )
 
 
@@ -134,14 +137,9 @@ def _echoed(mark: str, said: str) -> str:
 
 
 def _tried(mark: str, ask: Callable[[], object]) -> str:
-    """The mark, once the API server has answered, be it by a refusal of what lies behind it.
-
-    It may also wait for a pod that a NetworkPolicy keeps it from: it has the request then.
-    """
+    """The mark, once the API server has answered, be it by a refusal of what lies behind it."""
     try:
         ask()
-    except urllib3.exceptions.ReadTimeoutError:
-        return mark
     except client.ApiException as error:
         if not error.status:
             raise ClusterError(f"the API server did not answer: {error.reason}") from error

@@ -14,6 +14,7 @@ from infraforge.workloads.ways_in import WAYS
 def test_whoever_takes_a_way_in_is_in_the_audit_log(platform, name):
     """For a shell, a tunnel, a proxy or a read of secrets the log names who and what."""
     way = WAYS[name]
+    assert not control_plane.audited_with(platform.site, "no-such-mark")  # the log can be read
     mark = way.take(platform.site)
     entries = wait_until(
         lambda: control_plane.audited_with(platform.site, mark),
