@@ -83,6 +83,7 @@ def _floor(profile: Profile, say: Progress) -> float:
             profile,
             build.record("node", plan.catalogue).tag,
             issuer.ca_file,
+            digests,
             lambda line: say("bare", line),
         )
         install.install(bare, stack.TREE, issuer, digests, parts=("cilium",))

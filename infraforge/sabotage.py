@@ -20,7 +20,7 @@ from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
 from infraforge.images import progress
 from infraforge.profile import Profile
-from infraforge.sabotage_case import Sabotage, names, pick
+from infraforge.sabotage_case import BELOW, Sabotage, names, pick
 from infraforge.sabotage_experiment import REPORTS, ROOT, Experiment
 from infraforge.sabotage_verdict import Judgement
 from infraforge.stack import TREE
@@ -119,7 +119,7 @@ def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile)
 
 def _left_out(one: Sabotage, profile: Profile) -> str:
     """Why it is not tried unless named; empty where it is."""
-    beyond = set(one.components) - set(profile.components)
+    beyond = set(one.components) - {*profile.components, *BELOW}
     return f"profile {profile.name} has no {', '.join(sorted(beyond))}" if beyond else one.untried
 
 

@@ -5,6 +5,7 @@
                                           red         node ids of the tests that must turn red
                                           undo_sql    statements that remove what outlives the
                                                       roll-out of the true tree (optional)
+                                          (`registry` and `cluster`: what lies below them)
     chaos/sabotages/NAME/*.patch          unified diffs, as of the repository's root
 
 Nothing here touches a cluster; whatever is wrong with a sabotage is told before anything does.
@@ -25,6 +26,8 @@ from typing import Any
 from infraforge.errors import UsageError
 
 FILE = "sabotage.toml"
+BELOW = ("registry", "cluster")
+"""What is rolled out beside components: `platform/cluster/registry/`, and files nodes mount."""
 _LEFT_OUT = shutil.ignore_patterns("node_modules", "dist", "__pycache__", ".pytest_cache")
 _NEEDED, _OPTIONAL = ("claim", "components", "red"), ("undo_sql", "untried")
 
@@ -104,7 +107,7 @@ class Sabotage:
     def check(self, root: Path, components: Iterable[str]) -> None:
         """Raise UsageError unless its tests are in ROOT and its components among `components`."""
         for name in self.components:
-            if name not in components:
+            if name not in (*components, *BELOW):
                 raise UsageError(f"sabotage {self.name}: the profile has no component {name!r}")
         for node in self.red:
             if not has_test(root, node):

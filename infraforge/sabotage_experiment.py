@@ -18,7 +18,7 @@ from typing import IO, Any
 import psycopg
 
 from infraforge import outcome, sabotage_verdict, stack
-from infraforge.cluster import registry, state
+from infraforge.cluster import kind, node_files, registry, state
 from infraforge.cluster.pki import write_private
 from infraforge.components.postgres import Postgres
 from infraforge.components.site import Site
@@ -157,10 +157,15 @@ class Experiment:
         platform = stack.attach(self.cluster, self.tree)
         with state.sharing_machine():
             plan = stack.images_for(platform.profile, self.tree, say)
+            before = registry.started_as()
             issuer = stack.start_registry(plan.catalogue)
+            changed = ["registry"] if registry.started_as() != before else []
+            if node_files.refresh(kind.Kind(self.cluster, self.tree), self.tree, issuer.ca_file):
+                changed.append("cluster")
             digests = plan.fill(issuer.ca_file, say)
         with contextlib.closing(platform.site) as site:
-            return dataclasses.replace(platform, digests=digests).deploy(say), site
+            changed += dataclasses.replace(platform, digests=digests).deploy(say)
+            return changed, site
 
     def _forget_images(self) -> None:
         """Remove what was built of the patched tree: a broken image must not lie about."""

@@ -15,7 +15,7 @@ from typing import Any
 from kubernetes import client
 
 from infraforge import components, interrupts
-from infraforge.cluster import install, kind, registry, state, tools
+from infraforge.cluster import install, kind, node_files, registry, state, tools
 from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster, Presence
 from infraforge.cluster.existing import Existing
@@ -497,7 +497,7 @@ def start_registry(catalogue: Catalogue) -> Authority:
         issuer = registry_authority()
         registry.ensure_network()
         image = build.record("registry", catalogue)
-        registry.ensure(image.tag, issuer)
+        registry.ensure(image.tag, issuer, catalogue.tree)
     return issuer
 
 
@@ -517,7 +517,8 @@ def _stand_up(
     if how.fresh:
         with clock.stage("cluster"):
             node = build.record("node", plan.catalogue).tag
-            cluster.create(profile, node, issuer.ca_file, lambda line: progress("cluster", line))
+            say: Say = lambda line: progress("cluster", line)  # noqa: E731
+            cluster.create(profile, node, issuer.ca_file, digests, say)
     else:
         within = profile.budgets.cluster
         if how.there is Presence.SILENT:
@@ -525,6 +526,7 @@ def _stand_up(
                 cluster.wake(within, lambda line: progress("cluster", line))
         # what the API server still tells of before a restart says nothing of now
         install.wait_seen(cluster, within)
+        node_files.refresh(cluster, tree, issuer.ca_file)
     site = Site(profile, tree, cluster, authority(cluster.name))
     site.renewing = how.renew
     platform = Platform(site, digests)

@@ -18,7 +18,7 @@ from infraforge.cluster import manifests, tools
 from infraforge.cluster.apply import Applier
 from infraforge.cluster.base import Cluster, OwnNodes
 from infraforge.cluster.pki import Authority
-from infraforge.errors import ClusterError, TimedOut
+from infraforge.errors import ClusterError, TimedOut, UsageError
 from infraforge.wait import wait_until
 
 PARTS = ("cilium", "metrics-server", "local-path")
@@ -36,7 +36,7 @@ def install(
 ) -> None:
     """Apply network, metrics and storage; nothing is waited for.
 
-    digests: canonical image reference → `sha256:…`.
+    digests: canonical image reference → `sha256:…`. Raises UsageError for an image without one.
     """
     pair = authority.issue(["metrics-server.kube-system.svc", "metrics-server.kube-system"])
     secret = {
@@ -54,7 +54,10 @@ def install(
             if item["kind"] == "APIService":
                 item["spec"]["caBundle"] = bundle
         applier.apply([secret] if part == "metrics-server" else [])
-        applier.apply(manifests.pin_images(objects, digests))
+        pinned = manifests.pin_images(objects, digests)
+        if by_tag := manifests.unpinned(pinned):
+            raise UsageError(f"{part}: the digest of {by_tag[0]} is not known")
+        applier.apply(pinned)
 
 
 def wait_ready(cluster: OwnNodes, within: float) -> None:

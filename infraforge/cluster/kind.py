@@ -1,16 +1,14 @@
 """A KIND cluster from the project's own node image, through pytest-kind.
 
 Nothing comes from the internet: kubeadm's static pods and everything else are pulled from the
-local registry, which nodes trust by the platform CA.
+local registry, which nodes trust by the machine's CA, and named by digest.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -26,7 +24,7 @@ import yaml
 from kubernetes import client
 from kubernetes import config as kube_config
 
-from infraforge.cluster import direct, node_containers, registry, state, tools
+from infraforge.cluster import direct, node_containers, node_files, registry, state, tools
 from infraforge.cluster.base import ONCE, Presence, Say, in_short
 from infraforge.cluster.node_containers import NodeContainer
 from infraforge.cluster.pki import write_private
@@ -39,7 +37,6 @@ HTTPS_NODE_PORT = 30443
 HTTP_NODE_PORT = 30080
 INGRESS_LABEL = "infraforge.io/ingress"
 POD_SUBNET = "10.244.0.0/16"
-_HOSTED = "ghcr.io"
 _BEGUN = "creating"
 """A file that is there from before KIND is asked for the cluster until it has made it."""
 _ASK = 5.0
@@ -212,17 +209,28 @@ class Kind:
                         f"Who it is: ss -ltnp 'sport = :{port}'"
                     ) from error
 
-    def create(self, profile: Profile, node_image: str, ca_file: Path, say: Say) -> None:
+    def create(
+        self,
+        profile: Profile,
+        node_image: str,
+        ca_file: Path,
+        digests: Mapping[str, str],
+        say: Say,
+    ) -> None:
         """Make the cluster's nodes and control plane; network and storage are `install`'s.
 
+        digests: canonical image reference → `sha256:…`; kubeadm's images are named by them.
         Raises ClusterError with KIND's last lines when it fails, UsageError where there are nodes.
         """
         if there := self.nodes():
             raise UsageError(f"cluster {self.name!r} has nodes already: {', '.join(there)}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = self._write_files(ca_file)
+        files = node_files.write(self.folder, self._tree, ca_file, digests)
         config = self.folder / "kind.yaml"
-        config.write_text(yaml.safe_dump(kind_config(profile, files), sort_keys=False))
+        wanted = kind_config(profile, files) | {
+            "containerdConfigPatches": [node_files.sandbox_patch(digests)]
+        }
+        config.write_text(yaml.safe_dump(wanted, sort_keys=False))
         log = self.folder / "kind.log"
         # by its path: it must be this one, whatever is installed, and it imports nothing of ours
         argv = [sys.executable, "-P", str(Path(__file__).with_name("kind_create.py")), self.name]
@@ -268,27 +276,6 @@ class Kind:
         if node not in self.nodes():
             raise ClusterError(f"{node} is no node of cluster {self.name}")
         return docker("exec", node, *argv)
-
-    def _write_files(self, ca_file: Path) -> Mapping[str, Path]:
-        """What nodes mount: registry trust, encryption key, audit policy and log folder."""
-        certs = self.folder / "certs.d" / _HOSTED
-        certs.mkdir(parents=True, exist_ok=True)
-        (certs / "ca.crt").write_bytes(ca_file.read_bytes())
-        (certs / "hosts.toml").write_text(
-            f'server = "https://{_HOSTED}"\n\n'
-            f'[host."https://{registry.NAME}:5000"]\n'
-            'capabilities = ["pull", "resolve"]\n'
-            f'ca = "/etc/containerd/certs.d/{_HOSTED}/ca.crt"\n'
-        )
-        control = self.folder / "control-plane"
-        (control / "audit").mkdir(parents=True, exist_ok=True)
-        shutil.copy(self._tree / "cluster" / "audit-policy.yaml", control / "audit-policy.yaml")
-        encryption = yaml.safe_load((self._tree / "cluster" / "encryption.yaml").read_text())
-        key = base64.b64encode(secrets.token_bytes(32)).decode()
-        encryption["resources"][0]["providers"][0]["secretbox"]["keys"][0]["secret"] = key
-        if not (control / "encryption.yaml").exists():
-            write_private(control / "encryption.yaml", yaml.safe_dump(encryption))
-        return {"certs": self.folder / "certs.d", "control": control}
 
 
 def gone(name: str) -> str:
@@ -357,7 +344,7 @@ def kind_config(profile: Profile, files: Mapping[str, Path]) -> dict[str, Any]:
         "role": "control-plane",
         "extraMounts": [
             *mounts,
-            {"hostPath": str(files["control"]), "containerPath": "/etc/kubernetes/infraforge"},
+            {"hostPath": str(files["control"]), "containerPath": node_files.PLACE},
         ],
         "kubeadmConfigPatches": [json.dumps(patch) for patch in _kubeadm_patches()],
         "labels": {} if profile.cluster.workers else _zone(zones, 0),
@@ -408,7 +395,7 @@ def _port(node_port: int, host_port: int) -> dict[str, Any]:
 
 
 def _kubeadm_patches() -> list[dict[str, Any]]:
-    place = "/etc/kubernetes/infraforge"
+    place = node_files.PLACE
     api_server = {
         "encryption-provider-config": f"{place}/encryption.yaml",
         "audit-policy-file": f"{place}/audit-policy.yaml",
@@ -442,6 +429,7 @@ def _kubeadm_patches() -> list[dict[str, Any]]:
                 ],
             },
         },
+        {"kind": "InitConfiguration", "patches": {"directory": node_files.PATCHES}},
         {
             "kind": "KubeletConfiguration",
             "failCgroupV1": False,

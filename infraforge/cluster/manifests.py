@@ -24,6 +24,13 @@ Object = dict[str, Any]
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 API_SERVER_LABEL = "infraforge.io/api-server"
 NODE_NETWORK_LABEL = "infraforge.io/node-network"
+_TEMPLATE = ("spec", "template", "spec")
+_POD_SPECS = {
+    "Pod": ("spec",),
+    **dict.fromkeys((*WORKLOADS, "Job", "ReplicaSet", "ReplicationController"), _TEMPLATE),
+    "CronJob": ("spec", "jobTemplate", *_TEMPLATE),
+}
+"""What makes pods: kind → where the pod's spec is."""
 _LAST = {"Deployment": 1, "StatefulSet": 1, "DaemonSet": 1}
 
 
@@ -44,6 +51,7 @@ def render(kubectl: Path, folder: Path) -> list[Object]:
 def pin_images(objects: Sequence[Object], digests: Mapping[str, str]) -> list[Object]:
     """The same objects with every known image `repo:tag` followed by its `@sha256:…`.
 
+    A pod's manifest within a ConfigMap is treated alike: its reader makes pods of it.
     digests: canonical reference `repo:tag` → `sha256:…`.
     """
     pinned = [copy.deepcopy(item) for item in objects]
@@ -52,7 +60,17 @@ def pin_images(objects: Sequence[Object], digests: Mapping[str, str]) -> list[Ob
             digest = digests.get(container["image"])
             if digest:
                 container["image"] = f"{container['image']}@{digest}"
+        for key, pod in _pods_within(item):
+            [inner] = pin_images([pod], digests)
+            item["data"][key] = yaml.safe_dump(inner, sort_keys=False)
     return pinned
+
+
+def unpinned(objects: Sequence[Object]) -> list[str]:
+    """Images that are named by a tag alone: what they mean is whoever moves the tag's choice."""
+    pods = [pod for item in objects for _, pod in _pods_within(item)]
+    images = (box["image"] for item in [*objects, *pods] for box in containers(item))
+    return sorted({image for image in images if "@sha256:" not in image})
 
 
 def move_images(objects: Sequence[Object], here: str, there: str) -> list[Object]:
@@ -107,12 +125,23 @@ def allow_node_networks(objects: Sequence[Object], cidrs: Sequence[str]) -> list
 
 
 def containers(item: Object) -> Iterator[dict[str, Any]]:
-    """Every container and init container of a workload; nothing for other objects."""
-    if item["kind"] not in (*WORKLOADS, "Job"):
+    """Every container and init container of a pod or of what makes pods; else nothing."""
+    if item["kind"] not in _POD_SPECS:
         return
-    spec = item["spec"]["template"]["spec"]
-    yield from spec.get("initContainers", [])
+    spec = item
+    for part in _POD_SPECS[item["kind"]]:
+        spec = spec[part]
+    yield from spec.get("initContainers") or []
     yield from spec["containers"]
+
+
+def _pods_within(item: Object) -> Iterator[tuple[str, Object]]:
+    """Pods' manifests that a ConfigMap holds, by their key."""
+    if item["kind"] != "ConfigMap":
+        return
+    for key, text in (item.get("data") or {}).items():
+        if key.endswith(("Pod.yaml", "pod.yaml")):
+            yield key, yaml.safe_load(text)
 
 
 def image_names(objects: Iterable[Object], prefix: str) -> set[str]:

@@ -17,7 +17,7 @@ from infraforge.cluster.watching import Watching
 from infraforge.components import renewal
 from infraforge.components.base import Component, Trust
 from infraforge.components.site import SYSTEM, Site
-from infraforge.errors import NotReady
+from infraforge.errors import NotReady, UsageError
 from infraforge.profile import Profile
 from infraforge.wait import Deadline
 
@@ -69,9 +69,14 @@ class Images:
 def rendered(
     component: str, profile: Profile, tree: Path, images: Images, node_cidrs: Sequence[str]
 ) -> list[manifests.Object]:
-    """A component's objects as they are applied, workloads last."""
+    """A component's objects as they are applied, workloads last.
+
+    Raises UsageError for an image whose digest is not known: no tag decides what runs.
+    """
     objects = manifests.render(tools.kubectl(tree), tree / "components" / component)
     objects = manifests.pin_images(objects, images.digests)
+    if by_tag := manifests.unpinned(objects):
+        raise UsageError(f"{component}: the digest of {by_tag[0]} is not known")
     for here, there in images.moved.items():
         objects = manifests.move_images(objects, here, there)
     replicas = profile.components[component].get("replicas")

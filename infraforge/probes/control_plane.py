@@ -32,6 +32,13 @@ def audited(site: Site, resource: str, name: str) -> tuple[Mapping[str, Any], ..
     )
 
 
+def audited_with(site: Site, mark: str) -> tuple[Mapping[str, Any], ...]:
+    """The audit log's latest entries about requests whose URI holds `mark`, oldest first."""
+    lines = _on_control_plane(site, "tail", "-n", "5000", _AUDIT).splitlines()
+    entries = [json.loads(line) for line in lines if mark in line]
+    return tuple(entry for entry in entries if mark in entry["requestURI"])
+
+
 def published(site: Site) -> Mapping[str, str]:
     """Ports of this machine that lead to the nodes: `node port/protocol` → address."""
     found = {}

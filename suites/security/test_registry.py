@@ -1,0 +1,102 @@
+"""What the nodes run is decided by whoever builds it, not by whoever gets onto a node."""
+
+from __future__ import annotations
+
+import pytest
+from kubernetes import client
+
+from infraforge.checkers import cells_match
+from infraforge.components.site import SYSTEM
+from infraforge.errors import Inconclusive
+from infraforge.probes import registry_reach, running_images
+from infraforge.table import Table
+
+READER_OF_DIGESTS = "platform-api"
+"""The one component whose pod may reach the registry."""
+
+
+@pytest.mark.control("SOC2-CC6.3", "NIST-AC-6", "NIST-SI-7")
+def test_nodes_and_pods_pull_and_cannot_push(platform, nodes, evidence):
+    """The registry that they reach lets them read an image by digest, and refuses every push."""
+    site = platform.site
+    image = pinned_image(site)
+    asks = {node: registry_reach.from_node(site, node) for node in nodes}
+    asks[READER_OF_DIGESTS] = registry_reach.from_pod(site, READER_OF_DIGESTS)
+    judge(
+        {who: registry_reach.requests(ask, image) for who, ask in asks.items()},
+        {who: registry_reach.declared_requests() for who in asks},
+        evidence,
+    )
+
+
+@pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.22", "NIST-SC-7")
+def test_the_registry_that_takes_pushes_is_out_of_reach_of_nodes_and_pods(
+    platform, nodes, evidence
+):
+    """From a node or pod only the read-only registry can be connected to."""
+    site, reader = platform.site, registry_reach.readers_address()
+    writer, *gateways = registry_reach.writers_addresses()
+    if registry_reach.connects_from_here(*writer) != registry_reach.OPEN:
+        raise Inconclusive(f"the writer does not listen at {writer}, so nothing is shown")
+    tries = {node: registry_reach.connects_from_node(site, node) for node in nodes}
+    tries[READER_OF_DIGESTS] = registry_reach.connects_from_pod(site, READER_OF_DIGESTS)
+    wanted = {reader: registry_reach.OPEN} | dict.fromkeys(
+        (writer, *gateways), registry_reach.BLOCKED
+    )
+    judge(
+        {
+            who: {place(where): attempt(*where) for where in wanted}
+            for who, attempt in tries.items()
+        },
+        {who: {place(where): word for where, word in wanted.items()} for who in tries},
+        evidence,
+    )
+
+
+@pytest.mark.control("SOC2-CC6.3", "NIST-SI-7")
+def test_every_image_that_runs_is_named_by_its_digest(platform, nodes, evidence):
+    """No pod's image, Kubernetes' own and the pods' sandboxes included, depends on a tag."""
+    by_tag = client.V1Pod(
+        metadata=client.V1ObjectMeta(name="probe", namespace="default"),
+        spec=client.V1PodSpec(
+            containers=[
+                client.V1Container(name="probe", image="ghcr.io/tca-infraforge/pause:1.0.0")
+            ]
+        ),
+    )
+    if running_images.BY_DIGEST in running_images.named([by_tag]).values():
+        raise Inconclusive("an image that is named by a tag is not told from others")
+    found = {**running_images.of_pods(platform.site), **running_images.of_nodes(platform.site)}
+    judge(
+        {where: {"image": how} for where, how in found.items()},
+        {where: {"image": running_images.BY_DIGEST} for where in found},
+        evidence,
+    )
+
+
+@pytest.fixture
+def nodes(platform) -> list[str]:
+    """The names of the cluster's nodes."""
+    return [node.metadata.name for node in platform.site.core.list_node().items]
+
+
+def pinned_image(site):
+    """A pinned image that the registry must have, since it runs."""
+    pods = site.core.list_namespaced_pod(
+        SYSTEM, label_selector=f"app.kubernetes.io/name={READER_OF_DIGESTS}"
+    )
+    return pods.items[0].spec.containers[0].image
+
+
+def place(where):
+    return "{}:{}".format(*where)
+
+
+def judge(observed, declared, evidence):
+    tables = [
+        Table({(who, what): word for who, row in rows.items() for what, word in row.items()})
+        for rows in (observed, declared)
+    ]
+    verdict = cells_match(*tables)
+    evidence.attach(tables[0], verdict)
+    assert verdict.holds, verdict.explain()
