@@ -10,6 +10,7 @@ from pathlib import Path
 
 from infraforge.cluster import state
 from infraforge.cluster.pki import write_private
+from infraforge.errors import UsageError
 from infraforge.profile import Ports
 
 
@@ -46,15 +47,25 @@ class Note:
 
     @classmethod
     def read(cls, name: str) -> Note | None:
-        """What is known of the platform of this name; None where there is none."""
+        """What is known of the platform of this name; None where there is none.
+
+        Raises UsageError for a note that is damaged.
+        """
         path = _path(name)
         if not path.exists():
             return None
-        found = json.loads(path.read_text())
-        found["ports"] = Ports(**found["ports"])
-        found["brought"] = Brought(**found["brought"]) if found.get("brought") else None
-        found.setdefault("origin", "")  # an older version's: on the profile's port
-        return cls(**found)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            found["ports"] = Ports(**found["ports"])
+            found["brought"] = Brought(**found["brought"]) if found.get("brought") else None
+            found.setdefault("origin", "")  # an older version's: on the profile's port
+            return cls(**found)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise UsageError(
+                f"{path} is damaged ({error}): whether {name!r} is a cluster that you brought "
+                f"cannot be told from it. If it is none: mv {path} {path}.damaged, then "
+                f"infraforge down --name {name}"
+            ) from error
 
     def write(self, name: str) -> None:
         write_private(_path(name), json.dumps(dataclasses.asdict(self), indent=1))

@@ -29,6 +29,7 @@ from infraforge.workloads.front_door import FrontDoor
 from infraforge.workloads.people import People
 from infraforge.workloads.traffic import Traffic
 
+pytest_plugins = ("infraforge.ending",)
 _SELFTESTS = Path(__file__).parent / "selftests"
 _MARKERS = (
     "exclusive: breaks, exhausts or counts something shared; holds the stack alone",

@@ -6,15 +6,22 @@ are the caller's to choose, without touching its own.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
 
-from pytest_kind import KindCluster
+from infraforge import entry
+from infraforge.cluster import state
 
 
-def main() -> None:
-    """Parse the arguments and create the cluster; kind's own exit code on failure."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    """Parse the arguments and create the cluster; the exit code, kind's words being printed."""
+    return entry.guard("kind_create", _create, lambda: state.state_dir() / "traces")
+
+
+def _create() -> int:
+    from pytest_kind import KindCluster  # noqa: PLC0415 - a broken installation is told as well
+
+    parser = entry.Parser(description=__doc__)
     parser.add_argument("name")
     for option in ("--kubeconfig", "--kind", "--kubectl", "--config"):
         parser.add_argument(option, type=Path, required=True)
@@ -28,7 +35,8 @@ def main() -> None:
         kubectl_path=chosen.kubectl,
     )
     cluster.create(chosen.config)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 from infraforge.cluster import pki, state
-from infraforge.errors import ClusterError, UsageError
+from infraforge.errors import ClusterError, UsageError, machine_fault
 from infraforge.images.cache import cache_dir
 from infraforge.wait import seconds, wait_until
 
@@ -31,6 +31,8 @@ def docker(*argv: str, check: bool = True) -> str:
         done = subprocess.run(["docker", *argv], capture_output=True, text=True, check=False)
     except OSError as error:
         raise UsageError("docker is missing; ./bootstrap installs it") from error
+    if check and (fault := machine_fault(done.stderr)) and done.returncode != 0:
+        raise UsageError(f"docker {argv[0]} failed: {fault}: {done.stderr.strip()}")
     if check and done.returncode != 0:
         raise ClusterError(f"docker {argv[0]} failed: {done.stderr.strip()}")
     return done.stdout.strip() if done.returncode == 0 else ""
