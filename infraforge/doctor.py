@@ -33,7 +33,11 @@ def _show(machine: Machine, found: list[Fit]) -> None:
         ("cores", f"{machine.cores}"),
         ("memory", f"{machine.memory_gib:.1f} GiB, {machine.free_gib:.1f} free"),
         ("disk", f"{machine.disk_gb:.0f} GB free where the caches are"),
-        ("container runtime", f"Docker {machine.docker}" if machine.docker else "none answers"),
+        (
+            "container runtime",
+            f"Docker {machine.docker}" if machine.docker else machine.docker_trouble,
+        ),
+        ("root", {"root": "yes", "sudo": "by sudo"}.get(machine.root, "no")),
         ("cgroup", machine.cgroup),
         ("capabilities missing", ", ".join(machine.capabilities_missing) or "none"),
         ("kernel can", ", ".join(able) or "none of what was looked for"),

@@ -197,7 +197,7 @@ def _write_new(folder: Path, text: str) -> Path:
 
 
 def kept(error: BaseException, traces: Callable[[], Path]) -> str:
-    """Keep the trace in the folder that `traces` names, else in a temporary one; where, in words."""
+    """Keep the trace where `traces` says, else in a temporary folder; what to say of it."""
     try:
         try:
             folder = traces()

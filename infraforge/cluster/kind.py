@@ -26,7 +26,7 @@ from infraforge.cluster import registry, state, tools
 from infraforge.cluster.base import Say
 from infraforge.cluster.pki import write_private
 from infraforge.cluster.registry import docker
-from infraforge.errors import ClusterError, UsageError
+from infraforge.errors import ClusterError, UsageError, machine_fault
 from infraforge.profile import Profile
 
 HTTPS_NODE_PORT = 30443
@@ -85,7 +85,8 @@ class Kind:
             raise UsageError("docker is missing; ./bootstrap installs it")
         done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise UsageError("no docker daemon answers; start it, or run: ./bootstrap true")
+            why = machine_fault(done.stderr) or "no Docker daemon answers; run: ./bootstrap true"
+            raise UsageError(why)
         if self.nodes():
             return  # our own nodes hold the ports
         for port in (profile.ports.https, profile.ports.http):

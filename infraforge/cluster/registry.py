@@ -88,6 +88,7 @@ def ensure(image: str, authority: pki.Authority) -> None:
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         "--label=infraforge=registry",
+        *_as_whom(),
         f"--volume={folder}:/etc/registry:ro",
         f"--volume={data}:/var/lib/registry",
         image,
@@ -137,6 +138,11 @@ def _own(folder: Path) -> None:
         for path in (folder, *folder.rglob("*")):
             if path.stat().st_uid != _UID:
                 os.chown(path, _UID, _UID)
+
+
+def _as_whom() -> list[str]:
+    """Who it runs as: its own user where root could give it the folders, else who has them."""
+    return [] if os.geteuid() == 0 else [f"--user={os.getuid()}:{os.getgid()}"]
 
 
 def _taken(port: int) -> bool:

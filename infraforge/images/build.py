@@ -68,6 +68,7 @@ def build(
     for _ in range(_ROUNDS):
         todo = _unbuilt(names, catalogue)
         if todo:
+            debian.check_root(todo)
             disk.check_room(todo, catalogue)
             _build_all(todo, catalogue, progress)
             disk.give_back(catalogue)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+_PLUGINS = ["-pinfraforge.plugin", "-pno:locust", "-pno:schemathesis", "-pno:cacheprovider"]
 PASSES = "def test_one(): pass\n"
 FAILING_START = "def pytest_sessionstart(): raise RuntimeError('no start')\n"
 FAILING_END = "def pytest_sessionfinish(): raise OSError(28, 'No space left on device')\n"
@@ -24,8 +25,7 @@ def run(folder: Path, *argv: str, conftest: str = "", test: str = PASSES) -> tup
     (folder / "conftest.py").write_text(conftest)
     (folder / "test_it.py").write_text(test)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "infraforge.plugin", "-p", "no:locust"]
-        + ["-p", "no:schemathesis", "-p", "no:cacheprovider", *argv],
+        [sys.executable, "-m", "pytest", *_PLUGINS, *argv],
         cwd=folder,
         env={
             **os.environ,
