@@ -68,10 +68,9 @@ _DAMAGE = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a call, and ends with the project's own exit code for it."""
+    """Says in one line what is wrong with a call, and ends with the project's own exit code."""
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
         self.exit(USAGE, f"{self.prog}: {message}; see: {self.prog} --help\n")
 
 
@@ -139,6 +138,8 @@ def _of_machine(error: BaseException) -> str:
         return ""
     if isinstance(error, FileNotFoundError) and _is_program(error):
         return f"{error.filename} is missing; get it by: ./bootstrap true"
+    if error.errno == errno.ENOENT and _making_a_folder(error):
+        return f"{error.filename}: no folder can be made here; choose another path"
     if error.errno not in _MACHINE:
         return ""
     named = isinstance(error.filename, str | bytes)
@@ -282,6 +283,11 @@ def _is_program(error: FileNotFoundError) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
     starting = bool(frames) and Path(frames[-1].filename).name == "subprocess.py"
     return starting and isinstance(error.filename, str) and os.sep not in error.filename
+
+
+def _making_a_folder(error: OSError) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].name == "mkdir"
 
 
 def _of_network(error: BaseException) -> bool:

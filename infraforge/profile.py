@@ -131,7 +131,8 @@ class Profile:
         )
         _only(path, "tests", data.get("tests", {}), {"required"})
         components = data.get("components", {})
-        _only(path, "components", components, set(components))
+        if not isinstance(components, dict):
+            raise UsageError(f"{path}: components must be a table")
         for component, settings in components.items():
             _only(path, f"components.{component}", settings, {"replicas"})
             replicas = settings.get("replicas", 1)
@@ -167,8 +168,10 @@ def names(tree: Path) -> list[str]:
     found = _files(tree)
 
     def key(name: str) -> tuple[float, bool, str]:
-        of = name if "machine" in found[name] else found[name].get("extends", "")
-        return found.get(of, {}).get("machine", {}).get("memory_gib", 0), of != name, name
+        of = name if "machine" in found[name] else str(found[name].get("extends", ""))
+        machine = found.get(of, {}).get("machine", {})
+        size = machine.get("memory_gib", 0) if isinstance(machine, dict) else 0
+        return size if isinstance(size, int | float) else 0, of != name, name
 
     return sorted(found, key=key)
 
@@ -205,6 +208,8 @@ def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:
             merged[key] = {**below, **above}
     for part in (base, own):
         _only(path, "tests", part.get("tests", {}), {"required"})
+    if any(not isinstance(part.get("tests", {}).get("required", []), list) for part in (base, own)):
+        raise UsageError(f"{path}: tests.required must be a list of node ids")
     both = [part.get("tests", {}).get("required", []) for part in (base, own)]
     merged["tests"] = {"required": [*both[0], *both[1]]}
     return merged

@@ -42,7 +42,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--registry",
         type=arguments.registry,
-        default="",
         metavar="PREFIX",
         help="where nodes pull images",
     )
@@ -51,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write them to standard output, or into a folder."""
     profile = stack.deployable(options.profile, stack.TREE)
-    images = brought.images_for(profile, stack.TREE, options.registry)
+    images = brought.images_for(profile, stack.TREE, options.registry or "")
     cidrs: Sequence[str] = ()
     if options.kubeconfig:
         cidrs = Existing(options.kubeconfig, options.context).node_cidrs
