@@ -38,8 +38,8 @@ from infraforge.profile import Ports, Profile
 from infraforge.stages import Stages
 
 _AT_ONCE = 3
-_STATUS = 20
-"""Seconds an API server may take to list the pods: one that hangs is told, not waited for."""
+_STATUS = 10
+"""Seconds an API server may take to list the pods, four times over: one that hangs is told."""
 TREE = Path(__file__).parents[1] / "platform"
 DEFAULT_NAME = "infraforge"
 
