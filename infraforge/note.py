@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infraforge.cluster import state
 from infraforge.cluster.pki import write_private
-from infraforge.errors import UsageError
+from infraforge.errors import ClusterError
 from infraforge.profile import Ports
 
 
@@ -49,21 +49,21 @@ class Note:
     def read(cls, name: str) -> Note | None:
         """What is known of the platform of this name; None where there is none.
 
-        Raises UsageError for a note that is damaged.
+        Raises ClusterError for a note that is there and cannot be read: that is not none.
         """
         path = _path(name)
         if not path.exists():
             return None
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = json.loads(path.read_text())
             found["ports"] = Ports(**found["ports"])
             found["brought"] = Brought(**found["brought"]) if found.get("brought") else None
             found.setdefault("origin", "")  # an older version's: on the profile's port
             return cls(**found)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise UsageError(
-                f"{path} is damaged ({error}): whether {name!r} is a cluster that you brought "
-                f"cannot be told from it. If it is none: mv {path} {path}.damaged, then "
+        except (ValueError, TypeError, LookupError, OSError) as error:
+            raise ClusterError(
+                f"{path} says what platform {name!r} is, and cannot be read ({error}); nothing was "
+                f"touched. To give the platform up, remove that file, then: "
                 f"infraforge down --name {name}"
             ) from error
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kubernetes import client
 from kubernetes import config as kube_config
 
@@ -44,13 +43,8 @@ class Existing:
             kube_config.load_kube_config(
                 str(kubeconfig), context=self.context, client_configuration=configuration
             )
-        except (kube_config.ConfigException, OSError) as error:
+        except (kube_config.ConfigException, OSError, TypeError, KeyError) as error:
             raise UsageError(f"{kubeconfig}: {error}") from error
-        except (TypeError, KeyError, ValueError, AttributeError, yaml.YAMLError) as error:
-            raise UsageError(
-                f"{kubeconfig} is no kubeconfig, or has no context {context or 'that is chosen'}; "
-                f"look at it by: kubectl --kubeconfig {kubeconfig} config get-contexts"
-            ) from error
         self.name = name or self.context
         self.server: str = configuration.host
         configuration.connection_pool_maxsize = 64
