@@ -31,9 +31,9 @@ def docker(*argv: str, check: bool = True) -> str:
         done = subprocess.run(["docker", *argv], capture_output=True, text=True, check=False)
     except OSError as error:
         raise UsageError("docker is missing; ./bootstrap installs it") from error
-    if check and (fault := machine_fault(done.stderr)) and done.returncode != 0:
-        raise UsageError(f"docker {argv[0]} failed: {fault}: {done.stderr.strip()}")
     if check and done.returncode != 0:
+        if fault := machine_fault(done.stderr):
+            raise UsageError(f"docker {argv[0]} failed: {fault}: {done.stderr.strip()}")
         raise ClusterError(f"docker {argv[0]} failed: {done.stderr.strip()}")
     return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -88,7 +88,6 @@ def ensure(image: str, authority: pki.Authority) -> None:
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         "--label=infraforge=registry",
-        *_as_whom(),
         f"--volume={folder}:/etc/registry:ro",
         f"--volume={data}:/var/lib/registry",
         image,
@@ -138,11 +137,6 @@ def _own(folder: Path) -> None:
         for path in (folder, *folder.rglob("*")):
             if path.stat().st_uid != _UID:
                 os.chown(path, _UID, _UID)
-
-
-def _as_whom() -> list[str]:
-    """Who it runs as: its own user where root could give it the folders, else who has them."""
-    return [] if os.geteuid() == 0 else [f"--user={os.getuid()}:{os.getgid()}"]
 
 
 def _taken(port: int) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from infraforge import doctor, environment
 from infraforge.cluster import registry
 from infraforge.environment import Machine
-from infraforge.errors import UsageError
+from infraforge.errors import ClusterError, UsageError
 from infraforge.images import build, debian, disk
 from infraforge.images.catalogue import Catalogue
 from infraforge.profile import Profile
@@ -150,12 +150,13 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert environment._unwritable(odd, fine) == {str(odd): f"{tmp_path / 'file'} is no folder"}
 
 
-def test_the_registry_runs_as_who_has_its_folders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own user could neither read its key nor write its data where a user has made them."""
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert registry._as_whom() == []
-    a_user(monkeypatch)
-    assert registry._as_whom() == [f"--user={os.getuid()}:{os.getgid()}"]
+def test_a_daemon_that_is_gone_in_the_middle_is_the_machines(programs: Path) -> None:
+    program(programs, "docker", "echo 'Cannot connect to the Docker daemon at x' >&2; exit 1")
+    with pytest.raises(UsageError, match="no Docker daemon answers"):
+        registry.docker("ps")
+    program(programs, "docker", "echo 'no such container' >&2; exit 1")
+    with pytest.raises(ClusterError, match="no such container"):
+        registry.docker("ps")
 
 
 def test_what_root_makes_belongs_to_who_asked(
