@@ -101,14 +101,12 @@ def guard(program: str, body: Callable[[], int], traces: Callable[[], Path]) -> 
 
 def _run(program: str, body: Callable[[], int], traces: Callable[[], Path]) -> int:
     try:
-        code = int(body())
+        code = _called(program, body)
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where it is told: at Python's end it would be 120
     except InfraForgeError as error:
         _say(f"{program}: {error}")
         return error.exit_code
-    except SystemExit as ended:
-        return _asked_to_end(program, ended)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - the last one there is
@@ -119,6 +117,13 @@ def _run(program: str, body: Callable[[], int], traces: Callable[[], Path]) -> i
         _say(f"{program}: {kept(error, traces)}")
         _drop_unwritten(error)
     return code
+
+
+def _called(program: str, body: Callable[[], int]) -> int:
+    try:
+        return int(body())
+    except SystemExit as ended:
+        return _asked_to_end(program, ended)
 
 
 def explained(error: BaseException) -> tuple[int, str]:

@@ -165,11 +165,12 @@ def test_a_reader_that_went_away_is_no_verdict_and_no_trace(tmp_path: Path, body
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_output_to_a_full_disk_is_the_machines(tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", [PRINTS_A_WORD, f"{PRINTS_A_WORD}; raise SystemExit(0)"])
+def test_output_to_a_full_disk_is_the_machines(tmp_path: Path, body: str) -> None:
     """Python's own code for that would be 120."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            script(PRINTS_A_WORD, tmp_path),
+            script(body, tmp_path),
             cwd=ROOT,
             stdout=full,
             stderr=subprocess.PIPE,
