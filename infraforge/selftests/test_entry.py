@@ -137,6 +137,7 @@ def test_old_traces_make_room(tmp_path: Path) -> None:
 SCRIPT = """
 import pathlib, sys
 from infraforge import entry
+from rich.console import Console
 def body():
     {body}
     return 0
