@@ -6,9 +6,8 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from infraforge import bench_reads, interrupts, stack
+from infraforge import arguments, bench_reads, interrupts, stack
 from infraforge.cluster import install, kind, registry, state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
@@ -23,7 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("what", choices=sorted(_BENCHES), metavar="NAME", help=", ".join(_BENCHES))
     parser.add_argument("--profile", default="minimal", help="(%(default)s)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument(
+        "--json", type=arguments.writable_file, help="write the figures to this file too"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -27,13 +27,15 @@ def _show(machine: Machine, found: list[Fit]) -> None:
     table = Table(box=None, show_header=False)
     reached = [host for host, yes in machine.registries.items() if yes]
     able = [name for name, yes in machine.abilities.items() if yes]
+    docker = f"Docker {machine.docker}" if machine.docker else machine.docker_trouble
     unable = [name for name, yes in machine.abilities.items() if not yes]
     for row in (
         ("system", f"{machine.system}, kernel {machine.kernel}"),
         ("cores", f"{machine.cores}"),
         ("memory", f"{machine.memory_gib:.1f} GiB, {machine.free_gib:.1f} free"),
         ("disk", f"{machine.disk_gb:.0f} GB free where the caches are"),
-        ("container runtime", f"Docker {machine.docker}" if machine.docker else "none answers"),
+        ("container runtime", docker),
+        ("root", {"root": "yes", "sudo": "by sudo"}.get(machine.root, "no")),
         ("cgroup", machine.cgroup),
         ("capabilities missing", ", ".join(machine.capabilities_missing) or "none"),
         ("kernel can", ", ".join(able) or "none of what was looked for"),
@@ -43,13 +45,14 @@ def _show(machine: Machine, found: list[Fit]) -> None:
         table.add_row(*row)
     console.print(table)
     for tool, remedy in machine.missing.items():
-        console.print(f"missing: {tool}; get it by: {remedy}")
+        console.print(f"missing: {tool}; get it by: {remedy}", soft_wrap=True)
     console.print()
     for fit in found:
         if not fit.deployable:
             console.print(f"{fit.profile}: not in this version yet")
         else:
-            console.print(f"{fit.profile}: {'fits' if fit.fits else '; '.join(fit.lacks)}")
+            said = "fits" if fit.fits else "; ".join(fit.lacks)
+            console.print(f"{fit.profile}: {said}", soft_wrap=True)
     chosen = environment.best(found)
     if chosen:
         console.print(f"\nchosen: {chosen} (the largest that fits); go on with: tox -e {chosen}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -13,7 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infraforge.cluster import state
+from infraforge.errors import InfraForgeError, machine_fault
+from infraforge.images import build, debian
 from infraforge.images.cache import cache_dir
+from infraforge.images.catalogue import Catalogue
 from infraforge.profile import Profile, sizes
 
 TOOLS = ("docker", "debootstrap", "skopeo", "go", "node", "npm", "patch", "chromium", "certutil")
@@ -47,7 +52,9 @@ class Machine:
     """One machine as found.
 
     memory_gib, free_gib: GiB in all and free; disk_gb: GB free where the caches are;
-    docker: version of the daemon, "" where none answers; missing: tool → command that gets it;
+    docker: version of the daemon, "" where none answers, and docker_trouble says why; root: how
+    commands are run as root, "" where they cannot be; unwritable: folder of ours that cannot be
+    written → why; missing: tool → command that gets it;
     registries: container registry → whether its name is found and answers on 443.
     """
 
@@ -63,6 +70,9 @@ class Machine:
     abilities: Mapping[str, bool]
     registries: Mapping[str, bool]
     missing: Mapping[str, str]
+    docker_trouble: str = ""
+    root: str = "root"
+    unwritable: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def facts(self) -> dict[str, str]:
         """What a report says of the machine it was made on."""
@@ -74,8 +84,8 @@ class Machine:
             "cgroup": self.cgroup,
         }
 
-    def fit(self, profile: Profile) -> Fit:
-        """What is against standing the profile up here."""
+    def fit(self, profile: Profile, *, takes_root: bool = False) -> Fit:
+        """What is against standing the profile up here. takes_root: base images are to be made."""
         wanted, lacks = profile.machine, []
         if self.memory_gib < wanted.memory_gib:
             lacks.append(f"{self.memory_gib:.1f} GiB of memory, {wanted.memory_gib:g} are needed")
@@ -83,8 +93,11 @@ class Machine:
             lacks.append(f"{self.cores} cores, {wanted.cores} are needed")
         if self.disk_gb < wanted.disk_gb:
             lacks.append(f"{self.disk_gb:.0f} GB of disk free, {wanted.disk_gb:g} are needed")
+        lacks += [f"{folder}: {why}" for folder, why in self.unwritable.items()]
+        if takes_root and not self.root:
+            lacks.append(debian.NO_ROOT)
         if not self.docker:
-            lacks.append("no Docker daemon answers (./bootstrap true starts one)")
+            lacks.append(self.docker_trouble or "no Docker daemon answers (./bootstrap true)")
         elif _version(self.docker) < _DOCKER:
             lacks.append(f"Docker {self.docker} is too old, {_DOCKER[0]} is needed")
         return Fit(profile.name, profile.deployable, tuple(lacks))
@@ -93,6 +106,8 @@ class Machine:
 def look() -> Machine:
     """Look at this machine. Takes a few seconds where registries do not answer."""
     memory = _meminfo()
+    docker, trouble = _docker()
+    before = debian.as_root()
     return Machine(
         system=_system(),
         kernel=os.uname().release,
@@ -100,7 +115,10 @@ def look() -> Machine:
         memory_gib=memory["MemTotal"],
         free_gib=memory["MemAvailable"],
         disk_gb=_free_gb(cache_dir()),
-        docker=_docker(),
+        docker=docker,
+        docker_trouble=trouble,
+        root="" if before is None else "sudo" if before else "root",
+        unwritable=_unwritable(cache_dir(), state.state_dir()),
         cgroup="v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1",
         capabilities_missing=_capabilities_missing(),
         abilities=_abilities(),
@@ -111,7 +129,8 @@ def look() -> Machine:
 
 def fits(machine: Machine, tree: Path) -> list[Fit]:
     """How each profile that is a size fits, smallest first."""
-    return [machine.fit(Profile.load(name, tree)) for name in sizes(tree)]
+    takes_root = _takes_root(machine, tree)
+    return [machine.fit(Profile.load(name, tree), takes_root=takes_root) for name in sizes(tree)]
 
 
 def best(found: Sequence[Fit]) -> str:
@@ -135,18 +154,48 @@ def _meminfo() -> dict[str, float]:
 
 
 def _free_gb(folder: Path) -> float:
-    while not folder.exists():
+    while not os.path.exists(folder):
         folder = folder.parent
     return shutil.disk_usage(folder).free / 1e9
 
 
-def _docker() -> str:
+def _unwritable(*folders: Path) -> dict[str, str]:
+    found = {}
+    for folder in folders:
+        there = folder
+        while not os.path.lexists(there) and there != there.parent:
+            there = there.parent
+        if not there.is_dir():
+            found[str(folder)] = f"{there} is no folder"
+        elif not os.access(there, os.W_OK | os.X_OK):
+            found[str(folder)] = f"{there} cannot be written by this user"
+    return found
+
+
+def _takes_root(machine: Machine, tree: Path) -> bool:
+    """Whether base images are still to be made here, which takes root."""
+    if machine.root:
+        return False  # there is a way to it: no need to look
+    catalogue = Catalogue.load(tree)
+    bases = [image.name for image in catalogue.images.values() if image.debootstrap]
+    try:
+        return bool(build.missing(bases, catalogue))
+    except (InfraForgeError, OSError):
+        return True  # not known to be there
+
+
+def _docker() -> tuple[str, str]:
+    """The daemon's version, or "" and why it is not known."""
     argv = ["docker", "version", "--format", "{{.Server.Version}}"]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    except OSError:
+        return "", "docker is missing (./bootstrap true installs it)"
+    except subprocess.TimeoutExpired:
+        return "", "the Docker daemon does not answer within 20 s"
+    if done.returncode != 0:
+        return "", machine_fault(done.stderr) or "no Docker daemon answers (./bootstrap true)"
+    return done.stdout.strip(), ""
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -57,6 +57,26 @@ class Unable(ClusterError):
     """A cluster of this kind cannot do what is asked, ever: says which ability is missing."""
 
 
+_MACHINE = (
+    ("cannot connect to the docker daemon", "no Docker daemon answers; start it: ./bootstrap true"),
+    ("is the docker daemon running", "no Docker daemon answers; start it: ./bootstrap true"),
+    (
+        "permission denied while trying to connect to the docker",
+        "this user may not use Docker; ./bootstrap sees to that (group docker)",
+    ),
+    ("is it installed?", "a program is missing; get it by: ./bootstrap true"),
+    ("no space left on device", "the disk is full; free some"),
+    ("disk quota exceeded", "the disk quota is used up; free some"),
+    ("read-only file system", "a file system is read-only"),
+)
+
+
+def machine_fault(said: str) -> str:
+    """What is wrong with the machine, and what to do, by the words of a program; "" if nothing."""
+    lowered = said.lower()
+    return next((words for sign, words in _MACHINE if sign in lowered), "")
+
+
 class NotReady(Inconclusive):
     """A component did not get ready within its budget."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from infraforge import locks, sabotage_experiment, stack
 from infraforge.cluster import state, users
-from infraforge.errors import Inconclusive, InfraForgeError, in_words
+from infraforge.errors import ClusterError, Inconclusive, InfraForgeError, in_words
 from infraforge.faults import nemesis
 from infraforge.faults.journal import Entry, Journal
 from infraforge.processes import Identity
@@ -32,10 +32,17 @@ def before_run(name: str) -> list[str]:
     found = Journal.of(name).read()
     dead = [entry for entry in found.entries if _left_behind(entry)]
     broken = not users.within(name) and sabotage_experiment.in_journal(name)
-    if not (broken or dead or found.unreadable) or not stack.is_up(name):
+    if not (broken or dead or found.unreadable) or not _answers(name):
         return []
     undone = sabotage_experiment.heal(name) if broken else []
     return undone + _faults(name, _left_behind)
+
+
+def _answers(name: str) -> bool:
+    try:
+        return stack.is_up(name)
+    except ClusterError:
+        return False
 
 
 def refuse_half_changed(name: str) -> None:

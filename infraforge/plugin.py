@@ -20,7 +20,7 @@ from infraforge import brought, files, healing, interrupts, raised, stack, starv
 from infraforge import evidence as evidences
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
-from infraforge.errors import InfraForgeError, Late, TimedOut, Unable, UsageError
+from infraforge.errors import ClusterError, InfraForgeError, Late, TimedOut, Unable, UsageError
 from infraforge.faults.nemesis import Nemesis
 from infraforge.images import progress
 from infraforge.outcome import Outcome, Tally, of_failure
@@ -32,6 +32,7 @@ from infraforge.workloads.front_door import FrontDoor
 from infraforge.workloads.people import People
 from infraforge.workloads.traffic import Traffic
 
+pytest_plugins = ("infraforge.ending",)
 _SELFTESTS = Path(__file__).parent / "selftests"
 _MARKERS = (
     "exclusive: breaks, exhausts or counts something shared; holds the stack alone",
@@ -309,10 +310,11 @@ class _Run:
     def _stand_up(self, profile: str) -> None:
         name = _name(self._config)
         keep = bool(self._config.getoption("keep_cluster"))
-        if stack.is_up(name) and stack.attach(name).profile.name == profile:
-            if keep:
-                stack.keep(name)
-            return
+        with contextlib.suppress(ClusterError):  # silent: it is started again below
+            if stack.is_up(name) and stack.attach(name).profile.name == profile:
+                if keep:
+                    stack.keep(name)
+                return
         capture = self._config.pluginmanager.getplugin("capturemanager")
         shown = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
         with shown, progress.shown() as say:

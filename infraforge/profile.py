@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -33,9 +34,16 @@ class Ports:
         values = {}
         for name in ("https", "http"):
             text = environ.get(f"INFRAFORGE_{name.upper()}_PORT")
-            if text is not None and not (text.isdecimal() and 0 < int(text) < 65536):
-                raise UsageError(f"INFRAFORGE_{name.upper()}_PORT={text!r} is no port")
+            if text and not (re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) < 65536):
+                raise UsageError(
+                    f"INFRAFORGE_{name.upper()}_PORT={text!r} is no port; one is 1 to 65535"
+                )
             values[name] = int(text) if text else getattr(default, name)
+        if values["https"] == values["http"]:
+            raise UsageError(
+                f"{values['https']} cannot be both ports of the front door; choose others by "
+                f"INFRAFORGE_HTTPS_PORT and INFRAFORGE_HTTP_PORT"
+            )
         return cls(**values)
 
 
@@ -100,12 +108,9 @@ class Profile:
         Raises UsageError for an unknown profile, a key it does not know, or a wrong type.
         """
         path = tree / "profiles" / f"{name}.toml"
-        if not path.is_file():
+        if path not in tree.glob("profiles/*.toml"):
             raise UsageError(f"there is no profile {name!r}; there are: {', '.join(names(tree))}")
-        try:
-            data = tomllib.loads(path.read_text())
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path}: {error}") from error
+        data = _read(path)
         if "extends" in data:
             data = _extended(path, data, tree)
         _only(
@@ -125,12 +130,20 @@ class Profile:
             },
         )
         _only(path, "tests", data.get("tests", {}), {"required"})
-        for component, settings in data.get("components", {}).items():
+        components = data.get("components", {})
+        if not isinstance(components, dict):
+            raise UsageError(f"{path}: components must be a table")
+        for component, settings in components.items():
             _only(path, f"components.{component}", settings, {"replicas"})
             replicas = settings.get("replicas", 1)
             if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
                 raise UsageError(f"{path}: components.{component}.replicas must be 1 or more")
-        if data.get("deployable", True) and not data.get("components"):
+        required = data.get("tests", {}).get("required", [])
+        if not isinstance(required, list) or not all(isinstance(one, str) for one in required):
+            raise UsageError(f"{path}: tests.required must be a list of node ids")
+        if not isinstance(data.get("deployable", True), bool):
+            raise UsageError(f"{path}: deployable must be true or false")
+        if data.get("deployable", True) and not components:
             raise UsageError(f"{path}: components is empty: there is nothing to stand up")
         identity = _table(path, "identity", data, Identity)
         if identity.method not in Identity.METHODS:
@@ -139,13 +152,13 @@ class Profile:
         return cls(
             name=name,
             description=str(data.get("description", "")),
-            deployable=bool(data.get("deployable", True)),
+            deployable=data.get("deployable", True),
             machine=_table(path, "machine", data, Machine),
             cluster=_table(path, "cluster", data, Topology),
             ports=_table(path, "ports", data, Ports),
             budgets=_table(path, "budgets", data, Budgets),
-            components=data.get("components", {}),
-            required=tuple(data.get("tests", {}).get("required", ())),
+            components=components,
+            required=tuple(required),
             identity=identity,
         )
 
@@ -155,8 +168,10 @@ def names(tree: Path) -> list[str]:
     found = _files(tree)
 
     def key(name: str) -> tuple[float, bool, str]:
-        of = name if "machine" in found[name] else found[name].get("extends", "")
-        return found.get(of, {}).get("machine", {}).get("memory_gib", 0), of != name, name
+        of = name if "machine" in found[name] else str(found[name].get("extends", ""))
+        machine = found.get(of, {}).get("machine", {})
+        size = machine.get("memory_gib", 0) if isinstance(machine, dict) else 0
+        return size if isinstance(size, int | float) else 0, of != name, name
 
     return sorted(found, key=key)
 
@@ -168,15 +183,22 @@ def sizes(tree: Path) -> list[str]:
 
 
 def _files(tree: Path) -> dict[str, dict[str, Any]]:
-    return {path.stem: tomllib.loads(path.read_text()) for path in tree.glob("profiles/*.toml")}
+    return {path.stem: _read(path) for path in tree.glob("profiles/*.toml")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:
     """What `own` says on top of what the profile says that it extends; that one extends none."""
     name = own["extends"]
-    if name not in names(tree):
+    if not isinstance(name, str) or name not in names(tree):
         raise UsageError(f"{path}: extends {name!r}; there are: {', '.join(names(tree))}")
-    base = tomllib.loads((tree / "profiles" / f"{name}.toml").read_text())
+    base = _read(tree / "profiles" / f"{name}.toml")
     if "extends" in base:
         raise UsageError(f"{path}: extends {name!r}, which extends another one itself")
     merged = {key: value for key, value in own.items() if key != "extends"}
@@ -184,6 +206,10 @@ def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:
         above = merged.get(key, {})
         if isinstance(below, dict) and isinstance(above, dict):
             merged[key] = {**below, **above}
+    for part in (base, own):
+        _only(path, "tests", part.get("tests", {}), {"required"})
+    if any(not isinstance(part.get("tests", {}).get("required", []), list) for part in (base, own)):
+        raise UsageError(f"{path}: tests.required must be a list of node ids")
     both = [part.get("tests", {}).get("required", []) for part in (base, own)]
     merged["tests"] = {"required": [*both[0], *both[1]]}
     return merged

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import yaml
 
-from infraforge import brought, components, stack
+from infraforge import arguments, brought, components, stack
 from infraforge.cluster.existing import Existing
 from infraforge.cluster.manifests import Object
 from infraforge.components import waves
@@ -33,16 +32,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--profile", required=True, help="whose manifests")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="a file each component, in order")
-    parser.add_argument("--kubeconfig", type=Path, help="of the cluster they are for")
+    parser.add_argument(
+        "--to", type=arguments.folder, metavar="DIR", help="a file each component, in order"
+    )
+    parser.add_argument(
+        "--kubeconfig", type=arguments.readable_file, help="of the cluster they are for"
+    )
     parser.add_argument("--context", help="which of its contexts")
-    parser.add_argument("--registry", default="", metavar="PREFIX", help="where nodes pull images")
+    parser.add_argument(
+        "--registry",
+        type=arguments.registry,
+        metavar="PREFIX",
+        help="where nodes pull images",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write them to standard output, or into a folder."""
     profile = stack.deployable(options.profile, stack.TREE)
-    images = brought.images_for(profile, stack.TREE, options.registry)
+    images = brought.images_for(profile, stack.TREE, options.registry or "")
     cidrs: Sequence[str] = ()
     if options.kubeconfig:
         cidrs = Existing(options.kubeconfig, options.context).node_cidrs

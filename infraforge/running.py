@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from infraforge import environment, evidence, healing, report, sabotage, stack
+from infraforge import arguments, environment, evidence, healing, report, sabotage, stack
+from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import Inconclusive, InfraForgeError, UsageError
 from infraforge.images import progress, sources
@@ -36,7 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the experiments instead of the suites; by default of the profile that is up, "
         f"or {_DEFAULT_PROFILE}",
     )
-    parser.add_argument("--name", default=stack.DEFAULT_NAME, help="of the cluster (%(default)s)")
+    parser.add_argument(
+        "--name",
+        type=arguments.refusing(state.cluster_dir),
+        default=stack.DEFAULT_NAME,
+        help="of the cluster (%(default)s)",
+    )
     parser.add_argument("--keep", action="store_true", help="leave the platform running afterwards")
     parser.add_argument(
         "--images", choices=sources.HOW, default="auto", help="where they come from (%(default)s)"
@@ -44,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-report", action="store_true", help="no HTML, only Allure's results")
     parser.add_argument(
         "--sabotages",
-        type=int,
+        type=arguments.number("number", 0),
         metavar="N",
         default=_IN_CI if os.environ.get("CI") else 0,
         help="then break the platform in N ways, rotating by commit (2 where CI is set, else 0)",

@@ -15,7 +15,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infraforge import files, healing, sabotage_experiment, sabotage_verdict, stack
+from infraforge import arguments, files, healing, sabotage_experiment, sabotage_verdict, stack
+from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
 from infraforge.images import progress
@@ -39,9 +40,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="the sabotages there are")
     parser.add_argument("--all", action="store_true", help="one after another")
     parser.add_argument(
-        "--rotate", type=int, metavar="N", help="N of them, others with each commit"
+        "--rotate",
+        type=arguments.number("number", 1),
+        metavar="N",
+        help="N of them, others with each commit",
     )
-    parser.add_argument("--name", default=stack.DEFAULT_NAME, help="of the cluster (%(default)s)")
+    parser.add_argument(
+        "--name",
+        type=arguments.refusing(state.cluster_dir),
+        default=stack.DEFAULT_NAME,
+        help="of the cluster (%(default)s)",
+    )
     parser.add_argument("--profile", help="where none is up: what to stand up (minimal)")
     parser.add_argument(
         "--keep", action="store_true", help="leave a platform that was stood up for this running"

@@ -39,6 +39,8 @@ from infraforge.profile import Ports, Profile
 from infraforge.stages import Stages
 
 _AT_ONCE = 3
+_STATUS = 10
+"""Seconds an API server may take to list the pods, four times over: one that hangs is told."""
 TREE = Path(__file__).parents[1] / "platform"
 DEFAULT_NAME = "infraforge"
 
@@ -164,7 +166,7 @@ class Platform:
     def status(self) -> list[ComponentStatus]:
         """How each component with pods is now, in the profile's order."""
         pods: Any = self.site.core.list_pod_for_all_namespaces(
-            label_selector="app.kubernetes.io/part-of=infraforge"
+            label_selector="app.kubernetes.io/part-of=infraforge", _request_timeout=_STATUS
         )
         rows = []
         for name in self.profile.components:
@@ -231,6 +233,11 @@ def stand_up(
             f"{name!r} is a cluster you brought; use: infraforge up --cluster existing"
         )
     ports = found.ports if found else Ports.chosen(profile.ports, os.environ)
+    if registry.PORT in (ports.https, ports.http):
+        raise UsageError(
+            f"127.0.0.1:{registry.PORT} is the local registry's; choose others by "
+            f"INFRAFORGE_HTTPS_PORT and INFRAFORGE_HTTP_PORT"
+        )
     profile = dataclasses.replace(profile, ports=ports)
     cluster = kind.Kind(name, tree)
     with nothing_left(name), state.locked(name):

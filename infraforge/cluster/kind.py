@@ -29,7 +29,7 @@ from infraforge.cluster.base import ONCE, Presence, Say, in_short
 from infraforge.cluster.node_containers import NodeContainer
 from infraforge.cluster.pki import write_private
 from infraforge.cluster.registry import docker
-from infraforge.errors import ClusterError, TimedOut, UsageError
+from infraforge.errors import ClusterError, TimedOut, UsageError, machine_fault
 from infraforge.profile import Profile
 from infraforge.wait import seconds, wait_until, wait_until_stable
 
@@ -194,7 +194,8 @@ class Kind:
             raise UsageError("docker is missing; ./bootstrap installs it")
         done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise UsageError("no docker daemon answers; start it, or run: ./bootstrap true")
+            why = machine_fault(done.stderr) or "no Docker daemon answers; run: ./bootstrap true"
+            raise UsageError(why)
         if self._nodes():
             return  # our own nodes hold the ports
         for port in (profile.ports.https, profile.ports.http):

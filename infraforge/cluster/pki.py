@@ -13,17 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from infraforge import files
+from infraforge.errors import UsageError
 
 CA_LIFE = datetime.timedelta(days=365)
 LEAF_LIFE = datetime.timedelta(days=90)
 RENEW_BEFORE = datetime.timedelta(days=7)
 _SKEW = datetime.timedelta(minutes=5)
+
+
+def _unusable(folder: Path, why: str) -> str:
+    return (
+        f"{folder}: the CA kept there is damaged ({why}); bring its files back from a backup, or "
+        f"begin anew: infraforge down (with the platform's --name), then infraforge up"
+    )
 
 
 @dataclass(frozen=True)
@@ -50,16 +58,23 @@ class Authority:
 
     @classmethod
     def load_or_create(cls, folder: Path) -> Authority:
-        """The authority kept in `folder`, made there when there is none."""
+        """The authority kept in `folder`, made there when there is none.
+
+        Raises UsageError for files that are damaged.
+        """
         if not (folder / "ca.key").exists():
             make_ca(folder)
-        key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        try:
+            key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+            certificates = x509.load_pem_x509_certificates((folder / "ca.crt").read_bytes())
+        except (ValueError, TypeError, UnsupportedAlgorithm, FileNotFoundError) as error:
+            raise UsageError(_unusable(folder, str(error))) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise TypeError(f"{folder / 'ca.key'} holds no EC key")
-        for certificate in x509.load_pem_x509_certificates((folder / "ca.crt").read_bytes()):
+            raise UsageError(_unusable(folder, "its key is no EC key"))
+        for certificate in certificates:
             if certificate.public_key() == key.public_key():
                 return cls(folder, certificate, key)
-        raise ValueError(f"{folder}: the key belongs to none of the certificates")
+        raise UsageError(_unusable(folder, "the key belongs to none of the certificates"))
 
     @property
     def certificate(self) -> x509.Certificate:

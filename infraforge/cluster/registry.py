@@ -26,7 +26,7 @@ from pathlib import Path
 import yaml
 
 from infraforge.cluster import pki, state
-from infraforge.errors import ClusterError, UsageError
+from infraforge.errors import ClusterError, UsageError, machine_fault
 from infraforge.images.cache import cache_dir
 from infraforge.wait import seconds, wait_until
 
@@ -92,6 +92,8 @@ def docker(*argv: str, check: bool = True) -> str:
     except OSError as error:
         raise UsageError("docker is missing; ./bootstrap installs it") from error
     if check and done.returncode != 0:
+        if fault := machine_fault(done.stderr):
+            raise UsageError(f"docker {argv[0]} failed: {fault}: {done.stderr.strip()}")
         raise ClusterError(f"docker {argv[0]} failed: {done.stderr.strip()}")
     return done.stdout.strip() if done.returncode == 0 else ""
 

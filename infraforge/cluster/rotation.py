@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from infraforge.cluster.pki import make_ca, write_private
+from infraforge.errors import UsageError
 
 
 class Phase(enum.StrEnum):
@@ -36,7 +37,16 @@ class Rotation:
     @property
     def phase(self) -> Phase | None:
         """The one that was entered last; None while the CA is not being replaced."""
-        return Phase(self._journal.read_text()) if self._journal.exists() else None
+        if not self._journal.exists():
+            return None
+        try:
+            return Phase(self._journal.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UsageError(
+                f"{self._journal} is damaged ({error}): how far the CA's replacement has come "
+                f"cannot be told; write one of {', '.join(Phase)} there, then go on: "
+                f"infraforge certificates renew --ca"
+            ) from error
 
     def phases(self) -> Iterator[Phase]:
         """Those that are to be gone through, each entered; the change is over when they are."""

@@ -30,7 +30,17 @@ _REGISTRY = "_registry"
 def state_dir() -> Path:
     """`~/.local/state/infraforge`, or what INFRAFORGE_STATE says."""
     chosen = os.environ.get("INFRAFORGE_STATE")
-    return Path(chosen) if chosen else Path.home() / ".local" / "state" / "infraforge"
+    return Path(chosen).absolute() if chosen else _home() / ".local" / "state" / "infraforge"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:  # no HOME, and no entry among the users either
+        raise UsageError(
+            "this user has no home folder; say by INFRAFORGE_STATE and INFRAFORGE_CACHE "
+            "where files are to be"
+        ) from error
 
 
 def cluster_dir(name: str) -> Path:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
-from infraforge.errors import InfraForgeError
+from infraforge import arguments, entry
 from infraforge.images import command
+from infraforge.images.cache import cache_dir
 
 
 def main() -> int:
     """Run one of the commands; the exit code."""
-    parser = argparse.ArgumentParser(prog="infraforge images")
-    parser.add_argument("--ca", type=Path, help="certificate that vouches for the registry")
+    return entry.guard("infraforge images", _run, lambda: cache_dir() / "traces")
+
+
+def _run() -> int:
+    parser = entry.Parser(prog="infraforge images")
+    parser.add_argument(
+        "--ca", type=arguments.readable_file, help="certificate that vouches for the registry"
+    )
     command.configure(parser)
     options = parser.parse_args()
     tree = Path(__file__).parents[2] / "platform"
-    try:
-        return command.run(options, tree, command.Here(lambda: options.ca, dict, {}))
-    except InfraForgeError as error:
-        print(f"infraforge images: {error}", file=sys.stderr)
-        return error.exit_code
+    return command.run(options, tree, command.Here(lambda: options.ca, dict, {}))
 
 
 if __name__ == "__main__":

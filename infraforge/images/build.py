@@ -69,6 +69,7 @@ def build(
     for _ in range(_ROUNDS):
         todo = _unbuilt(names, catalogue)
         if todo:
+            debian.check_root(todo)
             disk.check_room(todo, catalogue)
             _build_all(todo, catalogue, progress)
             disk.give_back(catalogue)
@@ -94,7 +95,12 @@ def record(name: str, catalogue: Catalogue) -> ImageRecord:
     path = _record_path(name, catalogue.content_hash(name))
     if not path.exists():
         raise UsageError(f"image {name} is not built; run: infraforge images build {name}")
-    return ImageRecord(**json.loads(path.read_text()))
+    try:
+        return ImageRecord(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{path} is damaged ({error}); make it anew: rm {path}; infraforge images build {name}"
+        ) from error
 
 
 def _unbuilt(names: Iterable[str], catalogue: Catalogue) -> list[Image]:

@@ -95,10 +95,14 @@ class Bundle:
                 tar.extractall(self._folder, filter="data")
             index = json.loads((self._folder / _INDEX).read_text())
             self.contents = [Content(**item) for item in index["images"]]
-            self._tools: Mapping[str, str] = index["tools"]
-        except (OSError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+            self._tools: Mapping[str, str] = dict(index["tools"])
+        except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
             self.close()
-            raise UsageError(f"{file} is no bundle of images: {error}") from error
+            why = str(error).partition("\n")[0]
+            raise UsageError(
+                f"{file} is no bundle of images, or not whole: {why}; make one by: "
+                f"infraforge images export FILE"
+            ) from error
 
     def close(self) -> None:
         self._place.cleanup()
@@ -119,8 +123,10 @@ class Bundle:
     def take_tools(self, places: Mapping[str, Path]) -> None:
         """Put its programs where they are looked for."""
         for tool, checksum in self._tools.items():
+            if tool not in places:
+                continue  # nothing here runs it
             program = self._folder / "tools" / tool
-            if _sha256(program) != checksum:
+            if not program.is_file() or _sha256(program) != checksum:
                 raise UsageError(f"{tool} in the bundle is damaged")
             target = places[tool]
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +136,10 @@ class Bundle:
 
     def load(self, content: Content) -> None:
         """Give an image to this machine's container runtime, as if it had been built here."""
-        made = build.ImageRecord(**content.record or {})
+        try:
+            made = build.ImageRecord(**content.record or {})
+        except TypeError as error:
+            raise UsageError(f"{content.name} in the bundle is damaged: {error}") from error
         steps = Steps(content.name)
         archive = self._folder / "load.tar"
         target = f"docker-archive:{archive}:{made.tag}"

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from infraforge.errors import UsageError
+
 
 def cache_dir() -> Path:
     """`~/.cache/infraforge`, or what INFRAFORGE_CACHE says."""
     chosen = os.environ.get("INFRAFORGE_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "infraforge"
+    if chosen:
+        return Path(chosen).absolute()
+    try:
+        return Path.home() / ".cache" / "infraforge"
+    except RuntimeError as error:  # no HOME, and no entry among the users either
+        raise UsageError(
+            "this user has no home folder; say by INFRAFORGE_STATE and INFRAFORGE_CACHE "
+            "where files are to be"
+        ) from error
 
 
 def log_path(name: str) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from infraforge import arguments
 from infraforge.errors import UsageError
 from infraforge.images import build, bundle, progress, push, sources, upstream
 from infraforge.images.cache import cache_dir, image_dir
@@ -33,11 +34,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pulling = commands.add_parser("pull", help="copy upstream images, by digest, into it")
     pinning = commands.add_parser("pin", help="write upstream images' present digests down")
     exporting = commands.add_parser("export", help="write images into one file")
-    exporting.add_argument("file", type=Path, metavar="FILE")
+    exporting.add_argument("file", type=arguments.writable_file, metavar="FILE")
     importing = commands.add_parser("import", help="take images from such a file")
-    importing.add_argument("file", type=Path, metavar="FILE")
+    importing.add_argument("file", type=arguments.readable_file, metavar="FILE")
     importing.add_argument(
-        "--registry", metavar="PREFIX", help="push them there; nothing else of this machine is used"
+        "--registry",
+        type=arguments.registry,
+        metavar="PREFIX",
+        help="push them there; nothing else of this machine is used",
     )
     for command in (listing, building, pushing, pulling, pinning):
         command.add_argument("names", nargs="*", metavar="NAME", help="only these images")

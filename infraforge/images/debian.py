@@ -1,7 +1,7 @@
 """Base images from Debian packages, and what packages an image holds.
 
 The archive is the one this machine's apt uses; debootstrap verifies its signature and stops
-where it cannot.
+where it cannot. It wants root: a user who is not asks sudo, which must not want a password.
 """
 
 from __future__ import annotations
@@ -9,16 +9,40 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from infraforge.errors import UsageError
+from infraforge.images import rooted
+from infraforge.images.catalogue import Image
 from infraforge.images.steps import Steps
 
-_EMPTIED = (
-    *("var/lib/apt/lists", "var/cache/apt"),
-    *("usr/share/locale", "usr/share/man", "usr/share/info"),
+NO_ROOT = (
+    "base images are made by debootstrap, which takes root, and sudo is not here or wants a "
+    "password: run as root, or say `sudo -v` first"
 )
+_PACKAGE = Path(__file__).parents[2]
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+def as_root() -> list[str] | None:
+    """What goes before a command that root is to run; None where there is no way to that."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") is None:
+        return None
+    asked = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False)
+    if asked.returncode != 0:
+        return None
+    kept = ",".join(name for name in _PROXIES if name in os.environ)
+    return ["sudo", "-n", *([f"--preserve-env={kept}"] if kept else [])]
+
+
+def check_root(todo: Iterable[Image]) -> None:
+    """Raise UsageError, before anything is begun, when an image takes root that cannot be had."""
+    if any(image.debootstrap for image in todo) and as_root() is None:
+        raise UsageError(NO_ROOT)
 
 
 def bootstrap(suite: str, recipe: Path, work: Path, tag: str, steps: Steps) -> None:
@@ -26,24 +50,24 @@ def bootstrap(suite: str, recipe: Path, work: Path, tag: str, steps: Steps) -> N
 
     recipe: folder with `apt.conf` and `dpkg.cfg`, which hold for images made from this one too,
     and a Dockerfile that brings what debootstrap made up to date; work: an empty folder.
-    Raises UsageError without root, BuildError when a step fails.
+    Raises UsageError where there is no way to root, BuildError when a step fails.
     """
-    if os.geteuid() != 0:
-        raise UsageError("base images are made by debootstrap, which needs root: run this as root")
-    root = work / "root"
-    argv = ["debootstrap", "--variant=minbase", "--force-check-gpg", "--include=ca-certificates"]
-    archive_site = _site("Debian")
-    if not archive_site:
+    before = as_root()
+    if before is None:
+        raise UsageError(NO_ROOT)
+    site = _site("Debian")
+    if not site:
         raise UsageError("apt knows no Debian archive; run: apt-get update")
-    steps.run("debootstrap", [*argv, suite, str(root), archive_site], work)
-    if security := _site("Debian-Security"):
-        source = f"deb {security} {suite}-security main\n"
-        (root / "etc/apt/sources.list.d/security.list").write_text(source)
-    shutil.copyfile(recipe / "dpkg.cfg", root / "etc/dpkg/dpkg.cfg.d/infraforge")
-    shutil.copyfile(recipe / "apt.conf", root / "etc/apt/apt.conf.d/90infraforge")
-    _slim(root)
     archive = work / "root.tar"
-    steps.run("tar", ["tar", "-C", str(root), "-cf", str(archive), "."], work)
+    # -B: nothing of root's is left in this checkout
+    argv = [*before, sys.executable, "-B", "-m", rooted.__name__, suite, site]
+    argv += [f"--security={_site('Debian-Security')}", f"--recipe={recipe}"]
+    argv += [f"--tree={work / 'root'}", f"--archive={archive}"]
+    argv += [f"--owner={os.getuid()}:{os.getgid()}"] if before else []
+    try:
+        steps.run("debootstrap", argv, _PACKAGE)
+    finally:
+        discard(work / "root")
     raw = f"{tag}-raw"
     steps.docker("docker import", "import", str(archive), raw)
     # out as an archive and in again: what was replaced would still be in a layer below
@@ -54,16 +78,17 @@ def bootstrap(suite: str, recipe: Path, work: Path, tag: str, steps: Steps) -> N
 
 
 def discard(folder: Path) -> None:
-    """Remove the leftovers of an interrupted build; debootstrap may have left /proc mounted there.
-
-    What an orphaned process still holds stays until the next time.
-    """
-    inside = f"{folder.resolve()}/"
-    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for mount in sorted(filter(lambda one: one.startswith(inside), mounts), reverse=True):
-        if subprocess.run(["umount", mount], capture_output=True, check=False).returncode != 0:
-            return
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove the leftovers of an interrupted build, root's own among them."""
+    if not folder.exists():
+        return
+    rooted.remove(folder)
+    before = as_root()
+    if folder.exists() and before:  # what is root's, or mounted
+        for mount in rooted.mounted(folder):
+            subprocess.run([*before, "umount", mount], capture_output=True, check=False)
+        if not rooted.mounted(folder):
+            argv = [*before, "rm", "-rf", "--one-file-system", str(folder)]
+            subprocess.run(argv, capture_output=True, check=False)
 
 
 def packages(tag: str, steps: Steps) -> Mapping[str, str]:
@@ -71,18 +96,6 @@ def packages(tag: str, steps: Steps) -> Mapping[str, str]:
     argv = ["run", "--rm", "--network=none", "--user=0", "--entrypoint=/usr/bin/dpkg-query", tag]
     printed = steps.docker("list packages", *argv, "-W", "-f", "${Package} ${Version}\n")
     return dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
-
-
-def _slim(root: Path) -> None:
-    """Drop what a container never reads; the licences stay."""
-    for folder in _EMPTIED:
-        shutil.rmtree(root / folder, ignore_errors=True)
-        (root / folder).mkdir(parents=True)
-    (root / "var/lib/apt/lists/partial").mkdir()
-    (root / "var/cache/apt/archives/partial").mkdir(parents=True)
-    for path in (root / "usr/share/doc").rglob("*"):
-        if path.is_file() and path.name != "copyright":
-            path.unlink()
 
 
 def _site(label: str) -> str:

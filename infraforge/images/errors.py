@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from infraforge.errors import Inconclusive
+from infraforge.errors import Inconclusive, UsageError, machine_fault
 
 
 class BuildError(Inconclusive):
     """An image could not be made.
 
     image: name of the image or Go module; step: what was being done; tail: last lines it printed.
+    Exit 64 where these say that the machine is at fault: a full disk, no Docker daemon.
     """
 
     def __init__(self, image: str, step: str, tail: Sequence[str], log: Path) -> None:
@@ -19,5 +20,9 @@ class BuildError(Inconclusive):
         self.step = step
         self.tail = tuple(tail)
         self.log = log
+        fault = machine_fault("\n".join(tail))
+        if fault:
+            self.exit_code = UsageError.exit_code
         lines = "\n".join(f"    {line}" for line in tail)
-        super().__init__(f"{image}: {step} failed. Last lines:\n{lines}\n  whole log: {log}")
+        why = f" ({fault})" if fault else ""
+        super().__init__(f"{image}: {step} failed{why}. Last lines:\n{lines}\n  whole log: {log}")

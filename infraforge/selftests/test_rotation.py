@@ -161,7 +161,7 @@ def test_a_key_that_belongs_to_no_certificate_is_told(tmp_path: Path) -> None:
     one = Authority.load_or_create(tmp_path / "one")
     Authority.load_or_create(tmp_path / "two")
     (tmp_path / "two" / "ca.crt").write_bytes(one.ca_file.read_bytes())
-    with pytest.raises(ValueError, match="belongs to none"):
+    with pytest.raises(UsageError, match="belongs to none"):
         Authority.load_or_create(tmp_path / "two")
 
 
