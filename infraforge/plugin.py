@@ -212,7 +212,7 @@ class _Run:
         self._config = config
         self._tally = Tally()
         self._made = False
-        self._required: tuple[str, ...] = ()
+        self._all_required: tuple[str, ...] = ()
         self._why_unable: dict[str, str] = {}
         self.judged = False
 
@@ -223,10 +223,10 @@ class _Run:
         profile, asked = self._config.getoption("profile"), _asked(self._config)
         try:
             if not profile:
-                self._required = self._of_what_is_up(asked)
+                self._all_required = self._of_what_is_up(asked)
                 return
             # a profile is named for what its suites say of it, whatever was run instead
-            self._required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
+            self._all_required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
             if self._config.getoption("kubeconfig"):
                 stack.attach(_name(self._config))
             else:
@@ -254,6 +254,11 @@ class _Run:
         keep = bool(self._config.getoption("keep_cluster"))
         with shown, progress.shown() as say:
             stack.stand_up(name, profile, progress=say, keep=keep)
+
+    @property
+    def _required(self) -> list[str]:
+        """What must have run; what this cluster cannot show of it is the tally's to know."""
+        return list(self._all_required)
 
     @property
     def _of_platform(self) -> bool:
