@@ -241,7 +241,7 @@ class _Run:
         self._config = config
         self._tally = Tally()
         self._use: Use | None = None
-        self._required: tuple[str, ...] = ()
+        self._all_required: tuple[str, ...] = ()
         self._why_unable: dict[str, str] = {}
         self.judged = False
 
@@ -254,10 +254,10 @@ class _Run:
             if profile or asked:
                 self._begin()
             if not profile:
-                self._required = self._of_what_is_up(asked)
+                self._all_required = self._of_what_is_up(asked)
             else:
                 # a profile is named for what its suites say of it, whatever was run instead
-                self._required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
+                self._all_required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
                 if self._config.getoption("kubeconfig"):
                     stack.attach(_name(self._config))
                 else:
@@ -319,6 +319,11 @@ class _Run:
         shown = capture.global_and_fixture_disabled() if capture else contextlib.nullcontext()
         with shown, progress.shown() as say:
             stack.stand_up(name, profile, progress=say, keep=keep)
+
+    @property
+    def _required(self) -> list[str]:
+        """What must have run; what this cluster cannot show of it is the tally's to know."""
+        return list(self._all_required)
 
     @property
     def _of_platform(self) -> bool:
