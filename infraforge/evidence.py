@@ -20,6 +20,7 @@ import allure
 from allure_commons.model2 import Status
 from kubernetes import client
 
+from infraforge import files
 from infraforge.errors import UsageError
 from infraforge.history import History, Operation
 from infraforge.probes import diagnosis
@@ -200,6 +201,4 @@ def _escaped(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text)
-    aside.replace(path)
+    files.replace(path, text)

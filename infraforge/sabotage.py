@@ -76,11 +76,11 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
             experiments.append(Experiment(one, tree, options.name, profile))
         use = use or Use(options.name, "infraforge sabotage").join()
         try:
-            for undone in healing.before_run(options.name):
-                print(f"undone: {undone}", flush=True)
+            _heal_first(options.name)
+            with progress.shown() as say:
+                stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
+            _heal_first(options.name)  # what did not answer before
             with use.alone():  # nobody else's tests are to meet a platform that is broken
-                with progress.shown() as say:
-                    stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
                 judgements = _try_all(experiments)
         finally:
             if mine:
@@ -88,6 +88,11 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
                     print(f"removed {item}", flush=True)
     print(f"\n{sabotage_verdict.table(judgements).text()}\n\nwritten to {REPORT}")
     return sabotage_verdict.exit_code(list(judgements.values()))
+
+
+def _heal_first(name: str) -> None:
+    for undone in healing.before_run(name):
+        print(f"undone: {undone}", flush=True)
 
 
 def _try_all(experiments: Sequence[Experiment]) -> Mapping[str, Judgement]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import files, locks
+from infraforge import files, locks, stack
 from infraforge.cluster import pki, state, users
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
@@ -188,12 +188,12 @@ with state.sharing_machine():
     print("builds", flush=True)
     input()
 """
+    authority = stack.registry_authority()
     with other(builds) as builder, state.sharing_machine():
         assert builder.hears() == "builds"
-        with state.alone_on_machine() as alone:
-            assert not alone
-    with state.alone_on_machine() as alone:
-        assert alone
+        assert stack.remove_shared() == []
+        assert authority.ca_file.exists()
+    assert stack.remove_shared() == [f"files in {state.registry_ca_dir()}"]
 
 
 def test_a_name_that_could_be_another_lock_is_refused() -> None:
