@@ -18,16 +18,10 @@ from selenium.webdriver.remote.client_config import ClientConfig
 from infraforge.cluster import direct, kind, registry
 from infraforge.cluster.base import Presence
 from infraforge.cluster.existing import Existing
-from infraforge.selftests.test_presence import Api, kubeconfig, serving
+from infraforge.selftests.stand_ins import Api, kubeconfig, serving
 from infraforge.stack import TREE
 
 _NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with serving() as made:
-        yield made
 
 
 @pytest.fixture

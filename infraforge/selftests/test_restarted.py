@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from infraforge.cluster import install
+from infraforge import faults
+from infraforge.cluster import install, kind
 from infraforge.cluster.pki import Authority
-from infraforge.errors import ClusterError
+from infraforge.errors import ClusterError, Unable
+from infraforge.profile import Profile
+from infraforge.selftests.fake_docker import FakeDocker
+from infraforge.selftests.stand_ins import NODE, Api, cluster_folder, kubeconfig
 from infraforge.stack import TREE
 
 SCRIPT = TREE / "images" / "node" / "kind" / "mend-address"
@@ -210,3 +214,64 @@ def test_a_kubelets_certificate_must_name_its_address_of_now(
     assert lacking in found
     assert bool(lacking) is bool(found)
     assert not lacking or "csr-1" in found
+
+
+def test_a_restart_gives_each_another_address_and_proves_it(docker: FakeDocker, api: Api) -> None:
+    """Stopped all, started in another order; its undo is data that another process can perform."""
+    folder = str(cluster_folder())
+    docker.add("infraforge-registry", ours="registry", address="172.20.0.2")
+    docker.add(NODE, "infraforge", mounts=folder, address="172.20.0.3")
+    docker.add(
+        "infraforge-worker", "infraforge", mounts=folder, address="172.20.0.4", role="worker"
+    )
+    docker.add("theirs", address="172.20.0.9")
+    kubeconfig(api.url)
+    site: Any = SimpleNamespace(
+        cluster=kind.Kind("infraforge", TREE), profile=Profile.load("minimal", TREE)
+    )
+    aimed = faults.Restart().aim(site)
+    assert docker.changes == []
+    assert aimed.took_effect(site) == ""
+    aimed.strike(site)
+    assert docker.changes[0].startswith("stop ")
+    assert "id-of-theirs" not in " ".join(docker.changes)
+    proof = aimed.took_effect(site)
+    assert f"{NODE} 172.20.0.3 → 172.20.0.2" in proof
+    assert "infraforge-registry 172.20.0.2 → 172.20.0.4" in proof
+    again = faults.UNDOS["started"].restored(aimed.undo.parameters)
+    assert again == aimed.undo
+    again.perform(site)
+
+
+def test_a_restart_that_left_the_control_plane_where_it_was_proves_nothing(
+    docker: FakeDocker, api: Api
+) -> None:
+    docker.add(NODE, "infraforge", mounts=str(cluster_folder()), address="172.20.0.2")
+    kubeconfig(api.url)
+    site: Any = SimpleNamespace(
+        cluster=kind.Kind("infraforge", TREE), profile=Profile.load("minimal", TREE)
+    )
+    aimed = faults.Restart().aim(site)
+    aimed.strike(site)
+    assert aimed.took_effect(site) == ""
+
+
+def test_only_a_cluster_of_ours_can_be_restarted() -> None:
+    site: Any = SimpleNamespace(cluster=SimpleNamespace(name="existing"))
+    with pytest.raises(Unable):
+        faults.Restart().aim(site)
+
+
+def test_since_when_a_node_runs_is_told_though_the_clock_was_set(
+    docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(cluster_folder())
+    docker.add(NODE, "infraforge", mounts=folder, started="2026-01-01T00:00:00.5Z")
+    docker.add("infraforge-worker", "infraforge", mounts=folder, status="exited", role="worker")
+    cluster = kind.Kind("infraforge", TREE)
+    assert cluster.started() == {NODE: datetime(2026, 1, 1, tzinfo=UTC)}
+    # it has run for longer than since then: the clock was set back
+    docker.path.write_text(docker.path.read_text().replace("2026-01-01", "2999-01-01"))
+    monkeypatch.setenv("FAKE_AGE", "     60")
+    age = datetime.now(UTC) - cluster.started()[NODE]
+    assert 30 < age.total_seconds() <= 60

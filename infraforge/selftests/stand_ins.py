@@ -1,0 +1,127 @@
+"""Stand-ins for what a platform stands on, and for those steps of a stand-up that are not tried."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infraforge import stack
+from infraforge.cluster import install, kind, state
+from infraforge.note import Brought, Note
+from infraforge.profile import Ports
+
+NODE = "infraforge-control-plane"
+
+
+class Api(ThreadingHTTPServer):
+    """As much of an API server as tells its version; status: how it answers."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = 200
+        self.asked = 0
+        self.when_asked: Callable[[], None] = lambda: None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Api
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        self.server.when_asked()
+        fields = ("major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate")
+        more = ("goVersion", "compiler", "platform")
+        body = json.dumps(dict.fromkeys((*fields, *more), "1"))
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    do_CONNECT = do_GET
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Api]:
+    made = Api()
+    threading.Thread(target=made.serve_forever, daemon=True).start()
+    with contextlib.closing(made.socket):
+        yield made
+        made.shutdown()
+
+
+def cluster_folder(name: str = "infraforge") -> Path:
+    folder = state.cluster_dir(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def kubeconfig(url: str, name: str = "infraforge") -> None:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "me", "user": {}}],
+        "contexts": [{"name": "work", "context": {"cluster": "c", "user": "me"}}],
+        "current-context": "work",
+    }
+    (cluster_folder(name) / "kubeconfig").write_text(yaml.safe_dump(config))
+
+
+def note(name: str = "infraforge", brought_one: Brought | None = None) -> None:
+    Note("minimal", Ports(), "https://127.0.0.1:8443", {}, {}, True, {}, brought_one).write(name)
+
+
+DEAD = "http://127.0.0.1:9"
+"""Nobody listens there."""
+
+
+class StandUp:
+    """A stand-up whose images, manifests and front door are not the question."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.done: list[str] = []
+
+        def noted(what: str) -> Callable[..., Any]:
+            def step(*_args: object, **_more: object) -> Any:
+                self.done.append(what)
+                if what == "create":
+                    kubeconfig(DEAD)
+                return made
+
+            return step
+
+        made: Any = type("Made", (), {})()
+        made.tag, made.ca_file, made.catalogue = "image", Path("/ca.crt"), None
+        made.fill = lambda *_args: {}
+        for module, name in (
+            (stack, "images_for"),
+            (stack, "start_registry"),
+            (stack.build, "record"),
+            (kind.Kind, "create"),
+            (install, "install"),
+            (install, "wait_ready"),
+            (install, "wait_seen"),
+            (stack.Platform, "deploy"),
+            (stack.Platform, "wait_open"),
+        ):
+            monkeypatch.setattr(module, name, noted(name))
+        monkeypatch.setattr(stack, "authority", lambda _name: None)
+
+    def run(self) -> None:
+        stack.stand_up("infraforge", "minimal")
