@@ -144,7 +144,7 @@ def test_sessions_are_made_and_ended_only_while_their_store_answers(
 @pytest.mark.parametrize("kind", ["api", "page"])
 def test_no_session_is_said_only_after_the_store_has_answered(kind: str) -> None:
     doubts, again = LOCATIONS[f"@{kind}_doubts"], LOCATIONS[f"@{kind}_asked_again"]
-    assert 'if ($cookie_infraforge_session = "") {' in (INGRESS / "nginx.conf").read_text()
+    assert 'if ($cookie___Host-infraforge_session = "") {' in (INGRESS / "nginx.conf").read_text()
     assert re.search(rf"auth_request /_store;\s+try_files /nowhere @{kind}_asked_again;", doubts)
     assert re.search(r"auth_request /_auth;\s+try_files /nowhere =503;", again)
     for body in (doubts, again):
