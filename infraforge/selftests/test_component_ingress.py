@@ -144,7 +144,7 @@ def test_sessions_are_made_and_ended_only_while_their_store_answers(
 @pytest.mark.parametrize("kind", ["api", "page"])
 def test_no_session_is_said_only_after_the_store_has_answered(kind: str) -> None:
     doubts, again = LOCATIONS[f"@{kind}_doubts"], LOCATIONS[f"@{kind}_asked_again"]
-    assert 'if ($cookie___Host-infraforge_session = "") {' in (INGRESS / "nginx.conf").read_text()
+    assert 'if ($session = "") {' in (INGRESS / "nginx.conf").read_text()
     assert re.search(rf"auth_request /_store;\s+try_files /nowhere @{kind}_asked_again;", doubts)
     assert re.search(r"auth_request /_auth;\s+try_files /nowhere =503;", again)
     for body in (doubts, again):
@@ -167,6 +167,27 @@ def test_what_changes_something_comes_from_no_other_site(name: str) -> None:
     assert "if ($cross_site) { return 403; }" in ENTRIES[name]
 
 
+@pytest.mark.parametrize("name", sorted(ENTRIES.keys() - {"= /oauth2/callback", "~ ^/login/"}))
+def test_two_sessions_at_once_are_refused_wherever_one_counts(name: str) -> None:
+    refusal = "if ($two_sessions) { return 400; }"
+    assert refusal in ENTRIES[name] or (
+        "include /etc/ingress/auth.conf;" in ENTRIES[name] and refusal in PARTS["auth.conf"]
+    )
+
+
+def test_every_connection_is_counted_before_http_begins() -> None:
+    (stream,) = re.findall(r"^stream {\n(.*?)^}", CONF, re.MULTILINE | re.DOTALL)
+    assert re.search(r"limit_conn_zone \$binary_remote_addr zone=open:\d+m;", stream)
+    (most,) = re.findall(r"limit_conn open (\d+);", stream)
+    (room,) = re.findall(r"worker_connections (\d+);", CONF)
+    assert 3 * int(most) < int(room), "one address alone could fill a worker"
+    passed = dict(re.findall(r"listen (\d+);\s+proxy_pass (127\.0\.0\.1:\d+);", stream))
+    http = re.findall(r"^ +listen (\S+) (?:ssl )?proxy_protocol", CONF, re.MULTILINE)
+    assert sorted(passed.values()) == sorted(http)
+    assert set(passed) == {"8443", "8080"}
+    assert not re.findall(r"listen (?!127\.0\.0\.1:|8443;|8080;)\S+", CONF)
+
+
 def test_a_read_is_tried_again_only_after_all_that() -> None:
     body = PASSING["@read_again"]
     assert "Cookie" not in body
@@ -182,7 +203,7 @@ def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
     around = CONF
     for inside in LOCATIONS.values():
         around = around.replace(inside, "")
-    early = {"400", "405", "414", "494", "497", "501", "505"}  # before there is a location
+    early = {"400", "405", "414", "431", "494", "497", "501", "505"}  # before there is a location
     for codes in re.findall(r"error_page ((?:\d+ )+)", around):
         assert set(codes.split()) <= early, "the server's are inherited by /_auth"
     assert [name for name, body in PASSING.items() if "/oauth2/auth" in body] == ["= /_auth"]
