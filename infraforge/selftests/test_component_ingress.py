@@ -11,6 +11,7 @@ import yaml
 
 from infraforge import components
 from infraforge.components.ingress import site_conf
+from infraforge.components.origin import canonical_origin
 from infraforge.errors import UsageError
 
 TREE = Path(__file__).parents[2] / "platform"
@@ -289,9 +290,24 @@ def test_the_snippet_names_the_origin() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "browsers"),
+    [
+        ("https://Host.Example:443", "https://host.example"),
+        ("HTTPS://HOST.EXAMPLE:08443/", "https://host.example:8443"),
+        ("https://host.example.", "https://host.example"),
+        ("https://127.0.0.1:8443", "https://127.0.0.1:8443"),
+    ],
+)
+def test_an_origin_is_compared_as_browsers_write_it(written: str, browsers: str) -> None:
+    assert canonical_origin(written) == browsers
+    assert f'$origin {{ default "{browsers}"; }}' in site_conf(written)
+
+
+@pytest.mark.parametrize(
     "origin",
     [
-        "", "http://127.0.0.1:8080", "https://", "https://a.example/", "https://a.example/path",
+        "", "http://127.0.0.1:8080", "https://", "https://a.example//", "https://a.example/path",
+        "https://a.example:0", "https://a.example:65536",
         "https://a.example:", "https://a.example:port", "https://a.example:123456",
         "https://user@a.example", "https://a.example?x", 'https://a.example"; return 200 "',
         "https://a.example;", "https://a.example\n", "https://$host", "https://a b",

@@ -31,7 +31,7 @@ class JsonLines(logging.Formatter):
 
 
 class SlowReaders(logging.Filter):
-    """Says in a line what gunicorn tells of a reader that was given up on, as an error of its own."""
+    """Makes one line of the error, with its traceback, that gunicorn logs for a slow reader."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
