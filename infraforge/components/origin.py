@@ -13,7 +13,7 @@ _HTTPS = 443
 def canonical_origin(origin: str) -> str:
     """The origin as browsers write it (RFC 6454 6.2): lower case, no default port, no slash.
 
-    Every change is compared with it, so another way of writing the same place would refuse them all.
+    Every change is compared with it: another way of writing the same place would refuse them all.
     Raises UsageError for what is more, or less, than https, a host and perhaps a port.
     """
     found = _ORIGIN.fullmatch(origin)
