@@ -51,6 +51,7 @@ def create(
     app.add_url_rule("/login/authorize", view_func=page.show, methods=["GET"])
     app.add_url_rule("/login/authorize", view_func=page.answer, methods=["POST"])
     app.add_url_rule("/healthz", view_func=_alive)
+    app.add_url_rule("/readyz", view_func=_ready)
     app.after_request(_guard)
     app.register_error_handler(Refused, _refuse)
     app.register_error_handler(werkzeug.exceptions.HTTPException, _explain)
@@ -133,6 +134,12 @@ def _set_cookie(
 
 def _alive() -> flask.Response:
     """The process serves. Vault's absence is no reason to hide the page that explains it."""
+    return flask.Response("ok\n", mimetype="text/plain")
+
+
+def _ready() -> flask.Response:
+    """The page can be made of its templates."""
+    flask.render_template("login.html", action="", form="", message="")
     return flask.Response("ok\n", mimetype="text/plain")
 
 
