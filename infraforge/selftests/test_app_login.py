@@ -54,6 +54,7 @@ class Seen:
 @dataclass
 class Clock:
     now: float = 1_000_000.0
+    pauses: list[float] = field(default_factory=list)
 
     def __call__(self) -> float:
         return self.now
@@ -98,7 +99,9 @@ def clock() -> Clock:
 @pytest.fixture
 def browser(config: Config, clock: Clock) -> FlaskClient:
     counts = guesses.Guesses(clock)
-    app = application.create(config, seal=form.Seal(config.key, clock), counts=counts)
+    app = application.create(
+        config, seal=form.Seal(config.key, clock), counts=counts, pause=clock.pauses.append
+    )
     return app.test_client()
 
 
@@ -118,7 +121,7 @@ def test_token_is_revoked_whatever_happens(browser: FlaskClient, seen: Seen) -> 
 
 
 def test_denials_look_alike(browser: FlaskClient) -> None:
-    names = ("ada", "nobody", "former", "nogroup", "../../sys/seal", "a\nb", "")
+    names = ("ada", "nobody", "former", "nogroup", "o'brien")
     answers = [sign_in(browser, name, PASSWORD if name != "ada" else "wrong") for name in names]
     assert {answer.status_code for answer in answers} == {401}
     assert len({without_seal(answer.text) for answer in answers}) == 1
@@ -137,8 +140,25 @@ def test_odd_names_never_become_a_path_at_vault(browser: FlaskClient, seen: Seen
         "\u00e4da",
         "a" * 65,
     ):
-        assert sign_in(browser, name, PASSWORD).status_code == 401
+        answer = sign_in(browser, name, PASSWORD)
+        assert answer.status_code == 401
+        assert "do not match" not in answer.text  # nobody has such a name, and it may well match
+        assert "letters a to z" in answer.text
     assert seen.calls == []
+
+
+@pytest.mark.parametrize(("took", "in_all"), [(0.02, 0.5), (0.31, 0.5), (0.5, 0.5), (0.74, 1.0)])
+def test_how_long_a_denial_takes_tells_nothing(took: float, in_all: float) -> None:
+    assert took + application.rest_of_step(took) == pytest.approx(in_all)
+
+
+def test_every_denial_waits_and_no_other_answer_does(browser: FlaskClient, clock: Clock) -> None:
+    sign_in(browser, "ada", PASSWORD)
+    sign_in(browser, "a/b", PASSWORD)
+    assert clock.pauses == []
+    sign_in(browser, "ada", "wrong")
+    (pause,) = clock.pauses
+    assert 0 <= pause <= 0.5
 
 
 def test_vault_that_cannot_answer_is_told_in_words(browser: FlaskClient, seen: Seen) -> None:

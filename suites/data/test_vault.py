@@ -52,7 +52,7 @@ def test_no_root_token_exists(platform):
 
 @pytest.mark.control("SOC2-CC6.3", "ISO27001-A.8.2", "NIST-AC-6")
 def test_the_operator_can_give_nobody_rights(platform, people, evidence):
-    """What stands the platform up reads everybody's policies, and neither changes nor grants one."""
+    """What stands the platform up reads all policies, and neither changes nor grants one."""
     site, person = platform.site, people.make("viewer")
     vault, cells = site.vault(), {}
     for name in [*(account.name for account in vault_bootstrap.accounts(site)), "operator"]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import time
+from collections.abc import Callable
 
 import flask
 import werkzeug.exceptions
@@ -11,7 +13,7 @@ import werkzeug.exceptions
 from infraforge_login import form, guesses
 from infraforge_login.authorization import Authorization, Refused
 from infraforge_login.config import Config
-from infraforge_login.vault import Denied, Unavailable, Vault
+from infraforge_login.vault import Denied, NoName, Unavailable, Vault
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _DENIED = "That user name and password do not match. Check both and try again."
+_NO_NAME = (
+    "User names here have the letters a to z, digits, and . _ @ ' - between them: 64 at most. "
+    "Check how yours is written."
+)
 _STALE = "This form was open for too long, or opened in another browser. Please try again."
 _SLOW_DOWN = (
     "Too many wrong passwords were given for this name from here. "
@@ -35,6 +41,9 @@ _SLOW_DOWN = (
 )
 _UNAVAILABLE = "Signing in is not possible right now. Please try again in a moment."
 _BODY_LIMIT = 16 * 1024
+_STEP = 0.5
+"""Denials come after a multiple of so many seconds: how long Vault and a directory take to say no
+tells whether there is anybody of that name."""
 
 
 def create(
@@ -42,12 +51,13 @@ def create(
     vault: Vault | None = None,
     seal: form.Seal | None = None,
     counts: guesses.Guesses | None = None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> flask.Flask:
     """The application; what is not given is made from `config`."""
     app = flask.Flask(__name__, static_url_path="/login/static")
     app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT
     seal, counts = seal or form.Seal(config.key), counts or guesses.Guesses()
-    page = _Page(config, vault or Vault(config), seal, counts)
+    page = _Page(config, vault or Vault(config), seal, counts, pause)
     app.add_url_rule("/login/authorize", view_func=page.show, methods=["GET"])
     app.add_url_rule("/login/authorize", view_func=page.answer, methods=["POST"])
     app.add_url_rule("/healthz", view_func=_alive)
@@ -60,12 +70,18 @@ def create(
 
 class _Page:
     def __init__(
-        self, config: Config, vault: Vault, seal: form.Seal, counts: guesses.Guesses
+        self,
+        config: Config,
+        vault: Vault,
+        seal: form.Seal,
+        counts: guesses.Guesses,
+        pause: Callable[[float], None],
     ) -> None:
         self._config = config
         self._vault = vault
         self._seal = seal
         self._counts = counts
+        self._pause = pause
         self._known = guesses.Known(config.key)
 
     def show(self) -> flask.Response:
@@ -87,9 +103,13 @@ class _Page:
             response = self._form(request, 429, _SLOW_DOWN.format(seconds=left))
             response.headers["Retry-After"] = str(left)
             return response
+        began = time.monotonic()
         try:
             code, state = self._vault.code(name, sent.get("password", ""), request.query)
+        except NoName:
+            return self._form(request, 401, _NO_NAME)
         except Denied:
+            self._pause(rest_of_step(time.monotonic() - began))
             # no name: people type passwords into the wrong field; Vault's audit log has it hashed
             log.info("denied")
             return self._form(request, 401, _DENIED)
@@ -130,6 +150,11 @@ def _set_cookie(
     response.set_cookie(
         name, value, max_age, path="/login", secure=True, httponly=True, samesite="Lax"
     )
+
+
+def rest_of_step(seconds: float) -> float:
+    """How long a denial that took so many seconds still has to wait."""
+    return -seconds % _STEP
 
 
 def _alive() -> flask.Response:
