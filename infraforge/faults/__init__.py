@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from infraforge.faults.base import Undo
+from infraforge.faults.fill import Empty, Fill
 from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
@@ -17,6 +18,8 @@ from infraforge.faults.scale import Rescale, ScaledToNothing
 __all__ = [
     "UNDOS",
     "BackToStrength",
+    "Empty",
+    "Fill",
     "Impostor",
     "KillContainer",
     "KillPod",
@@ -30,6 +33,6 @@ __all__ = [
 ]
 
 UNDOS: Mapping[str, type[Undo]] = {
-    undo.kind: undo for undo in (BackToStrength, Rescale, RestoreLogins, Resume, Unmask)
+    undo.kind: undo for undo in (BackToStrength, Empty, Rescale, RestoreLogins, Resume, Unmask)
 }
 """Every kind of undo that a journal may hold; `infraforge heal` knows these."""
