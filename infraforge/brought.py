@@ -22,6 +22,7 @@ from infraforge.cluster import state, tools, traces
 from infraforge.cluster.existing import Existing
 from infraforge.cluster.kind import HTTP_NODE_PORT, HTTPS_NODE_PORT
 from infraforge.cluster.users import Use
+from infraforge.components.origin import canonical_origin
 from infraforge.components.rollout import Images
 from infraforge.errors import ClusterError, UsageError
 from infraforge.images import push
@@ -78,6 +79,7 @@ def stand_up(
             raise UsageError(f"{name!r} runs profile {found.profile!r}; remove it first")
         images = images_for(profile, tree, wish.registry, found)
         origin = wish.origin or (found.origin if found else "") or _origin(cluster)
+        origin = canonical_origin(origin)
         http = found.ports.http if found else wish.http_port
         profile = dataclasses.replace(profile, ports=Ports(_port(origin), http))
         if found is None:

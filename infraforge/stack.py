@@ -15,7 +15,7 @@ from typing import Any
 from kubernetes import client
 
 from infraforge import components, interrupts
-from infraforge.cluster import install, kind, node_files, registry, state, tools
+from infraforge.cluster import clock, install, kind, node_files, registry, state, tools
 from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster, Presence
 from infraforge.cluster.existing import Existing
@@ -98,6 +98,7 @@ class Platform:
 
         Raises what the first component that failed raised; no further one is begun then.
         """
+        clock.check(self.cluster.api)
         images = Images(self.digests, self.moved)
         applier = ByHand(self.cluster.api) if self.by_hand else None
         with Watching(self.cluster.api).running() as watching:
@@ -150,6 +151,7 @@ class Platform:
 
         Raises UsageError where one never got ready.
         """
+        clock.check(self.cluster.api)
         with Watching(self.cluster.api).running() as watching:
             rollout = Rollout(self.site, watching, Images(self.digests, self.moved))
             yield rollout, self._whole(rollout)

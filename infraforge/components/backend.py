@@ -61,13 +61,12 @@ class Backend(Component):
         site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """At Vault: database engine, keys, policy, and the way to sign in."""
+        """At Vault: the database engine, and keys."""
         site.config_map("backend-profile", NAMESPACE, profile_settings(site.profile))
         vault = site.vault()
         try:
             _set_up_database(site, vault)
             hand_over_keys(vault, ROLE, _keys(site))
-            let_sign_in(site, vault, ROLE)
         except hvac.exceptions.VaultError as error:
             raise ClusterError(f"Vault does not take the backend's set-up: {error}") from error
 
@@ -190,23 +189,6 @@ def _kept(vault: hvac.Client, role: str, service: str) -> Mapping[str, str] | No
         return None
     found: Mapping[str, str] = answer["data"]["data"]
     return found
-
-
-def let_sign_in(site: Site, vault: hvac.Client, role: str) -> None:
-    """Let ServiceAccount `role` in, to do what `components/ROLE/vault-policy.hcl` says."""
-    policy = (_folder(site, role) / "vault-policy.hcl").read_text()
-    vault.sys.create_or_update_policy(name=role, policy=policy)
-    vault.write_data(
-        f"auth/kubernetes/role/{role}",
-        data={
-            "bound_service_account_names": [role],
-            "bound_service_account_namespaces": [NAMESPACE],
-            "audience": "vault",
-            "token_policies": [role],
-            "token_no_default_policy": True,
-            "token_period": "1h",  # renewed for as long as the process lives
-        },
-    )
 
 
 def _folder(site: Site, role: str) -> Path:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import urllib.parse
 
 from infraforge.components.base import Component, Listener, Trust
+from infraforge.components.origin import canonical_origin
 from infraforge.components.site import Site
-from infraforge.errors import UsageError
 
 NAMESPACE = "infraforge-access"
-
-_ORIGIN = re.compile(r"https://(?P<authority>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})(?::\d{1,5})?)")
 
 
 class Ingress(Component):
@@ -49,13 +46,11 @@ def host_of(origin: str) -> tuple[list[str], list[str]]:
 def site_conf(origin: str) -> str:
     """The piece of nginx.conf that differs from site to site.
 
-    origin: where users find the front door.
-    Raises UsageError for an origin that is more, or less, than https, a host and a port.
+    origin: where users find the front door. Raises UsageError as `canonical_origin`.
     """
-    found = _ORIGIN.fullmatch(origin)
-    if found is None:
-        raise UsageError(f"the origin must be https://HOST or https://HOST:PORT, not {origin!r}")
+    origin = canonical_origin(origin)
+    authority = origin.removeprefix("https://")
     return (
         f'map "" $origin {{ default "{origin}"; }}\n'
-        f'map "" $origin_authority {{ default "{found["authority"]}"; }}\n'
+        f'map "" $origin_authority {{ default "{authority}"; }}\n'
     )

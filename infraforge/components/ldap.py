@@ -44,14 +44,13 @@ class Ldap(Component):
         site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """Passwords, and at Vault: where the directory is, and the follower's role."""
+        """Passwords, and at Vault: where the directory is."""
         passwords = self._passwords(site)
         # kept: the hash is salted, and another one would look like a change
         line = {"rootpw.conf": f"rootpw {hashed(passwords[_MANAGER])}\n"}
         site.secret("ldap-rootpw", NAMESPACE, lambda: line)
         vault = site.vault()
         try:
-            self._let_sign_in(site, vault)
             vault.write_data(_METHOD, data=self._config(site, passwords["vault"]))
             accessor = vault_identity.accessor_of(vault, "ldap")
         except _AT_VAULT as error:
@@ -151,22 +150,6 @@ class Ldap(Component):
             "request_timeout": 3,
             **vault_identity.LOGIN_TOKEN,
         }
-
-    def _let_sign_in(self, site: Site, vault: hvac.Client) -> None:
-        policy = (site.tree / "components" / self.name / "vault-policy.hcl").read_text()
-        vault.sys.create_or_update_policy(name=self.name, policy=policy)
-        vault.write_data(
-            f"auth/kubernetes/role/{self.name}",
-            data={
-                "bound_service_account_names": [self.name],
-                "bound_service_account_namespaces": [NAMESPACE],
-                "audience": "vault",
-                "token_policies": [self.name],
-                "token_no_default_policy": True,
-                "token_ttl": "10m",
-                "token_max_ttl": "10m",
-            },
-        )
 
 
 def hashed(password: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import ssl
 from collections.abc import Mapping
 
 from cryptography import x509
@@ -25,6 +26,8 @@ from infraforge.wait import Deadline, wait_until
 ANNOTATION = "infraforge.io/certificate"
 TRUST = "infraforge.io/trust"
 _NOT_YET = (ClusterError, OSError)
+_OUT_OF_TIME = (9, 10)
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
 def shown(site: Site, component: Component) -> Mapping[str, str]:
@@ -38,6 +41,20 @@ def shown(site: Site, component: Component) -> Mapping[str, str]:
             f"{pod}:{listener.port}": _serial(site, local, listener)
             for (pod, listener), local in ways.items()
         }
+
+
+def out_of_time(site: Site, component: Component) -> bool:
+    """Whether a pod shows a certificate that is valid no more, or not yet.
+
+    Nobody can tell such a pod anything over verified TLS: it has to be replaced.
+    """
+    try:
+        shown(site, component)
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_code in _OUT_OF_TIME
+    except _NOT_YET:
+        return False  # whatever it is, waiting for the new one tells it better
+    return False
 
 
 def take_up(site: Site, component: Component, within: float | Deadline) -> None:

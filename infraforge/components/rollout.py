@@ -170,7 +170,7 @@ class Rollout:
         say: Say,
     ) -> None:
         """Have all its pods show the certificate of this serial number, which is in its Secret."""
-        if not component.reloads:
+        if not component.reloads or renewal.out_of_time(self._site, component):
             say("replacing its pods")
             self._replace_pods(component, references, {renewal.ANNOTATION: serial}, deadline)
         say("taking up its certificate")

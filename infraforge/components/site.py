@@ -17,6 +17,7 @@ from kubernetes import client
 
 from infraforge.cluster import executing, pki, portforward, state, tools
 from infraforge.cluster.base import Cluster
+from infraforge.components.origin import canonical_origin
 from infraforge.errors import ClusterError, UsageError
 from infraforge.profile import Profile
 
@@ -45,7 +46,7 @@ class Site:
         self.tree = tree
         self.cluster = cluster
         self.authority = authority
-        self.origin = origin or f"https://127.0.0.1:{profile.ports.https}"
+        self.origin = canonical_origin(origin or f"https://127.0.0.1:{profile.ports.https}")
         self.core = client.CoreV1Api(cluster.api)
         self.apps = client.AppsV1Api(cluster.api)
         self.renewing: frozenset[str] = frozenset()

@@ -32,6 +32,10 @@ class Vault(Component):
     reloads = True
     trust = Trust.RUNNING  # as a client of PostgreSQL; so does its unsealer
 
+    def given(self, site: Site) -> str:
+        """What its components may do there is settled as it starts."""
+        return repr(vault_bootstrap.accounts(site))
+
     def certify(self, site: Site) -> None:
         """Also for the members' own names."""
         site.certificate(

@@ -11,13 +11,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import hvac
 import requests
 
+from infraforge.components import vault_accounts
 from infraforge.components.site import OPERATOR, SYSTEM, Site
 from infraforge.errors import ClusterError
 from infraforge.wait import seconds, wait_until
@@ -26,12 +27,8 @@ NAMESPACE = "infraforge-security"
 UNSEAL_SECRET = "vault-unseal"  # noqa: S105  a Secret's name
 _POLICIES = ("operator", "login-user")
 _NOT_YET = (hvac.exceptions.VaultError, requests.RequestException, ClusterError)
-_LOCKOUT = {
-    "lockout_threshold": "10",
-    "lockout_duration": "5m",
-    "lockout_counter_reset": "5m",
-    "lockout_disable": False,
-}
+# a lock by name would let any stranger lock anybody out; the login page slows guessing down
+_LOCKOUT = {"lockout_disable": True}
 
 
 @contextlib.contextmanager
@@ -67,7 +64,13 @@ def open_up(site: Site, name: str) -> None:
             return
         vault.token = root or _another_root_token(vault, key)
         _settle(vault, _folder(site), site.profile.identity.method)
+        vault_accounts.put(vault, accounts(site))
         _revoke_root_tokens(vault)
+
+
+def accounts(site: Site) -> Sequence[vault_accounts.Account]:
+    """Those of the profile's components."""
+    return vault_accounts.accounts(site.tree, tuple(site.profile.components))
 
 
 def _client(site: Site, port: int) -> hvac.Client:
@@ -115,6 +118,8 @@ def _settled(site: Site) -> bool:
             if vault.read(f"sys/policies/acl/{name}")["data"]["policy"] != path.read_text():
                 return False
         if _audit_devices(vault) != audit_devices(_folder(site)):
+            return False
+        if not vault_accounts.there(vault, accounts(site)):
             return False
     except (hvac.exceptions.VaultError, ClusterError):
         return False

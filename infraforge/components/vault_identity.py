@@ -27,7 +27,7 @@ _KEY = "platform"
 # the time between the password and the authorization code, with a wide margin
 _LOGIN_SECONDS = 60
 LOGIN_TOKEN: Mapping[str, Any] = {
-    "token_policies": ["login-user"],
+    "token_policies": "login-user",  # as the operator's policy has it: this one, and no other
     "token_no_default_policy": True,
     "token_ttl": _LOGIN_SECONDS,
     "token_max_ttl": _LOGIN_SECONDS,

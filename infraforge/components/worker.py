@@ -46,6 +46,5 @@ class Worker(Component):
             backend.create_login_role(site, vault, self.name)
             wanted = {"minio": keys, "nats": Nats().credentials(site, self.name)}
             backend.hand_over_keys(vault, self.name, wanted)
-            backend.let_sign_in(site, vault, self.name)
         except hvac.exceptions.VaultError as error:
             raise ClusterError(f"Vault does not take the worker's set-up: {error}") from error

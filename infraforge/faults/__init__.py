@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from infraforge.faults.base import Undo
+from infraforge.faults.fill import Empty, Fill
 from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
@@ -19,6 +20,8 @@ from infraforge.faults.scale import Rescale, ScaledToNothing
 __all__ = [
     "UNDOS",
     "BackToStrength",
+    "Empty",
+    "Fill",
     "Impostor",
     "KillContainer",
     "KillPod",
@@ -38,6 +41,7 @@ UNDOS: Mapping[str, type[Undo]] = {
     undo.kind: undo
     for undo in (
         BackToStrength,
+        Empty,
         RenewCertificate,
         Rescale,
         RestoreLogins,

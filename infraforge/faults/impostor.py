@@ -179,8 +179,8 @@ def _pod(image: str) -> dict[str, Any]:
                         "capabilities": {"drop": ["ALL"]},
                     },
                     "resources": {
-                        "requests": {"cpu": "10m", "memory": "32Mi"},
-                        "limits": {"cpu": "500m", "memory": "96Mi"},
+                        "requests": {"cpu": "10m", "memory": "32Mi", "ephemeral-storage": "16Mi"},
+                        "limits": {"cpu": "500m", "memory": "96Mi", "ephemeral-storage": "96Mi"},
                     },
                 }
             ],

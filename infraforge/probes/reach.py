@@ -148,8 +148,8 @@ def pod_for(source: Source, targets: Sequence[Target], image: str) -> dict[str, 
                         "capabilities": {"drop": ["ALL"]},
                     },
                     "resources": {
-                        "requests": {"cpu": "10m", "memory": "32Mi"},
-                        "limits": {"cpu": "500m", "memory": "96Mi"},
+                        "requests": {"cpu": "10m", "memory": "32Mi", "ephemeral-storage": "16Mi"},
+                        "limits": {"cpu": "500m", "memory": "96Mi", "ephemeral-storage": "96Mi"},
                     },
                 }
             ],

@@ -23,12 +23,19 @@ class World:
     def __init__(self) -> None:
         self.time = 1000.0
         self.up = True
+        self.lost = 0  # how many questions are still to go unanswered
+        self.forbids = False
         self.asked = 0
         self.groups = ["g1"]
         self.disabled = False
         self.shelf: dict[str, bytes] = {}
 
     def look_up(self, path: str) -> Any:
+        if self.lost:
+            self.lost -= 1
+            raise problems.Unavailable("vault does not answer")
+        if self.forbids:
+            raise problems.NotAllowed("vault does not let this process ask")
         if not self.up:
             raise problems.Unavailable("vault does not answer")
         if path == "identity/group/id/g1":
@@ -146,3 +153,60 @@ def test_a_silent_vault_holds_up_nobody_who_is_known(world: World) -> None:
             assert process.of("e1").groups == ("developer",)
     finally:
         hanging.set()
+
+
+def test_one_lost_answer_is_asked_for_again(world: World) -> None:
+    process = world.process()
+    process.of("e1")
+    world.disabled = True
+    world.time += FRESH + 1
+    world.lost = 1
+    assert process.of("e1").disabled
+
+
+def test_one_persons_lost_answers_say_nothing_of_another(world: World) -> None:
+    process = world.process()
+    process.of("e1")
+    world.time += FRESH + 1
+    world.disabled = True
+    world.lost = 2
+    with pytest.raises(problems.Unavailable):
+        process.of("e2")
+    world.time += standing._SILENT_FOR + 1
+    assert process.of("e1").disabled
+
+
+def test_a_vault_that_forbids_is_not_silent(world: World) -> None:
+    process = world.process()
+    process.of("e1")
+    world.forbids = True
+    world.time += FRESH - 1
+    assert process.of("e1").groups == ("developer",)
+    world.time += 2
+    for _ in range(3):
+        with pytest.raises(problems.NotAllowed):
+            process.of("e1")
+    with pytest.raises(problems.NotAllowed):
+        world.process().of("e1")  # not what another process left, either
+    world.forbids, world.disabled = False, True
+    assert process.of("e1").disabled
+
+
+def test_silence_that_ends_in_a_refusal_is_over(world: World) -> None:
+    process = world.process()
+    process.of("e1")
+    world.up = False
+    world.time += FRESH + 1
+    assert process.of("e1").groups == ("developer",)
+    world.forbids = True
+    world.time += standing._ASK_AGAIN
+    process.of("e1")
+
+    def refused() -> bool:
+        try:
+            process.of("e1")
+        except problems.NotAllowed:
+            return True
+        return False
+
+    wait_until(refused, seconds(5))

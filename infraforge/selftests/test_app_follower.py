@@ -149,6 +149,17 @@ def test_an_empty_directory_is_not_believed(stage: Stage) -> None:
     assert set(stage.vault.aliases) == {"ada", "vera"}
 
 
+@pytest.mark.parametrize("groups", [{}, {"viewer": set()}, {"others": {"ada"}}])
+def test_groups_that_are_all_empty_are_not_believed(
+    stage: Stage, groups: dict[str, set[str]]
+) -> None:
+    before = dict(stage.vault.members)
+    stage.says = said({"ada": ADA, "vera": VERA}, **groups)
+    with pytest.raises(follow.Doubtful):
+        stage.round()
+    assert stage.vault.members == before
+
+
 def test_what_vault_lost_meanwhile_it_is_told_again_within_a_minute(stage: Stage) -> None:
     stage.vault.members["viewer"] = ["id-of-ada"]
     stage.vault.entities["id-of-vera"]["disabled"] = True

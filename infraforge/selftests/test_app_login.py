@@ -22,7 +22,7 @@ from infraforge.cluster import pki
 from infraforge.selftests import apps  # noqa: F401  puts the app on the path
 
 from infraforge_login import app as application  # isort: skip
-from infraforge_login import form  # isort: skip
+from infraforge_login import form, guesses  # isort: skip
 from infraforge_login.config import Config  # isort: skip
 
 ORIGIN = "https://127.0.0.1:8443"
@@ -54,6 +54,7 @@ class Seen:
 @dataclass
 class Clock:
     now: float = 1_000_000.0
+    pauses: list[float] = field(default_factory=list)
 
     def __call__(self) -> float:
         return self.now
@@ -97,7 +98,10 @@ def clock() -> Clock:
 
 @pytest.fixture
 def browser(config: Config, clock: Clock) -> FlaskClient:
-    app = application.create(config, seal=form.Seal(config.key, clock))
+    counts = guesses.Guesses(clock)
+    app = application.create(
+        config, seal=form.Seal(config.key, clock), counts=counts, pause=clock.pauses.append
+    )
     return app.test_client()
 
 
@@ -117,7 +121,7 @@ def test_token_is_revoked_whatever_happens(browser: FlaskClient, seen: Seen) -> 
 
 
 def test_denials_look_alike(browser: FlaskClient) -> None:
-    names = ("ada", "nobody", "former", "nogroup", "../../sys/seal", "a\nb", "")
+    names = ("ada", "nobody", "former", "nogroup", "o'brien")
     answers = [sign_in(browser, name, PASSWORD if name != "ada" else "wrong") for name in names]
     assert {answer.status_code for answer in answers} == {401}
     assert len({without_seal(answer.text) for answer in answers}) == 1
@@ -136,8 +140,25 @@ def test_odd_names_never_become_a_path_at_vault(browser: FlaskClient, seen: Seen
         "\u00e4da",
         "a" * 65,
     ):
-        assert sign_in(browser, name, PASSWORD).status_code == 401
+        answer = sign_in(browser, name, PASSWORD)
+        assert answer.status_code == 401
+        assert "do not match" not in answer.text  # nobody has such a name, and it may well match
+        assert "letters a to z" in answer.text
     assert seen.calls == []
+
+
+@pytest.mark.parametrize(("took", "in_all"), [(0.02, 0.5), (0.31, 0.5), (0.5, 0.5), (0.74, 1.0)])
+def test_how_long_a_denial_takes_tells_nothing(took: float, in_all: float) -> None:
+    assert took + application.rest_of_step(took) == pytest.approx(in_all)
+
+
+def test_every_denial_waits_and_no_other_answer_does(browser: FlaskClient, clock: Clock) -> None:
+    sign_in(browser, "ada", PASSWORD)
+    sign_in(browser, "a/b", PASSWORD)
+    assert clock.pauses == []
+    sign_in(browser, "ada", "wrong")
+    (pause,) = clock.pauses
+    assert 0 <= pause <= 0.5
 
 
 def test_vault_that_cannot_answer_is_told_in_words(browser: FlaskClient, seen: Seen) -> None:
@@ -281,6 +302,87 @@ def test_a_short_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("short")
     with pytest.raises(ValueError, match="less than 32"):
         Config.from_environment({"LOGIN_KEY_FILE": str(tmp_path / "key")})
+
+
+def wrong(browser: FlaskClient, times: int, name: str = "ada") -> list[int]:
+    return [sign_in(browser, name, "wrong").status_code for _ in range(times)]
+
+
+def test_wrong_passwords_are_slowed_down_and_then_not_even_looked_at(
+    browser: FlaskClient, seen: Seen, clock: Clock
+) -> None:
+    assert wrong(browser, 10) == [401] * 5 + [429] * 5
+    assert len(seen.calls) == 5
+    held_up = sign_in(browser, "Ada", PASSWORD)  # whoever it is, and however the name is written
+    assert (held_up.status_code, held_up.headers["Retry-After"]) == (429, "1")
+    assert "wait 1 seconds" in held_up.text
+    assert "do not match" not in held_up.text
+    for delay in (1, 2, 4, 8, 16, 32, 60, 60):
+        clock.now += delay - 0.5
+        assert wrong(browser, 1) == [429]
+        clock.now += 0.5
+        assert wrong(browser, 1) == [401]
+    clock.now += 60
+    assert sign_in(browser, "ada", PASSWORD).status_code == 303
+    assert wrong(browser, 5) == [401] * 5  # a right one gives all tries back
+
+
+def test_nobody_is_held_up_by_somebody_elsewhere(browser: FlaskClient, clock: Clock) -> None:
+    elsewhere = browser.application.test_client()
+    elsewhere.environ_base["HTTP_X_REAL_IP"] = "203.0.113.9"
+    assert wrong(browser, 6)[-1] == 429
+    assert sign_in(browser, "nogroup", "wrong").status_code == 401  # another name, from there
+    assert sign_in(elsewhere, "ada", PASSWORD).status_code == 303
+
+
+def test_a_known_browser_is_not_held_up_by_a_stranger_beside_it(browser: FlaskClient) -> None:
+    own = browser.application.test_client()
+    assert sign_in(own, "ada", PASSWORD).status_code == 303
+    assert wrong(browser, 300)[-1] == 429  # the same address
+    assert sign_in(own, "ada", PASSWORD).status_code == 303
+    assert wrong(own, 6) == [401] * 5 + [429]  # it has its own count
+    assert sign_in(own, "nogroup", "wrong").status_code == 401
+
+
+def test_a_browser_is_known_for_one_name_and_not_by_its_own_word(config: Config) -> None:
+    known = guesses.Known(config.key)
+    cookie = known.make("ada")
+    assert known.place(cookie, "Ada") == cookie.partition(".")[0]
+    nonce, _, mac = cookie.partition(".")
+    for forged in (None, "", "x", nonce, f"{nonce}.{'0' * 64}", f"{'A' * 43}.{mac}", cookie + "0"):
+        assert known.place(forged, "ada") is None
+    assert known.place(cookie, "devon") is None
+    assert guesses.Known(b"z" * 32).place(cookie, "ada") is None
+
+
+def test_under_attack_from_everywhere_each_place_has_one_free_try(clock: Clock) -> None:
+    counts = guesses.Guesses(clock)
+    for number in range(guesses.GUESSED_AT):
+        assert counts.attempt("ada", f"address {number}", known=False) == 0
+    assert counts.attempt("ada", "address new", known=False) == 0
+    assert counts.attempt("ada", "address new", known=False) > 0
+    assert [counts.attempt("ada", "browser", known=True) for _ in range(6)] == [0] * 5 + [1]
+    assert [counts.attempt("vera", "address new", known=False) for _ in range(5)] == [0] * 5
+    clock.now += guesses.FORGOTTEN_AFTER + 1
+    assert [counts.attempt("ada", "address new", known=False) for _ in range(5)] == [0] * 5
+
+
+def test_many_tries_at_one_moment_are_as_many_as_one_after_the_other(clock: Clock) -> None:
+    counts = guesses.Guesses(clock)
+    waits = [counts.attempt("ada", "here", known=False) for _ in range(50)]
+    assert waits.count(0) == guesses.FREE
+
+
+def test_what_vault_did_not_answer_is_no_wrong_password(browser: FlaskClient, seen: Seen) -> None:
+    seen.broken = True
+    assert wrong(browser, 20) == [503] * 20
+
+
+def test_counts_do_not_grow_without_end(clock: Clock) -> None:
+    counts = guesses.Guesses(clock)
+    for number in range(guesses._MOST + 10):
+        counts.attempt(f"name {number}", "here", known=False)
+    assert len(counts._places) == len(counts._names) == guesses._MOST
 
 
 def url(**changes: str) -> str:

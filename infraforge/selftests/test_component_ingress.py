@@ -11,6 +11,7 @@ import yaml
 
 from infraforge import components
 from infraforge.components.ingress import site_conf
+from infraforge.components.origin import canonical_origin
 from infraforge.errors import UsageError
 
 TREE = Path(__file__).parents[2] / "platform"
@@ -144,7 +145,7 @@ def test_sessions_are_made_and_ended_only_while_their_store_answers(
 @pytest.mark.parametrize("kind", ["api", "page"])
 def test_no_session_is_said_only_after_the_store_has_answered(kind: str) -> None:
     doubts, again = LOCATIONS[f"@{kind}_doubts"], LOCATIONS[f"@{kind}_asked_again"]
-    assert 'if ($cookie_infraforge_session = "") {' in (INGRESS / "nginx.conf").read_text()
+    assert 'if ($session = "") {' in (INGRESS / "nginx.conf").read_text()
     assert re.search(rf"auth_request /_store;\s+try_files /nowhere @{kind}_asked_again;", doubts)
     assert re.search(r"auth_request /_auth;\s+try_files /nowhere =503;", again)
     for body in (doubts, again):
@@ -167,6 +168,27 @@ def test_what_changes_something_comes_from_no_other_site(name: str) -> None:
     assert "if ($cross_site) { return 403; }" in ENTRIES[name]
 
 
+@pytest.mark.parametrize("name", sorted(ENTRIES.keys() - {"= /oauth2/callback", "~ ^/login/"}))
+def test_two_sessions_at_once_are_refused_wherever_one_counts(name: str) -> None:
+    refusal = "if ($two_sessions) { return 400; }"
+    assert refusal in ENTRIES[name] or (
+        "include /etc/ingress/auth.conf;" in ENTRIES[name] and refusal in PARTS["auth.conf"]
+    )
+
+
+def test_every_connection_is_counted_before_http_begins() -> None:
+    (stream,) = re.findall(r"^stream {\n(.*?)^}", CONF, re.MULTILINE | re.DOTALL)
+    assert re.search(r"limit_conn_zone \$binary_remote_addr zone=open:\d+m;", stream)
+    (most,) = re.findall(r"limit_conn open (\d+);", stream)
+    (room,) = re.findall(r"worker_connections (\d+);", CONF)
+    assert 3 * int(most) < int(room), "one address alone could fill a worker"
+    passed = dict(re.findall(r"listen (\d+);\s+proxy_pass (127\.0\.0\.1:\d+);", stream))
+    http = re.findall(r"^ +listen (\S+) (?:ssl )?proxy_protocol", CONF, re.MULTILINE)
+    assert sorted(passed.values()) == sorted(http)
+    assert set(passed) == {"8443", "8080"}
+    assert not re.findall(r"listen (?!127\.0\.0\.1:|8443;|8080;)\S+", CONF)
+
+
 def test_a_read_is_tried_again_only_after_all_that() -> None:
     body = PASSING["@read_again"]
     assert "Cookie" not in body
@@ -182,7 +204,7 @@ def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
     around = CONF
     for inside in LOCATIONS.values():
         around = around.replace(inside, "")
-    early = {"400", "405", "414", "494", "497", "501", "505"}  # before there is a location
+    early = {"400", "405", "414", "431", "494", "497", "501", "505"}  # before there is a location
     found = re.findall(r"error_page ((?:\d+ )+)", around)
     assert found
     for codes in found:
@@ -272,9 +294,24 @@ def test_the_snippet_names_the_origin() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "browsers"),
+    [
+        ("https://Host.Example:443", "https://host.example"),
+        ("HTTPS://HOST.EXAMPLE:08443/", "https://host.example:8443"),
+        ("https://host.example.", "https://host.example"),
+        ("https://127.0.0.1:8443", "https://127.0.0.1:8443"),
+    ],
+)
+def test_an_origin_is_compared_as_browsers_write_it(written: str, browsers: str) -> None:
+    assert canonical_origin(written) == browsers
+    assert f'$origin {{ default "{browsers}"; }}' in site_conf(written)
+
+
+@pytest.mark.parametrize(
     "origin",
     [
-        "", "http://127.0.0.1:8080", "https://", "https://a.example/", "https://a.example/path",
+        "", "http://127.0.0.1:8080", "https://", "https://a.example//", "https://a.example/path",
+        "https://a.example:0", "https://a.example:65536",
         "https://a.example:", "https://a.example:port", "https://a.example:123456",
         "https://user@a.example", "https://a.example?x", 'https://a.example"; return 200 "',
         "https://a.example;", "https://a.example\n", "https://$host", "https://a b",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -74,6 +75,12 @@ def site(tmp_path: Path) -> Any:
     return made
 
 
+def verification(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError()
+    error.verify_code = code
+    return error
+
+
 def keep(site: Any, life: datetime.timedelta | None = None) -> str:
     """A certificate in its Secret; its serial number."""
     pair = site.authority.issue(["shown"], (), life) if life else site.authority.issue(["shown"])
@@ -116,6 +123,7 @@ def rollout(site: Any, monkeypatch: pytest.MonkeyPatch) -> Done:
     """The rollout; "taken up" is in what it did."""
     made = Done(site)
     monkeypatch.setattr(renewal, "take_up", lambda *_: made.did.append("taken up"))
+    monkeypatch.setattr(renewal, "shown", lambda *_: {})
     return made
 
 
@@ -148,6 +156,28 @@ def test_one_that_was_made_and_not_yet_shown_is_shown(site: Any, rollout: Done) 
     known, serial = Record("digest", (), "of before"), keep(site)
     assert rollout.renew(Shown(), known, quiet)
     assert rollout.did == ["taken up", serial]
+
+
+@pytest.mark.parametrize(
+    ("error", "did"),
+    [
+        (verification(10), ["replaced", "taken up"]),
+        (verification(9), ["replaced", "taken up"]),
+        (verification(20), ["taken up"]),  # of another CA: that is another fault
+        (ClusterError("no pod"), ["taken up"]),
+        (ConnectionResetError(), ["taken up"]),
+    ],
+)
+def test_pods_whose_certificate_is_out_of_time_are_replaced(
+    site: Any, rollout: Done, monkeypatch: pytest.MonkeyPatch, error: Exception, did: list[str]
+) -> None:
+    def shown(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(renewal, "shown", shown)
+    serial = keep(site)
+    assert rollout.renew(Shown(), Record("digest", (), "of before"), quiet)
+    assert rollout.did == [*did, serial]
 
 
 def test_who_has_none_has_nothing_to_renew(rollout: Done) -> None:

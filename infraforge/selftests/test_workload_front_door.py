@@ -247,12 +247,12 @@ def _handler(door: Door) -> type[http.server.BaseHTTPRequestHandler]:
                 door.asked.append(f"on the way to {query.get('rd', ['/'])[0]}")
                 self._say(200, PAGE.format(door.seals))
             elif path == "/oauth2/callback":
-                cookie = "infraforge_session=a-session; Path=/; Secure; HttpOnly"
+                cookie = "__Host-infraforge_session=a-session; Path=/; Secure; HttpOnly"
                 where = door.asked[-3].removeprefix("on the way to ")
                 made = door.callback == 302
                 self._say(door.callback, where=where, cookie=cookie if made else "")
             elif path == "/oauth2/sign_out":
-                self._say(302, where="/", cookie="infraforge_session=; Path=/; Max-Age=0")
+                self._say(302, where="/", cookie="__Host-infraforge_session=; Path=/; Max-Age=0")
             else:
                 self._say(200)
 

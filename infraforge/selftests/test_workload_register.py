@@ -148,8 +148,8 @@ def test_waiting_for_too_much_ends_and_tells_the_seed(store: Store) -> None:
 def test_a_twin_has_the_session_and_another_connection() -> None:
     session = requests.Session()
     session.verify = "/the/ca"
-    session.cookies.set("infraforge_session", "abc")
+    session.cookies.set("__Host-infraforge_session", "abc")
     other = register.twin(BackendClient(session, "https://127.0.0.1:8443", timeout=7))
     assert other.session is not session
-    assert other.session.cookies.get("infraforge_session") == "abc"
+    assert other.session.cookies.get("__Host-infraforge_session") == "abc"
     assert (other.session.verify, other.timeout) == ("/the/ca", 7)

@@ -7,7 +7,7 @@ import pytest
 from infraforge.errors import Inconclusive
 from infraforge.workloads.session_cookie import FORGERIES, store_key
 
-KEY = "infraforge_session-00112233445566778899aabbccddeeff"
+KEY = "__Host-infraforge_session-00112233445566778899aabbccddeeff"
 
 
 def encoded(text: str, padded: bool = False) -> str:

@@ -106,7 +106,7 @@ def test_no_answer_is_an_error_and_none_to_wait_for() -> None:
 
 
 def test_a_cookie_that_nobody_asked_for_is_a_lie() -> None:
-    answers = says(200, Set_Cookie="infraforge_session=; Max-Age=0")
+    answers = says(200, Set_Cookie="__Host-infraforge_session=; Max-Age=0")
     users = Users(Someone(answers), {"a": "/a"}, pace=0.01)  # type: ignore[arg-type]
     with users, pytest.raises(TimedOut):
         users.until(answers=1, within=0.2)

@@ -52,7 +52,7 @@ def test_api(given: requests.Response, told: str) -> None:
 
 def test_callbacks() -> None:
     signed_in = answer(302, "/")
-    signed_in.cookies.set("infraforge_session", "x")
+    signed_in.cookies.set("__Host-infraforge_session", "x")
     assert treatment.of_callback(signed_in) == "signed in"
     assert {treatment.of_callback(answer(status)) for status in (400, 403, 500)} == {"refused"}
     assert treatment.of_callback(answer(302, "/")) == "302 /"

@@ -19,7 +19,7 @@ from infraforge.components.login_form import Form
 from infraforge.errors import Broken, Inconclusive
 from infraforge.workloads import visitor
 
-SESSION_COOKIE = "infraforge_session"
+SESSION_COOKIE = "__Host-infraforge_session"
 _START = "/oauth2/start"
 _AUTHORIZE = "/login/authorize"
 _CALLBACK = "/oauth2/callback"

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from infraforge import faults
 from infraforge.components.redis_sessions import RedisSessions
 from infraforge.probes import declared
 from infraforge.verdict import control
@@ -13,6 +14,7 @@ from infraforge.workloads.session_cookie import store_key
 
 pytestmark = pytest.mark.control("SOC2-CC6.1", "NIST-AC-12")
 
+LOADING = 12  # seconds, as idle.lua has it, and a margin
 SHORT = 4  # seconds; the sweep that is tried here looks at this test's own sessions only
 
 
@@ -53,3 +55,30 @@ def test_the_store_is_swept_at_the_stated_limit(platform):
             broken=True,
         )
     assert swept > 600 - 90, f"the last sweep was {600 - swept} s ago"
+
+
+@pytest.mark.exclusive
+def test_idle_time_goes_on_through_a_restart_of_the_store(platform, front_door, people, nemesis):
+    """A restart of the session store is no use of a session: what was idle is idle still."""
+    person = people.make("viewer")
+    left, used = (front_door.sign_in(person.name, person.password) for _ in range(2))
+    keys = [store_key(visitor.cookies[SESSION_COOKIE]) for visitor in (left, used)]
+    store, site = RedisSessions(), platform.site
+    began = time.monotonic()
+    assert [store.end_idle(site, key, 10 * 3600) for key in keys] == [0, 0]  # notes the last use
+    nemesis.inject(faults.KillPod("redis-sessions"))
+    wait_until(
+        lambda: used.request("GET", "/api/me").status_code == 200,
+        platform.profile.budgets.component,
+        what="the session store is back",
+        ignoring=(OSError,),
+    )
+    back = time.monotonic()
+    # what is used within the first seconds after a restart cannot be told from what is loaded then
+    wait_until(lambda: time.monotonic() - back > LOADING, seconds(2 * LOADING))
+    assert used.ask("GET", "/api/me").status_code == 200
+    limit = int(time.monotonic() - began)  # more than the store has run for since
+    ended = [store.end_idle(site, key, limit) for key in keys]
+    assert ended == [1, 0]
+    assert left.ask("GET", "/api/me").status_code == 401
+    assert used.ask("GET", "/api/me").status_code == 200

@@ -4,6 +4,7 @@ import http.client
 import ssl
 import time
 import urllib.parse
+from collections import Counter
 
 import pytest
 
@@ -11,6 +12,12 @@ from infraforge.checkers import cells_match
 from infraforge.errors import Late
 from infraforge.table import Table
 from infraforge.verdict import control, in_time
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads import http2
+from infraforge.workloads.backend_client import ApiError
+from infraforge.workloads.half_sent import half_sent
+from infraforge.workloads.slow_reader import read_slowly
+from infraforge.workloads.streams import Stream
 from infraforge.workloads.trickle import trickle
 
 pytestmark = [pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.20")]
@@ -21,6 +28,13 @@ HEADER_SECONDS, BODY_SECONDS, MARGIN = 10.0, 15.0, 6.0
 CONNECTIONS = 100
 SOON = 5.0
 REFUSED = "refused"
+# Files of one session at once, and how long a piece of an answer may wait for its reader.
+TRANSFERS, PIECE_SECONDS = 8, 20.0
+READERS, LARGE = 24, 32 * MIB
+# Connections of one address, whatever was sent on them.
+OPEN, HALF_SENT = 1024, 1500
+RESETS = 2000
+LINE = 8192
 
 
 def test_headers_that_are_too_large_are_refused(front_door, viewer, evidence):
@@ -103,6 +117,133 @@ def test_slow_requests_are_ended_and_starve_nobody(front_door, developer, eviden
     if found.left:
         raise Late(f"{found.left} not ended within {bound + MARGIN:g} s", (began, time.monotonic()))
     in_time(slowest, SOON, "the slowest answer to others")
+
+
+@pytest.mark.exclusive
+def test_slow_readers_starve_nobody(front_door, developer, viewer, project, evidence):
+    """24 readers of a large file at 100 bytes a second: others read pages, and files, meanwhile."""
+    content = Stream(LARGE, 7).read()
+    developer.put_file(project.id, "large.bin", content)
+    path = f"/api/projects/{project.id}/files/large.bin"
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: {developer.session.cookie_header()}\r\n\r\n"
+    )
+    others, files = Others(viewer.session, ("/api/me", "/api/projects")), []
+
+    def meanwhile():
+        others.ask()
+        if not files:
+            files.extend(whole(viewer, project))
+
+    readers = read_slowly(
+        front_door.origin,
+        front_door.ca_file,
+        request.encode(),
+        readers=READERS,
+        at_once=50,
+        within=PIECE_SECONDS + 10,
+        meanwhile=meanwhile,
+    )
+    wait_until(
+        lambda: files or files.extend(whole(viewer, project)) or files,
+        seconds(30),
+        what="somebody else reads the file",
+        broken=True,
+    )
+    statuses = Counter(reader.status for reader in readers)
+    evidence.attach(readers=dict(statuses), others=others.told(), file=f"{len(files[0])} bytes")
+    slow = [reader for reader in readers if reader.status == 200 and reader.bytes < LARGE]
+    control(bool(slow), "no reader was slow")
+    assert set(others.statuses) == {200}
+    assert statuses[200] <= TRANSFERS
+    assert files[0] == content
+    in_time(others.slowest, SOON, "the slowest answer to others")
+
+
+@pytest.mark.exclusive
+def test_half_sent_requests_are_bounded_and_starve_nobody(platform, front_door, viewer, evidence):
+    """Of connections that send no request, one address has a bounded number; others get in."""
+    others = Others(viewer.session, ("/healthz",), fresh=front_door.anonymous)
+    found = half_sent(platform.site, HALF_SENT, hold=6, meanwhile=others.ask)
+    evidence.attach(others=others.told(), opened=str(found.opened), kept=str(found.kept))
+    control(found.opened == HALF_SENT, f"{found.opened} of {HALF_SENT} could be opened")
+    control(found.kept >= OPEN // 2, f"only {found.kept} were kept")
+    assert found.kept <= OPEN
+    assert set(others.statuses) == {200}
+    in_time(others.slowest, SOON, "the slowest answer to others")
+
+
+@pytest.mark.exclusive
+def test_streams_reset_rapidly_are_bounded_and_starve_nobody(front_door, people, viewer, evidence):
+    """Requests that are taken back at once (HTTP/2) end their connection; others are answered."""
+    person = people.make("viewer")
+    greedy = front_door.sign_in(person.name, person.password)
+    cookie = (("cookie", greedy.cookie_header()),)
+    others, done = Others(viewer.session, ("/api/me",)), []
+    for _ in range(3):
+        with http2.connected(front_door.origin, front_door.ca_file) as connection:
+            done.append(connection.reset_rapidly("/api/projects", RESETS, cookie))
+        others.ask()
+    evidence.attach(resets=str(done), others=others.told())
+    assert set(others.statuses) == {200}
+    assert max(done) < RESETS
+    in_time(others.slowest, SOON, "the slowest answer to others")
+
+
+def test_lines_too_long_for_http_1_are_refused_in_http_2_alike(front_door, viewer, evidence):
+    """An address or header of 9,000 characters: 414 or 431 as a problem, or a page in words."""
+    cookie, long = ("cookie", viewer.session.cookie_header()), "a" * (LINE + 800)
+    cases = {
+        "address": ("/api/me?" + long, ()),
+        "user-agent": ("/api/me", (("user-agent", long),)),
+        "accept": ("/api/me", (("accept", f"text/{long}"),)),
+        "accept-language": ("/api/me", (("accept-language", long),)),
+        "if-none-match": ("/api/me", (("if-none-match", f'"{long}"'),)),
+        "range": ("/api/me", (("range", f"bytes=0-{'1' * len(long)}"),)),
+        "cookie": ("/api/me", (("cookie", f"x={long}"),)),
+        "content-type": ("/api/me", (("content-type", f"text/{long}"),)),
+    }
+    cells, declared = {}, {}
+    with http2.connected(front_door.origin, front_door.ca_file) as connection:
+        for case, (target, headers) in cases.items():
+            status = 414 if case == "address" else 431
+            answer = connection.get(target, (cookie, *headers))
+            cells[case, "the API"] = problem(answer.status, answer.header("content-type"))
+            declared[case, "the API"] = f"{status} problem"
+            page = connection.get(target.replace("/api/me", "/"), (cookie, *headers))
+            cells[case, "pages"] = (page.status, page.header("content-type").split(";")[0])
+            declared[case, "pages"] = (status, "text/html")
+        fits = connection.get("/api/me?" + "a" * (LINE - 100), (cookie, ("user-agent", "a" * 8000)))
+    judge(Table(cells), Table(declared), evidence)
+    assert fits.status == 200
+
+
+class Others:
+    """Somebody who asks now and then, and how they are answered. fresh: makes a new connection."""
+
+    def __init__(self, session, paths, fresh=None):
+        self._session, self._paths, self._fresh = session, paths, fresh
+        self.statuses, self.slowest = Counter(), 0.0
+
+    def ask(self):
+        for path in self._paths:
+            began = time.monotonic()
+            session = self._fresh() if self._fresh else self._session
+            self.statuses[session.request("GET", path).status_code] += 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
+
+    def told(self):
+        return f"{dict(self.statuses)}, the slowest after {self.slowest:.3f} s"
+
+
+def whole(client, project):
+    """The large file in a list; an empty list where there was no place for one more reader."""
+    try:
+        return [client.get_file(project.id, "large.bin")]
+    except ApiError as error:
+        if error.status == 503:
+            return []
+        raise
 
 
 def pieces(data):

@@ -59,7 +59,7 @@ def test_guessing_passwords_is_limited_whatever_the_cookies(front_door, evidence
         Shot(
             attempt.form.action,
             {
-                "Cookie": f"infraforge_session=made-up-{number}",
+                "Cookie": f"__Host-infraforge_session=made-up-{number}",
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             "username=ada&password=guess&form=none",

@@ -57,7 +57,6 @@ def test_denials_look_alike(front_door, people, evidence):
         "disabled user": (disabled.name, disabled.password),
         "disabled user, wrong password": (disabled.name, person.password),
         "somebody who left": (former.name, former.password),
-        "a name that is a path": (f"login/{person.name}", person.password),
     }
     front_door.sign_in(person.name, person.password)  # that makes no other password right
     answers = {case: front_door.begin().post(*given) for case, given in cases.items()}
@@ -67,6 +66,17 @@ def test_denials_look_alike(front_door, people, evidence):
     assert not let_in, f"not denied: {', '.join(let_in)}"
     assert len(set(views.values())) == 1, "denials differ; see the attached views"
     front_door.sign_in(person.name, person.password)  # who is denied above may well come in
+
+
+def test_what_can_be_nobodys_name_is_told_so(front_door, people):
+    """Whoever's name is not taken here is told that, and not that their password is wrong."""
+    person = people.make("developer")
+    front_door.sign_in(person.name, person.password)
+    for name in (f"login/{person.name}", "müller", f"{person.name}?", "a" * 65):
+        answer = front_door.begin().post(name, person.password)
+        assert denies(answer), name
+        assert "do not match" not in answer.text
+        assert "letters a to z" in answer.text
 
 
 def test_denials_are_in_vaults_audit_log(platform, front_door, people, evidence):

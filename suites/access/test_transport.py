@@ -77,7 +77,11 @@ def test_cookies_are_out_of_reach(front_door, people, evidence):
             cells[row, "SameSite"] = cookie["samesite"].lower()
             cells[row, "Domain"] = cookie["domain"]
     wanted = {"Secure": True, "HttpOnly": True, "SameSite": "lax", "Domain": ""}
-    names = ("infraforge_session", "infraforge_session_csrf", "__Secure-infraforge_login")
+    names = (
+        "__Host-infraforge_session",
+        "__Host-infraforge_session_csrf",
+        "__Secure-infraforge_login",
+    )
     declared = Table({(name, flag): wanted[flag] for name in names for flag in wanted})
     judge(Table(cells), declared, evidence)
 

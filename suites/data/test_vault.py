@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 
+import hvac
 import pytest
 
 from infraforge import faults
+from infraforge.checkers import cells_match
 from infraforge.components.backend import Backend
+from infraforge.components.vault import vault_bootstrap
 from infraforge.errors import ClusterError
 from infraforge.probes import tokens
+from infraforge.table import Table
 from infraforge.verdict import control
 from infraforge.wait import Deadline, wait_until
 
@@ -45,3 +49,39 @@ def test_no_root_token_exists(platform):
     policies = tokens.policies(platform.site)
     control(any("operator" in held for held in policies), "the token that looks is not seen")
     assert [held for held in policies if "root" in held] == []
+
+
+@pytest.mark.control("SOC2-CC6.3", "ISO27001-A.8.2", "NIST-AC-6")
+def test_the_operator_can_give_nobody_rights(platform, people, evidence):
+    """What stands the platform up reads all policies, and neither changes nor grants one."""
+    site, person = platform.site, people.make("viewer")
+    vault, cells = site.vault(), {}
+    for name in [*(account.name for account in vault_bootstrap.accounts(site)), "operator"]:
+        policy, role = f"sys/policies/acl/{name}", f"auth/kubernetes/role/{name}"
+        for what, path in (("its policy", policy), ("its role", role)):
+            cells[name, what] = told(vault, path, vault.read(path)["data"])
+    user, entity = f"auth/userpass/users/{person.name}", f"identity/entity/name/{person.name}"
+    grants = {
+        "to a password": (user, {"token_policies": "operator"}),
+        "to a password, by its older name": (user, {"policies": "operator"}),
+        "to a password, among others": (user, {"token_policies": "login-user,operator"}),
+        "to a password alone": (f"{user}/policies", {"token_policies": "operator"}),
+        "to an entity": (entity, {"policies": ["operator"]}),
+        "to a group": ("identity/group/name/viewer", {"policies": ["operator"]}),
+    }
+    for case, (path, data) in grants.items():
+        cells["a grant", case] = told(vault, path, data)
+    verdict = cells_match(Table(cells), Table(dict.fromkeys(cells, "forbidden")))
+    evidence.attach(Table(cells), verdict)
+    assert verdict.holds, verdict.explain()
+
+
+def told(vault, path, data):
+    """Whether Vault does it or not; what is merely malformed is neither."""
+    try:
+        vault.write_data(path, data=data)
+    except hvac.exceptions.Forbidden:
+        return "forbidden"
+    except hvac.exceptions.InvalidRequest as error:
+        return f"malformed: {error}"
+    return "done"

@@ -2,7 +2,7 @@
 # Ends idle sessions for as long as the store runs.
 set -u
 trap 'exit 0' TERM INT
-pattern="infraforge_session-*"
+pattern="__Host-infraforge_session-*"
 while :; do
   ended=$(redis-cli --tls --cacert /etc/platform-ca/ca.crt --user sweeper -h localhost -e \
     EVAL "$(cat /etc/idle/idle.lua)" 0 "$pattern" "$IDLE_SECONDS" 2>&1)

@@ -12,6 +12,7 @@ from infraforge_backend import (
     platform,
     projects,
     trail,
+    transfers,
     validation,
     web,
 )
@@ -28,6 +29,7 @@ def create(services: Services) -> flask.Flask:
     app.config["MAX_CONTENT_LENGTH"] = web.JSON_LIMIT
     problems.install(app)
     web.install(app)
+    transfers.install(app)
 
     @app.errorhandler(validation.Invalid)
     def invalid(error: validation.Invalid) -> flask.Response:

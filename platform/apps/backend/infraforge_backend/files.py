@@ -7,14 +7,13 @@ it is stored does one transaction switch the row to it. Whichever objects no row
 
 from __future__ import annotations
 
-import threading
 import uuid
 from typing import Any
 
 import flask
 from infraforge_shared.problems import Problem
 
-from infraforge_backend import audit, cache, headers, validation, web
+from infraforge_backend import audit, cache, headers, transfers, validation, web
 from infraforge_backend.database import Connection
 from infraforge_backend.objects import Gone, Stored, too_large
 
@@ -22,7 +21,6 @@ blueprint = flask.Blueprint("files", __name__)
 
 MOST_FILES = 1000
 _UPLOAD_SECONDS = 3600
-_AT_ONCE = threading.BoundedSemaphore(5)  # of the process' 8 threads: reads must go on
 
 _LIST = """
 SELECT name, size, sha256, created_by, updated_at FROM files
@@ -82,15 +80,14 @@ def upload(project_id: uuid.UUID, name: str) -> flask.Response:
     limit, length = services.config.file_limit_bytes, flask.request.content_length
     if length is not None and length > limit:
         raise too_large(limit)
-    if not _AT_ONCE.acquire(blocking=False):
-        raise Problem(503, "too many uploads at once", {"Retry-After": "2", "Connection": "close"})
+    give_back = transfers.UPLOADS.take()
     try:
         object_key = f"projects/{project_id}/{uuid.uuid4()}"
         services.database.write((), lambda c: _announce(c, project_id, name, object_key))
         flask.request.max_content_length = limit + 1  # the reader's own limit tells it better
         stored = services.objects.put(object_key, flask.request.stream, length, limit)
     finally:
-        _AT_ONCE.release()
+        give_back()
 
     def switch(connection: Connection) -> None:
         if connection.execute(_LOCK_PROJECT, (project_id,)).fetchone() is None:
@@ -119,12 +116,17 @@ def download(project_id: uuid.UUID, name: str) -> flask.Response:
         row = services.database.read(lambda c: c.execute(_FILE, (project_id, name)).fetchone())
         if row is None:
             raise Problem(404, "there is no such file")
+        give_back = transfers.DOWNLOADS.take()
         try:
             pieces = services.objects.get(row["object_key"], row["size"])
         except Gone:
+            give_back()
             continue
+        except BaseException:
+            give_back()
+            raise
         return flask.Response(
-            pieces,
+            transfers.Sending(pieces, give_back),
             headers={
                 "Content-Type": "application/octet-stream",
                 "Content-Length": str(row["size"]),

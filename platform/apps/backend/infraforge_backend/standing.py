@@ -8,6 +8,10 @@ seconds, on every process.
 While Vault does not answer, nobody can be disabled either: the last answer counts on, for `grace`
 seconds at most. A copy of it lies in the cache, for processes that have not asked yet. Without
 any answer there is no access: 503.
+
+Silence is what two questions in a row met, and it is looked for anew all the time: a question that
+is not answered is put again, and says nothing of anybody else. A Vault that answers "you may not
+ask" is not silent: somebody's rights may have changed, so the last answer does not count on.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from infraforge_shared.problems import Unavailable
+from infraforge_shared.problems import NotAllowed, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,7 @@ LookUp = Callable[[str], Mapping[str, Any] | None]
 
 _MOST = 10_000
 _ASK_AGAIN = 1.0  # seconds between two attempts while Vault does not answer
+_SILENT_FOR = 5.0  # seconds for which two questions without an answer speak for others, too
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ class Standings:
         self._lock = threading.Lock()
         self._seen: dict[str, _Seen] = {}
         self._asking: set[str] = set()
-        self._silent = False  # Vault's last answer was none
+        self._silent = False  # the last two questions were not answered
+        self._unanswered = float("-inf")  # when that was seen last
         self._tried = float("-inf")
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="standing")
 
@@ -84,27 +90,27 @@ class Standings:
         seen = self._seen.get(subject)
         if seen is not None:
             age = self._clock() - seen.asked
-            if 0 <= age < self._fresh or (self._silent and 0 <= age < self._grace):
+            if 0 <= age < self._fresh or (0 <= age < self._grace and self._is_silent()):
                 if age >= self._fresh / 2:
                     self._ask_in_background(subject)
                 return seen.standing
         try:
             return self._ask(subject)
+        except NotAllowed:
+            raise
         except Unavailable:
             last = self._last(subject)
             if last is None:
                 raise
             return last.standing
 
+    def _is_silent(self) -> bool:
+        """Whether it was seen a moment ago that Vault does not answer, or is being looked at."""
+        lately = 0 <= self._clock() - self._unanswered < _SILENT_FOR
+        return self._silent and (lately or bool(self._asking))
+
     def _ask(self, subject: str) -> Standing:
-        asked = self._tried = self._clock()
-        try:
-            standing = self._read(subject)
-        except Unavailable as problem:
-            if not self._silent:
-                log.warning("vault cannot be asked about people", extra={"error": problem.detail})
-            self._silent = True
-            raise
+        asked, standing = self._answer(subject)
         if self._silent:
             log.info("vault can be asked about people again")
         self._silent = False
@@ -112,6 +118,27 @@ class Standings:
         text = json.dumps({"asked": asked, **asdict(standing)})
         self._shelf.keep(_key(subject), text.encode(), self._grace)
         return standing
+
+    def _answer(self, subject: str) -> tuple[float, Standing]:
+        """When Vault was asked, and what it said. Asked twice before it is called silent."""
+        for last in (self._silent, True):
+            asked = self._tried = self._clock()
+            try:
+                return asked, self._read(subject)
+            except NotAllowed:
+                self._silent = False
+                raise
+            except Unavailable as problem:
+                if last:
+                    self._fell_silent(problem)
+                    raise
+        raise AssertionError("the second question ends it")
+
+    def _fell_silent(self, problem: Unavailable) -> None:
+        if not self._silent:
+            log.warning("vault cannot be asked about people", extra={"error": problem.detail})
+        self._silent = True
+        self._unanswered = self._clock()
 
     def _read(self, subject: str) -> Standing:
         entity = self._look_up(f"identity/entity/id/{subject}")

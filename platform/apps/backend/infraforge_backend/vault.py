@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import hvac
 import requests
-from infraforge_shared.problems import Unavailable
+from infraforge_shared.problems import NotAllowed, Unavailable
 
 from infraforge_backend import metrics
 from infraforge_backend.config import Config
@@ -64,7 +64,10 @@ class Credentials(Protocol):
         """PostgreSQL has refused the login: get another one soon."""
 
     def look_up(self, path: str) -> Mapping[str, Any] | None:
-        """What is kept at `path`; None where there is nothing. Raises Unavailable."""
+        """What is kept at `path`; None where there is nothing.
+
+        Raises Unavailable, and NotAllowed where there is an answer, and it is that one may not ask.
+        """
 
 
 @dataclass
@@ -101,6 +104,9 @@ class VaultCredentials:
         self._suspected = False
         self._lease: _Lease | None = None
         self._token_half = float("-inf")
+        self._void_token = ""  # one that Vault was seen not to take
+        self._refused = False  # Vault answers, and does not let this process in
+        self._signed_in = threading.Condition()
         self._keys: dict[str, Keys] = {}
         self._keys_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="credentials", daemon=True)
@@ -120,16 +126,42 @@ class VaultCredentials:
         self._wake.set()
 
     def look_up(self, path: str) -> Mapping[str, Any] | None:
-        """What Vault keeps at `path`, read under this process' token; from any thread."""
+        """What Vault keeps at `path`, read under this process' token; from any thread.
+
+        A token that Vault no longer takes is replaced, and the question put once more.
+        """
         token = self._client.token
         if not token:
-            raise Unavailable("there is no way into vault yet")
+            raise self._no_token()
+        try:
+            return self._look_up(path, token)
+        except hvac.exceptions.Forbidden:
+            self._void_token = token
+            self._wake.set()
+        with self._signed_in:
+            self._signed_in.wait_for(lambda: self._client.token not in ("", token), _READ_SECONDS)
+        again = self._client.token
+        if not again:
+            raise self._no_token()
+        try:
+            return self._look_up(path, again)
+        except hvac.exceptions.Forbidden as error:
+            raise NotAllowed("vault does not let this process ask") from error
+
+    def _look_up(self, path: str, token: str) -> Mapping[str, Any] | None:
         try:
             self._reader.token = token
             answer = self._reader.read(path)
+        except hvac.exceptions.Forbidden:
+            raise
         except _ERRORS as error:
             raise Unavailable(f"vault does not answer: {type(error).__name__}") from error
         return None if answer is None else answer["data"]
+
+    def _no_token(self) -> Unavailable:
+        if self._refused:
+            return NotAllowed("vault does not let this process in")
+        return Unavailable("there is no way into vault yet")
 
     def stop(self) -> None:
         """Give the credentials back: revoking the token revokes the lease and drops the role."""
@@ -153,7 +185,8 @@ class VaultCredentials:
             try:
                 self._round()
             except _ERRORS as error:
-                if isinstance(error, hvac.exceptions.Forbidden):
+                self._refused = isinstance(error, hvac.exceptions.Forbidden)
+                if self._refused:
                     self._forget_token()
                 failures += 1
                 pause = min(_BACKOFF_LIMIT, 0.25 * 2 ** min(failures, 6))
@@ -164,6 +197,8 @@ class VaultCredentials:
     def _round(self) -> None:
         """One look at everything; raises what Vault answers when it cannot be done."""
         now = self._clock()
+        if self._void_token and self._void_token == self._client.token:
+            self._forget_token()
         if now >= self._token_half:
             self._sign_in_or_renew(now)
         if now - self._keys_at >= _KEYS_EVERY:
@@ -181,6 +216,9 @@ class VaultCredentials:
         jwt = Path(self._config.vault_token_file).read_text().strip()
         answer = self._client.auth.kubernetes.login(role=self._config.vault_role, jwt=jwt)
         self._token_half = now + answer["auth"]["lease_duration"] / 2
+        with self._signed_in:
+            self._refused = False
+            self._signed_in.notify_all()
         log.info("signed in at vault", extra={"accessor": answer["auth"]["accessor"]})
 
     def _forget_token(self) -> None:

@@ -60,6 +60,8 @@ class Follower:
         said = self._read()
         if not said.people:
             raise Doubtful("the directory says that there is nobody")
+        if not any(said.groups.get(group) for group in self._groups):
+            raise Doubtful("the directory says that nobody is in any group")
         if self._clock() - self._verified >= self._verify:
             self._told = None
         if said == self._told:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
+from collections.abc import Callable
 
 import flask
 import werkzeug.exceptions
 
-from infraforge_login import form
+from infraforge_login import form, guesses
 from infraforge_login.authorization import Authorization, Refused
 from infraforge_login.config import Config
-from infraforge_login.vault import Denied, Unavailable, Vault
+from infraforge_login.vault import Denied, NoName, Unavailable, Vault
 
 log = logging.getLogger(__name__)
 
@@ -27,21 +30,38 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _DENIED = "That user name and password do not match. Check both and try again."
+_NO_NAME = (
+    "User names here have the letters a to z, digits, and . _ @ ' - between them: 64 at most. "
+    "Check how yours is written."
+)
 _STALE = "This form was open for too long, or opened in another browser. Please try again."
+_SLOW_DOWN = (
+    "Too many wrong passwords were given for this name from here. "
+    "Please wait {seconds} seconds, then try again."
+)
 _UNAVAILABLE = "Signing in is not possible right now. Please try again in a moment."
 _BODY_LIMIT = 16 * 1024
+_STEP = 0.5
+"""Denials come after a multiple of so many seconds: how long Vault and a directory take to say no
+tells whether there is anybody of that name."""
 
 
 def create(
-    config: Config, vault: Vault | None = None, seal: form.Seal | None = None
+    config: Config,
+    vault: Vault | None = None,
+    seal: form.Seal | None = None,
+    counts: guesses.Guesses | None = None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> flask.Flask:
-    """The application; `vault` and `seal` are made from `config` where not given."""
+    """The application; what is not given is made from `config`."""
     app = flask.Flask(__name__, static_url_path="/login/static")
     app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT
-    page = _Page(config, vault or Vault(config), seal or form.Seal(config.key))
+    seal, counts = seal or form.Seal(config.key), counts or guesses.Guesses()
+    page = _Page(config, vault or Vault(config), seal, counts, pause)
     app.add_url_rule("/login/authorize", view_func=page.show, methods=["GET"])
     app.add_url_rule("/login/authorize", view_func=page.answer, methods=["POST"])
     app.add_url_rule("/healthz", view_func=_alive)
+    app.add_url_rule("/readyz", view_func=_ready)
     app.after_request(_guard)
     app.register_error_handler(Refused, _refuse)
     app.register_error_handler(werkzeug.exceptions.HTTPException, _explain)
@@ -49,10 +69,20 @@ def create(
 
 
 class _Page:
-    def __init__(self, config: Config, vault: Vault, seal: form.Seal) -> None:
+    def __init__(
+        self,
+        config: Config,
+        vault: Vault,
+        seal: form.Seal,
+        counts: guesses.Guesses,
+        pause: Callable[[float], None],
+    ) -> None:
         self._config = config
         self._vault = vault
         self._seal = seal
+        self._counts = counts
+        self._pause = pause
+        self._known = guesses.Known(config.key)
 
     def show(self) -> flask.Response:
         return self._form(self._request(), 200)
@@ -66,19 +96,34 @@ class _Page:
             log.warning("refused", extra={"reason": "form"})
             return self._form(request, 403, _STALE)
         name = sent.get("username", "").strip()
+        browser = self._known.place(flask.request.cookies.get(guesses.COOKIE), name)
+        place = browser or f"address {flask.request.headers.get('X-Real-IP', '')}"
+        if left := math.ceil(self._counts.attempt(name, place, known=browser is not None)):
+            log.info("slowed down", extra={"seconds": left})
+            response = self._form(request, 429, _SLOW_DOWN.format(seconds=left))
+            response.headers["Retry-After"] = str(left)
+            return response
+        began = time.monotonic()
         try:
             code, state = self._vault.code(name, sent.get("password", ""), request.query)
+        except NoName:
+            return self._form(request, 401, _NO_NAME)
         except Denied:
+            self._pause(rest_of_step(time.monotonic() - began))
             # no name: people type passwords into the wrong field; Vault's audit log has it hashed
             log.info("denied")
             return self._form(request, 401, _DENIED)
         except Unavailable as error:
+            self._counts.void(name, place)
             log.error("unavailable", extra={"reason": str(error)})  # noqa: TRY400
             response = self._form(request, 503, _UNAVAILABLE)
             response.headers["Retry-After"] = "5"
             return response
+        self._counts.right(name, place)
         log.info("signed in", extra={"user": name.lower()})
-        return flask.make_response(flask.redirect(request.answer(code, state), 303))
+        response = flask.make_response(flask.redirect(request.answer(code, state), 303))
+        _set_cookie(response, guesses.COOKIE, self._known.make(name), guesses.KNOWN_FOR)
+        return response
 
     def _request(self) -> Authorization:
         sent = flask.request.args.to_dict(flat=False)
@@ -95,14 +140,31 @@ class _Page:
             message=message,
         )
         response = flask.make_response(html, status)
-        response.set_cookie(
-            form.COOKIE, cookie, path="/login", secure=True, httponly=True, samesite="Lax"
-        )
+        _set_cookie(response, form.COOKIE, cookie)
         return response
+
+
+def _set_cookie(
+    response: flask.Response, name: str, value: str, max_age: int | None = None
+) -> None:
+    response.set_cookie(
+        name, value, max_age, path="/login", secure=True, httponly=True, samesite="Lax"
+    )
+
+
+def rest_of_step(seconds: float) -> float:
+    """How long a denial that took so many seconds still has to wait."""
+    return -seconds % _STEP
 
 
 def _alive() -> flask.Response:
     """The process serves. Vault's absence is no reason to hide the page that explains it."""
+    return flask.Response("ok\n", mimetype="text/plain")
+
+
+def _ready() -> flask.Response:
+    """The page can be made of its templates."""
+    flask.render_template("login.html", action="", form="", message="")
     return flask.Response("ok\n", mimetype="text/plain")
 
 

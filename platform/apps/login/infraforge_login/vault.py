@@ -14,13 +14,17 @@ from infraforge_login.config import Config
 
 log = logging.getLogger(__name__)
 
-# what may be part of a path at Vault; anything else is nobody's name
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
+# what may be part of a path at Vault, and of a header behind it; anything else is nobody's name
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@'-]{0,62}[A-Za-z0-9])?")
 _DENIALS = (400, 403)
 
 
 class Denied(Exception):
     """Vault does not let this name in with this password; never says why."""
+
+
+class NoName(Exception):
+    """What was given cannot be anybody's name here, whoever there is."""
 
 
 class Unavailable(Exception):
@@ -43,7 +47,8 @@ class Vault:
     def code(self, name: str, password: str, query: str) -> tuple[str, str]:
         """Authorization code and state for the person, for the authorization request `query`.
 
-        Raises Denied or Unavailable. The token that the password gave is revoked in any case.
+        Raises NoName, Denied or Unavailable. The token that the password gave is revoked in any
+        case.
         """
         token = self._sign_in(name, password)
         try:
@@ -53,7 +58,7 @@ class Vault:
 
     def _sign_in(self, name: str, password: str) -> str:
         if not _NAME.fullmatch(name):
-            raise Denied
+            raise NoName
         path = f"{self._config.auth_path}/login/{urllib.parse.quote(name, safe='')}"
         status, body = self._call("POST", path, body={"password": password})
         if status in _DENIALS:

@@ -33,7 +33,7 @@ def document() -> Schema:
         "components": {
             "schemas": _SCHEMAS,
             "securitySchemes": {
-                "session": {"type": "apiKey", "in": "cookie", "name": "infraforge_session"}
+                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-infraforge_session"}
             },
         },
     }

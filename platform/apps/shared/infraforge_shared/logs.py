@@ -30,6 +30,17 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class SlowReaders(logging.Filter):
+    """Makes one line of the error, with its traceback, that gunicorn logs for a slow reader."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if record.name == "gunicorn.error" and isinstance(error, TimeoutError):
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg, record.args, record.exc_info = "a reader was too slow", (), None
+        return True
+
+
 def install(quiet: Iterable[str] = ()) -> None:
     """Send all loggers of the process through the formatter to stdout; of the quiet only errors."""
     handler = logging.StreamHandler(sys.stdout)

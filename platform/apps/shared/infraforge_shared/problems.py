@@ -35,6 +35,10 @@ class Unavailable(Problem):
         super().__init__(503, detail, {"Retry-After": "1"})
 
 
+class NotAllowed(Unavailable):
+    """503: what this process depends on answers, and does not let it. That is no silence."""
+
+
 class OutcomeUnknown(Problem):
     """503: no answer came to a change; it may or may not have been made."""
 

@@ -11,6 +11,7 @@ __all__ = [
     "forwarded_allow_ips",
     "keepalive",
     "keyfile",
+    "limit_request_field_size",
     "limit_request_line",
     "logconfig_dict",
     "ssl_context",
@@ -31,7 +32,9 @@ keyfile = "/etc/tls/tls.key"
 keepalive = 75  # longer than whoever asks keeps its side: that one closes first
 worker_tmp_dir = "/tmp"  # noqa: S108  the pod's own emptyDir
 forwarded_allow_ips = ""  # addresses in headers are nobody's identity here
-limit_request_line = 8190
+# the ingress has these limits, and says so in words; what it lets through is no error here
+limit_request_line = 0
+limit_request_field_size = 0
 control_socket_disable = True
 
 logconfig_dict = {
@@ -43,8 +46,10 @@ logconfig_dict = {
             "class": "logging.StreamHandler",
             "stream": "ext://sys.stdout",
             "formatter": "json",
+            "filters": ["readers"],
         }
     },
+    "filters": {"readers": {"()": "infraforge_shared.logs.SlowReaders"}},
     "root": {"level": "INFO", "handlers": ["stdout"]},
     "loggers": {
         "gunicorn.error": {"level": "INFO", "handlers": ["stdout"], "propagate": False},

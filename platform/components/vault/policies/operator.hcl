@@ -1,22 +1,40 @@
 # What the harness may do at a running Vault. It comes with a ten-minute ServiceAccount token and
 # gets a token of ten minutes. Engines, auth methods, audit devices, this policy and this role are
-# made during bootstrap and cannot be changed with it.
+# made during bootstrap and cannot be changed with it; neither can what components may do, and nobody
+# is given a policy with it but that of people who sign in.
 
 # people and groups
 path "auth/userpass/users/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
+  allowed_parameters = {
+    "token_policies" = ["login-user"]
+    "*"              = []
+  }
+  denied_parameters = {
+    "policies" = []
+  }
 }
 path "auth/userpass/users" {
   capabilities = ["list"]
 }
 path "auth/ldap/config" {
   capabilities = ["create", "read", "update"]
+  allowed_parameters = {
+    "token_policies" = ["login-user"]
+    "*"              = []
+  }
 }
 path "identity/entity" {
   capabilities = ["create", "update"]
+  denied_parameters = {
+    "policies" = []
+  }
 }
 path "identity/entity/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
+  denied_parameters = {
+    "policies" = []
+  }
 }
 path "identity/entity-alias" {
   capabilities = ["create", "update"]
@@ -29,9 +47,15 @@ path "identity/lookup/*" {
 }
 path "identity/group" {
   capabilities = ["create", "update"]
+  denied_parameters = {
+    "policies" = []
+  }
 }
 path "identity/group/*" {
   capabilities = ["create", "read", "update", "delete", "list"]
+  denied_parameters = {
+    "policies" = []
+  }
 }
 path "sys/auth" {
   capabilities = ["read"]
@@ -70,16 +94,6 @@ path "kv/data/backend/*" {
 path "kv/metadata/backend/*" {
   capabilities = ["read", "list"]
 }
-path "sys/policies/acl/backend" {
-  capabilities = ["create", "read", "update"]
-}
-# the same under its older name, which the Python client uses
-path "sys/policy/backend" {
-  capabilities = ["create", "read", "update"]
-}
-path "auth/kubernetes/role/backend" {
-  capabilities = ["create", "read", "update"]
-}
 path "sys/leases/lookup" {
   capabilities = ["update"]
 }
@@ -97,32 +111,12 @@ path "sys/leases/revoke-prefix/database/creds/*" {
 path "kv/data/worker/*" {
   capabilities = ["create", "read", "update"]
 }
-path "sys/policies/acl/worker" {
-  capabilities = ["create", "read", "update"]
-}
-path "sys/policy/worker" {
-  capabilities = ["create", "read", "update"]
-}
-path "auth/kubernetes/role/worker" {
-  capabilities = ["create", "read", "update"]
-}
-
-# what tells Vault who is in the directory
-path "sys/policies/acl/ldap" {
-  capabilities = ["create", "read", "update"]
-}
-path "sys/policy/ldap" {
-  capabilities = ["create", "read", "update"]
-}
-path "auth/kubernetes/role/ldap" {
-  capabilities = ["create", "read", "update"]
-}
 
 # looking only: what is enforced, and that no root token is left
-path "sys/policies/acl/operator" {
+path "sys/policies/acl/*" {
   capabilities = ["read"]
 }
-path "sys/policies/acl/login-user" {
+path "auth/kubernetes/role/*" {
   capabilities = ["read"]
 }
 path "sys/mounts" {

@@ -1,0 +1,89 @@
+"""Places for transfers: given back exactly once, whatever becomes of the answer."""
+
+from __future__ import annotations
+
+import importlib
+import socket
+from collections.abc import Iterator
+
+import flask
+import pytest
+
+from infraforge.selftests import apps  # noqa: F401
+
+transfers = importlib.import_module("infraforge_backend.transfers")
+problems = importlib.import_module("infraforge_shared.problems")
+
+
+def pieces() -> Iterator[bytes]:
+    yield b"a"
+    yield b"b"
+
+
+def test_no_more_than_there_are_places_and_each_comes_back_once() -> None:
+    places = transfers.Places("downloads", 2)
+    first, _ = places.take(), places.take()
+    with pytest.raises(problems.Problem) as caught:
+        places.take()
+    assert caught.value.status == 503
+    first()
+    first()  # it is nobody else's place that is given back
+    places.take()
+    with pytest.raises(problems.Problem):
+        places.take()
+
+
+@pytest.mark.parametrize("read", [0, 1, 2])
+def test_an_answer_gives_its_place_back_however_much_of_it_was_read(read: int) -> None:
+    places = transfers.Places("downloads", 1)
+    sending = transfers.Sending(pieces(), places.take())
+    body = iter(sending)
+    for _ in range(read):
+        next(body)
+    sending.close()
+    places.take()
+
+
+def test_an_answer_whose_pieces_fail_to_close_gives_its_place_back() -> None:
+    class Broken:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(())
+
+        def close(self) -> None:
+            raise OSError("gone")
+
+    places = transfers.Places("downloads", 1)
+    with pytest.raises(OSError, match="gone"):
+        transfers.Sending(Broken(), places.take()).close()
+    places.take()
+
+
+def test_a_head_request_holds_no_place() -> None:
+    places = transfers.Places("downloads", 1)
+    app = flask.Flask("x")
+
+    @app.get("/")
+    def download() -> flask.Response:
+        return flask.Response(transfers.Sending(pieces(), places.take()))
+
+    client = app.test_client()
+    for _ in range(3):
+        assert client.head("/", buffered=True).status_code == 200
+        assert client.get("/", buffered=True).data == b"ab"
+
+
+def test_every_answer_must_be_read_in_time_and_no_body_is_bounded_by_it() -> None:
+    app, seen = flask.Flask("x"), []
+    transfers.install(app)
+    link, other = socket.socketpair()
+    with link, other:
+
+        @app.put("/")
+        def upload() -> str:
+            seen.append(link.gettimeout())
+            return "ok"
+
+        link.settimeout(3.0)
+        app.test_client().put("/", environ_base={"gunicorn.socket": link})
+        assert seen == [None]
+        assert link.gettimeout() == transfers.PIECE_SECONDS

@@ -1,0 +1,98 @@
+"""Filling a folder: what proves it, and what ends it, against a cluster of a few values."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kubernetes import client
+
+from infraforge import faults
+from infraforge.components import containers
+from infraforge.faults.fill import Empty, Filling, put_out
+
+MIB = 1024 * 1024
+TMP = "/tmp"  # noqa: S108  the pod's own
+TARGET = containers.Container("infraforge-access", "login-1", "u1", "node", "login", "id", 0)
+
+
+class World:
+    """One pod, and what is run in it and asked of it."""
+
+    def __init__(self) -> None:
+        self.uid, self.phase, self.reason = "u1", "Running", ""
+        self.size, self.there = 0, True
+        self.ran: list[tuple[str, ...]] = []
+        self.deleted: list[str] = []
+        self.core = self
+
+    def execute(self, _namespace: str, _pod: str, _container: str, *argv: str) -> str:
+        self.ran.append(argv)
+        if argv[0] == "sh":
+            self.size = int(argv[4])
+        return str(self.size)
+
+    def read_namespaced_pod(self, _name: str, _namespace: str) -> Any:
+        if not self.there:
+            raise client.ApiException(status=404)
+        return SimpleNamespace(
+            metadata=SimpleNamespace(uid=self.uid),
+            status=SimpleNamespace(phase=self.phase, reason=self.reason),
+        )
+
+    def delete_namespaced_pod(self, _name: str, _namespace: str, body: Any) -> None:
+        self.deleted.append(body.preconditions.uid)
+
+
+@pytest.fixture
+def world() -> Any:
+    return World()
+
+
+def test_it_is_proved_by_what_is_written(world: Any) -> None:
+    aimed = Filling(TARGET, TMP, 3)
+    assert aimed.took_effect(world) == ""
+    aimed.strike(world)
+    assert world.size == 3 * MIB
+    assert str(3 * MIB) in aimed.took_effect(world)
+
+
+def test_what_is_half_written_proves_nothing(world: Any) -> None:
+    world.size = 3 * MIB - 1
+    assert Filling(TARGET, TMP, 3).took_effect(world) == ""
+
+
+def test_a_pod_that_was_put_out_for_it_proves_it_too(world: Any) -> None:
+    world.phase, world.reason = "Failed", "Evicted"
+    assert "put out" in Filling(TARGET, TMP, 3).took_effect(world)
+
+
+def test_another_process_can_end_it(world: Any) -> None:
+    undo = Filling(TARGET, TMP, 3).undo
+    again = faults.UNDOS[undo.kind].restored(dict(undo.parameters))
+    assert again == undo
+    again.perform(world)
+    assert world.ran == [("rm", "-f", f"{TMP}/infraforge-fill")]
+
+
+def test_remains_are_removed_and_a_successor_is_not(world: Any) -> None:
+    undo = Filling(TARGET, TMP, 3).undo
+    world.phase, world.reason = "Failed", "Evicted"
+    undo.perform(world)
+    assert world.deleted == ["u1"]
+    world.uid = "u2"  # the name is another's
+    undo.perform(world)
+    world.there = False
+    undo.perform(world)
+    assert world.deleted == ["u1"]
+    assert world.ran == []
+
+
+@pytest.mark.parametrize(
+    ("uid", "reason", "out"),
+    [("u1", "", False), ("u1", "Evicted", True), ("u1", "NodeLost", False), ("u2", "", True)],
+)
+def test_who_is_put_out(world: Any, uid: str, reason: str, out: bool) -> None:
+    world.uid, world.reason = uid, reason
+    assert put_out(world, Empty("n", "p", "u1", "c", TMP)) is out

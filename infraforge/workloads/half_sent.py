@@ -1,0 +1,66 @@
+"""Connections on which no request is ever sent, opened from a node: an address of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from infraforge.cluster.kind import HTTPS_NODE_PORT
+from infraforge.components import containers
+from infraforge.components.site import Site
+from infraforge.errors import Inconclusive
+from infraforge.wait import Deadline
+
+_EVERY = 0.2
+_LONGEST = 120.0
+# What is left open is told by reading: an end is there at once, silence is waited for a moment.
+_SCRIPT = """
+ulimit -n 8192
+opened=() kept=0
+for _ in $(seq "$2"); do
+  { exec {fd}<>"/dev/tcp/$1/$3"; } 2>/dev/null && opened+=("$fd")
+done
+sleep "$4"
+for fd in "${opened[@]}"; do
+  read -r -t 0.001 -n 1 -u "$fd"
+  [ $? -gt 128 ] && kept=$((kept + 1))
+done
+echo "${#opened[@]} $kept"
+"""
+
+
+@dataclass(frozen=True)
+class HalfSent:
+    """How many connections could be opened, and how many of them were left open by the server."""
+
+    opened: int
+    kept: int
+
+
+def half_sent(
+    site: Site, number: int, *, hold: int, meanwhile: Callable[[], None] = lambda: None
+) -> HalfSent:
+    """Open so many connections to the front door and send nothing for `hold` seconds.
+
+    meanwhile: called again and again until they are closed. Raises Unable where commands cannot be
+    run on nodes, Inconclusive where the node's own answer is none.
+    """
+    cluster = containers.nodes(site)
+    listed: Any = site.core.list_node(label_selector="infraforge.io/ingress=true")
+    node = listed.items[0]
+    (address,) = (a.address for a in node.status.addresses if a.type == "InternalIP")
+    script = ("bash", "-c", _SCRIPT, "half-sent", address, str(number))
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(
+            cluster.on_node, node.metadata.name, *script, str(HTTPS_NODE_PORT), str(hold)
+        )
+        deadline = Deadline(_LONGEST)
+        while not told.done() and not deadline.passed:
+            meanwhile()
+            deadline.pause(_EVERY)
+        words = told.result().split()
+    if len(words) != 2 or not all(word.isdecimal() for word in words):
+        raise Inconclusive(f"{node.metadata.name} says {words!r}")
+    return HalfSent(int(words[0]), int(words[1]))

@@ -1,0 +1,114 @@
+"""One HTTP/2 connection (RFC 9113) whose frames a test decides itself."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+
+from infraforge.workloads.visitor import TIMEOUT, Answer, NoAnswer
+
+
+class Http2:
+    """A connection to one origin. Not thread-safe."""
+
+    def __init__(self, link: ssl.SSLSocket, authority: str) -> None:
+        self._link = link
+        self._authority = authority
+        settings = h2.config.H2Configuration(header_encoding="utf-8", validate_inbound_headers=True)
+        self._h2 = h2.connection.H2Connection(settings)
+        self._h2.initiate_connection()
+        self._flush()
+
+    def get(self, target: str, headers: Iterable[tuple[str, str]] = ()) -> Answer:
+        """The answer to one GET. Raises NoAnswer when connection or stream is ended first."""
+        stream = self._begin(target, headers)
+        found: list[tuple[str, str]] = []
+        body = b""
+        while True:
+            for event in self._events():
+                if isinstance(event, h2.events.ConnectionTerminated):
+                    raise NoAnswer(f"GET {target[:60]}: the connection was ended")
+                if getattr(event, "stream_id", None) != stream:
+                    continue
+                if isinstance(event, h2.events.ResponseReceived):
+                    found = [(str(name), str(value)) for name, value in event.headers]
+                elif isinstance(event, h2.events.DataReceived):
+                    body += event.data
+                elif isinstance(event, h2.events.StreamReset):
+                    raise NoAnswer(f"GET {target[:60]}: the stream was reset")
+                elif isinstance(event, h2.events.StreamEnded):
+                    status = int(dict(found)[":status"])
+                    return Answer(status, tuple(pair for pair in found if pair[0][0] != ":"), body)
+
+    def reset_rapidly(
+        self, target: str, times: int, headers: Iterable[tuple[str, str]] = ()
+    ) -> int:
+        """Ask and take it back, `times` times over, reading nothing; how often it was possible.
+
+        Fewer than `times` where the server ended the connection first (CVE-2023-44487).
+        """
+        sent = tuple(headers)
+        for done in range(times):
+            try:
+                stream = self._begin(target, sent)
+                self._h2.reset_stream(stream)
+                self._flush()
+            except (OSError, h2.exceptions.ProtocolError):
+                return done
+        return times
+
+    def _begin(self, target: str, headers: Iterable[tuple[str, str]]) -> int:
+        stream = self._h2.get_next_available_stream_id()
+        head = [
+            (":method", "GET"),
+            (":scheme", "https"),
+            (":authority", self._authority),
+            (":path", target),
+            *((name.lower(), value) for name, value in headers),
+        ]
+        self._h2.send_headers(stream, head, end_stream=True)
+        self._flush()
+        return stream
+
+    def _events(self) -> list[h2.events.Event]:
+        data = self._link.recv(65536)
+        if not data:
+            raise NoAnswer("the connection was closed")
+        events = self._h2.receive_data(data)
+        for event in events:
+            if isinstance(event, h2.events.DataReceived):
+                length = event.flow_controlled_length
+                if length:
+                    self._h2.acknowledge_received_data(length, event.stream_id)
+        self._flush()
+        return events
+
+    def _flush(self) -> None:
+        self._link.sendall(self._h2.data_to_send())
+
+
+@contextlib.contextmanager
+def connected(origin: str, ca_file: Path) -> Iterator[Http2]:
+    """An open connection, closed at the end. Raises NoAnswer where HTTP/2 is not spoken."""
+    where = urllib.parse.urlsplit(origin)
+    trust = ssl.create_default_context(cafile=str(ca_file))
+    trust.set_alpn_protocols(["h2"])
+    try:
+        with (
+            socket.create_connection((where.hostname or "", where.port or 443), TIMEOUT) as plain,
+            trust.wrap_socket(plain, server_hostname=where.hostname) as link,
+        ):
+            if link.selected_alpn_protocol() != "h2":
+                raise NoAnswer("HTTP/2 was not agreed on")
+            yield Http2(link, where.netloc)
+    except (OSError, h2.exceptions.ProtocolError) as error:
+        raise NoAnswer(f"HTTP/2 to {origin}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,64 @@
+"""Guessing passwords is slow, and locks nobody out but the one who guesses."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from infraforge.components.vault import Vault
+from infraforge.probes.sign_ins import DENIED, LET_IN, sign_ins
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads.front_door import denies
+
+pytestmark = pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.5", "NIST-IA-2")
+
+FREE, GUESSES = 5, 12
+
+
+def test_guessing_is_slowed_down_and_locks_nobody_out(platform, front_door, people, evidence):
+    """After five wrong passwords Vault is asked about few more; the owner's browser gets in."""
+    since = datetime.now(UTC) - timedelta(minutes=1)
+    person = people.make("viewer")
+    own = front_door.sign_in(person.name, person.password)
+    stranger = front_door.begin()
+    answers = [guess(stranger, person.name) for _ in range(GUESSES)]
+    at_home = front_door.begin("/", own.twin())
+    mine = at_home.post(person.name, person.password)
+    evidence.attach(guesses=str([a.status_code for a in answers]), mine=str(mine.status_code))
+    assert all(denies(answer) for answer in answers[:FREE])
+    assert answers[FREE].status_code == 429
+    assert 1 <= int(answers[FREE].headers["Retry-After"]) <= 60
+    assert "do not match" not in answers[FREE].text
+    assert mine.status_code == 303, "a stranger's guesses keep the owner out"
+
+    def told():
+        return sign_ins(Vault().audit_lines(platform.site, since)).get(person.name, [])
+
+    wait_until(lambda: told().count(LET_IN) == 2, seconds(20), every=1.0, what="both are logged")
+    looked_at = told().count(DENIED)
+    evidence.attach(looked_at=str(looked_at))
+    assert looked_at < GUESSES
+
+
+def test_whoever_guessed_gets_in_after_the_wait_that_is_told(front_door, people):
+    """The right password from the same place is not called wrong, and is taken after the wait."""
+    person = people.make("viewer")
+    attempt = front_door.begin()
+    for _ in range(FREE):
+        guess(attempt, person.name)
+    held_up = send(attempt, person.name, person.password)
+    assert held_up.status_code == 429
+    assert "do not match" not in held_up.text
+    until = time.monotonic() + int(held_up.headers["Retry-After"])
+    wait_until(lambda: time.monotonic() >= until, seconds(61), what="the wait is over")
+    attempt.finish(attempt.submit(person.name, person.password).url)
+
+
+def guess(attempt, name):
+    return send(attempt, name, "not the password")
+
+
+def send(attempt, name, password):
+    """One try, without the patience of a visitor who is told to come back later."""
+    data = {**attempt.form.hidden, "username": name, "password": password}
+    return attempt.visitor.request("POST", attempt.form.action, data=data)

@@ -1,0 +1,51 @@
+"""A pod that takes more of the node's disk than it may is put out; nobody else pays for it."""
+
+import pytest
+
+from infraforge import faults
+from infraforge.components import containers
+from infraforge.errors import ClusterError
+from infraforge.faults.fill import put_out
+from infraforge.wait import minutes, wait_until
+
+# The kubelet measures folders once a minute, and looks every ten seconds.
+SEEN_WITHIN = minutes(2.5)
+TOO_MUCH = 300  # MiB: more than any pod may have beside its volumes
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14")
+def test_a_pod_that_fills_its_folder_is_put_out_and_no_other(
+    platform, front_door, devon, developer, nemesis, evidence
+):
+    """The one that writes without a bound is replaced in time; all others go on as they were."""
+    site = platform.site
+    others = [name for name in platform.profile.components if name != "login"]
+    before = {name: uids(site, name) for name in others}
+    fault = faults.Fill("login", TOO_MUCH)
+    target = fault.aim(site).undo
+    statuses = []
+    nemesis.inject(fault)
+
+    def out():
+        statuses.append(developer.session.request("GET", "/api/projects").status_code)
+        return put_out(site, target)
+
+    wait_until(
+        out, SEEN_WITHIN, every=1.0, ignoring=(ClusterError,), what="it is put out", broken=True
+    )
+    nemesis.heal()
+    wait_until(
+        lambda: front_door.sign_in(devon.name, devon.password),
+        platform.profile.budgets.component,
+        ignoring=(Exception,),
+        what="people can sign in again",
+        broken=True,
+    )
+    evidence.attach(nemesis.history, statuses=str(sorted(set(statuses))))
+    assert set(statuses) == {200}
+    assert {name: uids(site, name) for name in others} == before
+
+
+def uids(site, name):
+    return sorted(str(pod.metadata.uid) for pod in containers.pods(site, name))
