@@ -381,8 +381,8 @@ def test_the_journal_lies_with_the_clusters_files_and_holds_plain_strings() -> N
 
 def test_every_kind_of_undo_is_tried_below() -> None:
     assert set(faults.UNDOS) == {
-        "resume", "back-to-strength", "renew-certificate", "rescale", "restore-logins", "started",
-        "unmask",
+        "resume", "back-to-strength", "empty", "renew-certificate", "rescale", "restore-logins",
+        "started", "unmask",
     }  # fmt: skip
 
 
@@ -390,6 +390,7 @@ def test_every_kind_of_undo_is_tried_below() -> None:
     "undo",
     [
         faults.Resume("node-1", "abc"),
+        faults.Empty("infraforge-access", "login-1", "u1", "login", "/tmp"),  # noqa: S108
         faults.Started(300.0, ("abc", "def")),
         faults.BackToStrength("vault", 1, 180.0),
         faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
