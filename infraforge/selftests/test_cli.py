@@ -90,7 +90,7 @@ BAD = [
     (["images", "import", "/dev/null", "--registry", "HTTP://X"], "that is no file"),
     (["render"], "required: --profile"),
     (["render", "--profile", "minimal", "--to", "/dev/null"], "that is no folder"),
-    (["test"], "required: --profile"),
+    (["test"], "say which profile to test: infraforge test --profile minimal"),
     (["test", "--profile", "nosuch"], "there is no profile 'nosuch'"),
     (["test", "--profile", "minimal", "--sabotages", "-1"], "'-1' is no number from 0"),
     (["test", "--profile", "minimal", "--sabotages", "two"], "'two' is no number from 0"),
