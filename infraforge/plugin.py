@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import itertools
 import json
 import os
 import re
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infraforge import brought, sabotage, stack
+from infraforge import brought, places, recording, sabotage, stack
 from infraforge import evidence as evidences
 from infraforge.cluster import state
 from infraforge.errors import InfraForgeError, Unable, UsageError
@@ -22,6 +23,7 @@ from infraforge.faults.nemesis import Nemesis
 from infraforge.images import progress
 from infraforge.outcome import Outcome, Tally, of_failure
 from infraforge.profile import Profile
+from infraforge.report.index import UNABLE
 from infraforge.stack import Platform
 from infraforge.turns import turn
 from infraforge.workloads.backend_client import ApiError, BackendClient, Project
@@ -42,19 +44,48 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", help="stand this profile up, or use it where it is up")
     group.addoption("--context", help="with --kubeconfig: which of its contexts")
     group.addoption("--tally", type=Path, help="write each test's outcome to this file (JSON)")
+    group.addoption(
+        "--unrecorded", action="store_true", help="keep no results of this run in reports/runs"
+    )
+    group.addoption(recording.LISTING, type=Path, dest="list_controls", help=argparse.SUPPRESS)
 
 
+@pytest.hookimpl(tryfirst=True)  # before Allure's own looks where results are to go
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Run(config), "infraforge-run")
+    if hasattr(config, "workerinput"):
+        return
+    try:
+        if tally := config.getoption("tally"):
+            places.refuse_foreign_file(tally, "a tally", _is_tally)
+        record = recording.begin(config, _asked(config))
+    except UsageError as error:
+        pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
+    if record:
+        config.pluginmanager.register(record, "infraforge-recording")
+    config.pluginmanager.register(_Run(config, record), "infraforge-run")
+
+
+def _is_tally(path: Path) -> bool:
+    """Whether a file holds outcomes by node id, and so may be written anew."""
+    try:
+        found = json.loads(path.read_text())
+        return isinstance(found, dict) and all(Outcome(said) for said in found.values())
+    except (ValueError, TypeError):
+        return False
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if path := session.config.getoption("list_controls"):
+        path.write_text(json.dumps(recording.listed(session.items)))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits long begins first; what wants the stack alone comes last."""
     for item in items:
+        item.add_marker(evidences.test_label(item.nodeid))
         for marker in item.iter_markers("control"):
             try:
                 item.add_marker(evidences.control_label(*marker.args))
@@ -113,10 +144,7 @@ def _skipping_what_cannot_be() -> Iterator[None]:
     try:
         yield
     except Unable as error:
-        pytest.skip(f"{_UNABLE}{error}")
-
-
-_UNABLE = "not on this cluster: "
+        pytest.skip(f"{UNABLE}{error}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -124,26 +152,58 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     made = yield
+    kept = item.stash.get(_KEPT, [])
+    if made.when == "call" and made.passed and (ignored := _not_holding(kept)):
+        made.outcome = "failed"
+        named = ", ".join(f"{name} is {said}" for name, said in ignored.items())
+        made.longrepr = f"the test passed, though a verdict does not hold: {named}"
+        outcome = Outcome.BROKEN if "broken" in ignored.values() else Outcome.UNKNOWN
+    elif made.failed:
+        outcome = of_failure(call.excinfo.value if call.excinfo else None, call.when)
     if made.failed:
-        error = call.excinfo.value if call.excinfo else None
-        outcome = of_failure(error, call.when)
         made.infraforge = outcome.value  # type: ignore[attr-defined]
-        if outcome is Outcome.UNKNOWN:
-            evidences.call_it_unknown(item.config)
         platform = item.funcargs.get("platform") if hasattr(item, "funcargs") else None
         if isinstance(platform, Platform):
             evidences.attach_diagnosis(platform.cluster.api, item.stash[_BEGAN])
+    tally = item.stash.setdefault(_OUTCOME, Tally())
+    _take(tally, made)
+    if said := tally.outcomes.get(made.nodeid):
+        evidences.say_in_allure(item.config, said.value)
+    if call.excinfo:
+        told = str(getattr(call.excinfo.value, "msg", "")) or call.excinfo.exconly()
+        setattr(made, recording.WHY, told.partition("\n")[0][:300])
+    if made.when == "teardown":
+        setattr(made, recording.KEPT, kept)
+        setattr(made, recording.CONTROLS, recording.controls_of(item))
     return made
 
 
+def _not_holding(kept: Collection[Mapping[str, str]]) -> dict[str, str]:
+    """Verdict → outcome, of those that were kept and do not hold."""
+    return {one["name"]: one["outcome"] for one in kept if one.get("outcome", "holds") != "holds"}
+
+
+def _take(tally: Tally, report: pytest.TestReport) -> None:
+    """Count what a phase's report says of its test."""
+    if report.failed:
+        tally.take(report.nodeid, Outcome(getattr(report, "infraforge", "unknown")))
+    elif report.when == "call" and report.passed:
+        tally.take(report.nodeid, Outcome.HOLDS)
+    elif report.skipped:
+        tally.take(report.nodeid, Outcome.SKIPPED)
+
+
+_KEPT = pytest.StashKey[list[dict[str, str]]]()
+_OUTCOME = pytest.StashKey[Tally]()
 _BEGAN = pytest.StashKey[datetime]()
 
 
 class _Run:
     """The run as the controlling process sees it: stands up, tallies, decides the exit code."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, record: recording.Recording | None = None) -> None:
         self._config = config
+        self._record = record
         self._tally = Tally()
         self._made = False
         self._all_required: tuple[str, ...] = ()
@@ -166,6 +226,11 @@ class _Run:
                 self._stand_up(profile)
         except InfraForgeError as error:
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
+
+    @pytest.hookimpl(trylast=True, specname="pytest_sessionstart")
+    def begin_record(self) -> None:
+        if self._record:
+            self._record.start(_name(self._config), self._all_required)
 
     def _of_what_is_up(self, asked: Collection[str]) -> tuple[str, ...]:
         """What is required where no profile is named: what the platform's own says."""
@@ -202,22 +267,26 @@ class _Run:
         )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self._tally.take(report.nodeid, Outcome(getattr(report, "infraforge", "unknown")))
-        elif report.when == "call" and report.passed:
-            self._tally.take(report.nodeid, Outcome.HOLDS)
-        elif report.skipped:
-            self._tally.take(report.nodeid, Outcome.SKIPPED)
-            if _UNABLE in report.longreprtext:
-                self._unable.add(report.nodeid.split("[")[0])
+        _take(self._tally, report)
+        if report.skipped and UNABLE in report.longreprtext:
+            self._unable.add(report.nodeid.split("[")[0])
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         path = self._config.getoption("tally")
         if path:
             path.write_text(json.dumps(self._tally.outcomes, indent=1, sort_keys=True))
+        status = int(session.exitstatus)
         if self._of_platform and session.exitstatus in (0, 1, 5):
             session.exitstatus = self._tally.exit_code(self._required)
+        if self._record:
+            self._record.end(
+                status,
+                int(session.exitstatus),
+                self._tally.outcomes,
+                self._all_required,
+                of_platform=self._of_platform,
+            )
         if self._made and not self._config.getoption("keep_cluster"):
             with contextlib.suppress(UsageError):  # somebody else is changing it already
                 stack.tear_down(_name(self._config))
@@ -227,7 +296,7 @@ class _Run:
             for line in self._tally.summary(self._required):
                 terminalreporter.write_line(line)
             for name in sorted(self._unable):
-                terminalreporter.write_line(f"{_UNABLE}{name}")
+                terminalreporter.write_line(f"{UNABLE}{name}")
 
 
 def _asked(config: pytest.Config) -> set[str]:
@@ -338,4 +407,6 @@ def nemesis(platform: Platform) -> Iterator[Nemesis]:
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest) -> evidences.Evidence:
     """Attaches what a verdict rests on to the report."""
-    return evidences.Evidence(request.node.nodeid)
+    made = evidences.Evidence(request.node.nodeid)
+    request.node.stash[_KEPT] = made.kept
+    return made

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from infraforge import environment, evidence, report, sabotage, stack
+from infraforge import evidence, report, runs, sabotage, stack
 from infraforge.errors import InfraForgeError
 from infraforge.images import progress, sources
+from infraforge.runs import Run
 from infraforge.turns import SIDE_BY_SIDE
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "reports" / "allure-results"
-REPORT = ROOT / "reports" / "allure-report"
 _IN_CI = 2
 _USAGE = 64
 _PYTEST_USAGE = 4
@@ -51,16 +49,19 @@ def run(options: argparse.Namespace) -> int:
 
     A platform that was up before, by `up` or `--keep`, stays.
     """
-    shutil.rmtree(RESULTS, ignore_errors=True)
-    (evidence.REPORTS / evidence.TIMINGS).unlink(missing_ok=True)
+    run = runs.started(evidence.REPORTS)
+    with run.in_use():
+        return _run(options, run)
+
+
+def _run(options: argparse.Namespace, run: Run) -> int:
     with progress.shown() as say:
         platform = stack.stand_up(
             options.name, options.profile, progress=say, keep=options.keep, images=options.images
         )
-    evidence.note_timings(platform.timings)
-    evidence.describe_run(RESULTS, {**platform.versions(), **environment.look().facts()})
+    evidence.note_timings(platform.timings, run.timings)
     try:
-        code = _judge(options)
+        code = _judge(options, run)
     finally:
         if not stack.stays(options.name):
             for item in stack.tear_down(options.name):
@@ -68,16 +69,16 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
-def _judge(options: argparse.Namespace) -> int:
+def _judge(options: argparse.Namespace, run: Run) -> int:
     started = time.monotonic()
-    with evidence.stage("suites"):
-        code = _exit_code(_pytest(options))
+    with evidence.stage("suites", run.timings):
+        code = _exit_code(_pytest(options, run))
     print(f"infraforge: suites ended after {time.monotonic() - started:.0f} s", flush=True)
     if not options.no_report:
-        code = _report(code)
+        code = _report(code, run)
     if options.sabotages and code == _HOLDS:
         # against a suite that is red already, a sabotage proves nothing
-        with evidence.stage("sabotages"):
+        with evidence.stage("sabotages", run.timings):
             code = _sabotage(options)
     return code
 
@@ -89,22 +90,22 @@ def _sabotage(options: argparse.Namespace) -> int:
     return sabotage.run(parser.parse_args([*argv, "--profile", options.profile]))
 
 
-def _report(code: int) -> int:
+def _report(code: int, run: Run) -> int:
     try:
-        print(f"infraforge: report: {report.generate(RESULTS, REPORT)}", flush=True)
+        print(f"infraforge: report: {report.generate(run)}", flush=True)
     except InfraForgeError as error:
         print(f"infraforge: no report: {error}", file=sys.stderr)
         return code or _UNKNOWN
     return code
 
 
-def _pytest(options: argparse.Namespace) -> int:
+def _pytest(options: argparse.Namespace, run: Run) -> int:
     """Pytest's own exit code. Raises KeyboardInterrupt once an interrupted pytest has ended."""
     chosen = [arg for arg in options.pytest if not arg.startswith("-")]
     argv = [sys.executable, "-m", "pytest", f"--profile={options.profile}"]
-    argv += [f"--cluster-name={options.name}", f"--alluredir={RESULTS}", *SIDE_BY_SIDE]
+    argv += [f"--cluster-name={options.name}", *SIDE_BY_SIDE]
     argv += options.pytest if chosen else ["suites", *options.pytest]
-    process = subprocess.Popen(argv, cwd=ROOT)
+    process = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, runs.VARIABLE: run.id})
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from infraforge.table import Table
-from infraforge.verdict import Verdict, broken, holds, unknown
+from infraforge.verdict import Rule, Verdict, broken, holds, unknown
 
 
 def cells_match(observed: Table, declared: Table, name: str = "cells_match") -> Verdict:
@@ -11,6 +13,13 @@ def cells_match(observed: Table, declared: Table, name: str = "cells_match") -> 
 
     A cell observed as None, or not at all, is unknown; so is a comparison with nothing.
     """
+    rule = Rule(cells_match.__name__, (("name", name),))
+    return dataclasses.replace(
+        _compared(observed, declared, name), rule=rule, tables=(observed, declared)
+    )
+
+
+def _compared(observed: Table, declared: Table, name: str) -> Verdict:
     different = observed.differing(declared)
     unseen = [place for place in different if observed.get(place) is None and place in declared]
     if len(different) > len(unseen):
