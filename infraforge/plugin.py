@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     if hasattr(config, "workerinput"):
+        recording.join(config)
         return
     try:
         if tally := config.getoption("tally"):
@@ -204,6 +205,8 @@ class _Run:
     def __init__(self, config: pytest.Config, record: recording.Recording | None = None) -> None:
         self._config = config
         self._record = record
+        if record:
+            record.about = lambda: (_name(config), self._all_required)
         self._tally = Tally()
         self._made = False
         self._all_required: tuple[str, ...] = ()
@@ -226,11 +229,6 @@ class _Run:
                 self._stand_up(profile)
         except InfraForgeError as error:
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
-
-    @pytest.hookimpl(trylast=True, specname="pytest_sessionstart")
-    def begin_record(self) -> None:
-        if self._record:
-            self._record.start(_name(self._config), self._all_required)
 
     def _of_what_is_up(self, asked: Collection[str]) -> tuple[str, ...]:
         """What is required where no profile is named: what the platform's own says."""

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ KEPT, CONTROLS, STARVED, WHY = (
 )
 """Attributes of reports, by which workers tell the controlling process of a test."""
 
+_PLACE = "infraforge_results"
 _LISTING_SECONDS = 120
 _WORDS = 300
 
@@ -64,6 +65,12 @@ def begin(config: pytest.Config, asked: Collection[str]) -> Recording | None:
     return Recording(config, run, asked, str(Path(chosen).resolve()) if chosen else "")
 
 
+def join(config: Any) -> None:
+    """Have a worker of xdist write its results where its controlling process keeps the run."""
+    if place := config.workerinput.get(_PLACE):
+        config.option.allure_report_dir = place
+
+
 class Recording:
     """The record of one run. run: where it is kept; results: where the user wants Allure's."""
 
@@ -80,12 +87,17 @@ class Recording:
         self._listing: _Listing | None = None
         self._machine: Future[Mapping[str, str]] | None = None
         self._index = Index(run.id, _now(), results=results)
+        self.about: Callable[[], tuple[str, tuple[str, ...]]] = lambda: (stack.DEFAULT_NAME, ())
+        """The platform's name, and the tests that the run owes; known once the session starts."""
 
-    def start(self, name: str, required: tuple[str, ...]) -> None:
-        """Write down what is known before the first test.
+    @pytest.hookimpl(optionalhook=True)  # xdist's
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput[_PLACE] = str(self._results)
 
-        name: of the platform; required: node ids of the tests that the run owes.
-        """
+    @pytest.hookimpl(trylast=True)  # the platform is up by then
+    def pytest_sessionstart(self) -> None:
+        """Write down what is known before the first test."""
+        name, required = self.about()
         root = self._config.rootpath
         for gone in runs.prune(self.run.folder.parent.parent):
             print(f"infraforge: run {gone} is older than the {runs.KEPT} that are kept: removed")

@@ -47,7 +47,7 @@ def attached(folder: Path, name: str, *values: object) -> tuple[Mapping[str, str
     for at, value in enumerate(values):
         pieces = evidence.attachments(value, "")
         for number, piece in enumerate(pieces):
-            file = folder / f"{name.split('_')[-1]}{at}{number}-attachment.{piece.ending}"
+            file = folder / f"{name.rpartition('_')[2]}{at}{number}-attachment.{piece.ending}"
             file.write_text(str(piece.body))
         made._note(value, pieces)
     return tuple(made.kept)
@@ -61,7 +61,7 @@ def _result(folder: Path, test: str, entry: Entry) -> None:
 
 
 def _tests(results: Path) -> dict[str, Entry]:
-    """Verdicts of all kinds, a broken one among them; one test that asserts, one that is skipped."""
+    """Verdicts of all kinds, one of them broken; a test that asserts, one that is skipped."""
     fault = history("""
         nemesis invoke kill
         nemesis ok kill

@@ -6,8 +6,8 @@ import pytest
 
 from infraforge.checkers import acknowledged_writes_kept, fault_took_effect, of, under_fault
 from infraforge.checkers.stale import no_stale_read
-from infraforge.selftests.histories import history
 from infraforge.history import History
+from infraforge.selftests.histories import history
 from infraforge.verdict import Outcome, Rule, Verdict, check, holds
 
 FAULT = """

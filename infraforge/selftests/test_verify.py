@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -58,17 +57,15 @@ def test_a_whole_bundle_agrees_and_every_verdict_is_made_again(
     assert verified(whole) == 0
     out = capsys.readouterr().out
     assert "6 tests, 4 verdicts, 4 made again; 0 findings" in out
-    assert (
-        f"1 tests rest on assertions in their own code, of which nothing can be made again: {T}asserted"
-        in out
-    )
+    assert "1 tests rest on assertions in their own code" in out
+    assert f"nothing can be made again: {T}asserted\n" in out
     assert "nobody vouches" in out
 
 
 def test_one_flipped_bit_anywhere_is_seen(whole: Path, tmp_path: Path) -> None:
     data = bytearray(whole.read_bytes())
     flipped, named = tmp_path / "flipped.zip", 0
-    rng = random.Random(20261127)
+    rng = random.Random(20261127)  # noqa: S311 - places in a file
     places = {*range(0, 64), *range(len(data) - 128, len(data)), *rng.sample(range(len(data)), 400)}
     for at in sorted(places):
         data[at] ^= 1 << rng.randrange(8)
