@@ -13,6 +13,7 @@ from infraforge.cluster import install, kind, registry, state
 from infraforge.errors import UsageError
 from infraforge.images import build, progress
 from infraforge.images.progress import Progress
+from infraforge.places import refuse_foreign_file
 from infraforge.profile import Profile
 
 _BARE = "infraforge-bare"
@@ -27,6 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; 0 when the figures could be taken, whatever they are."""
+    if options.json:
+        refuse_foreign_file(options.json, "a file of figures", _is_figures)
     with progress.shown() as say:
         figures = _BENCHES[options.what](options.profile, say)
     for name, value in figures.items():
@@ -34,6 +37,14 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
     return 0
+
+
+def _is_figures(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        return False
+    return isinstance(found, dict) and all(isinstance(n, int | float) for n in found.values())
 
 
 def standup(profile_name: str, say: Progress) -> Mapping[str, float]:

@@ -8,14 +8,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from infraforge import runs
 from infraforge.errors import UsageError
 from infraforge.evidence import REPORTS
 from infraforge.report import build, bundle, container, controls, signing, verify
 from infraforge.report.verify import Examined
+from infraforge.table import Table
 
 BUNDLE = REPORTS / "bundle" / "evidence.zip"
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
@@ -69,28 +67,24 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    table = Table(box=None)
-    for name in ("run", "began (UTC)", "profile", "commit", "exit code", "tests"):
-        table.add_column(name)
     found = runs.recorded(REPORTS)
+    cells: dict[tuple[str, str], str] = {}
     for run in found:
         try:
             index = build.read(run)
         except build.RunUnreadable as error:
-            table.add_row(run.id, "", "", "", "", str(error))
+            cells[run.id, "tests"] = str(error).partition(";")[0]
             continue
-        tally = index.concluded.tally
-        code = index.concluded.exit_code
+        code, tally = index.concluded.exit_code, index.concluded.tally
         state = "goes on" if run.busy and not index.ended else "did not end"
-        table.add_row(
-            run.id,
-            index.started,
-            index.profile.name if index.profile else "",
-            index.commit[:12] + ("+changes" if index.dirty else ""),
-            state if code is None else str(code),
-            " · ".join(f"{number} {outcome}" for outcome, number in tally.items() if number),
-        )
-    Console().print(table)
+        cells[run.id, "began"] = index.started
+        cells[run.id, "profile"] = index.profile.name if index.profile else "none"
+        cells[run.id, "commit"] = index.commit[:12] + ("+changes" if index.dirty else "")
+        cells[run.id, "exit"] = state if code is None else str(code)
+        told = [f"{number} {outcome}" for outcome, number in tally.items() if number]
+        cells[run.id, "tests"] = " · ".join(told) or "none"
+    if found:
+        print(Table(cells).text())
     print(f"{len(found)} runs in {REPORTS / 'runs'}; the latest {runs.KEPT} are kept")
     return 0
 
@@ -123,14 +117,10 @@ def _show(examined: Examined, members: int, *, every: bool) -> None:
     index = examined.index
     if index:
         print(controls.heading(index))
-    if every and examined.judged:
-        table = Table(box=None)
-        for name in ("test", "verdict", "kept", "made again"):
-            table.add_column(name)
+    if every:
         for one in examined.judged:
-            now = str(one.again.outcome) if one.again else f"not possible: {one.lacks}"
-            table.add_row(one.test, one.name, str(one.kept), now)
-        Console().print(table)
+            now = str(one.again.outcome) if one.again is not None else f"no: {one.lacks}"
+            print(f"{one.test}: {one.name}: kept {one.kept}, made again {now}")
     for finding in examined.findings:
         print(finding)
     again = sum(one.again is not None for one in examined.judged)
