@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import json
 import os
 import re
-from collections.abc import Collection, Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from infraforge.faults.nemesis import Nemesis
 from infraforge.images import progress
 from infraforge.outcome import Outcome, Tally, of_failure
 from infraforge.profile import Profile
-from infraforge.report.index import UNABLE
 from infraforge.stack import Platform
 from infraforge.turns import turn
 from infraforge.workloads.backend_client import ApiError, BackendClient, Project
@@ -44,28 +42,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", help="stand this profile up, or use it where it is up")
     group.addoption("--context", help="with --kubeconfig: which of its contexts")
     group.addoption("--tally", type=Path, help="write each test's outcome to this file (JSON)")
-    group.addoption(
-        "--unrecorded", action="store_true", help="keep no results of this run in reports/runs"
-    )
-    group.addoption(recording.LISTING, type=Path, dest="list_controls", help=argparse.SUPPRESS)
+    recording.add_options(group)
 
 
 @pytest.hookimpl(tryfirst=True)  # before Allure's own looks where results are to go
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    if hasattr(config, "workerinput"):
-        recording.join(config)
-        return
-    try:
-        if tally := config.getoption("tally"):
-            places.refuse_foreign_file(tally, "a tally", _is_tally)
-        record = recording.begin(config, _asked(config))
-    except UsageError as error:
-        pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
-    if record:
-        config.pluginmanager.register(record, "infraforge-recording")
-    config.pluginmanager.register(_Run(config, record), "infraforge-run")
+    config.pluginmanager.register(recording.Noting(config), "infraforge-noting")
+    if not hasattr(config, "workerinput"):
+        run = _Run(config)
+        config.pluginmanager.register(run, "infraforge-run")
+        try:
+            if tally := config.getoption("tally"):
+                places.refuse_foreign_file(tally, "a tally", _is_tally)
+            run.record = recording.begin(config, _asked(config))
+        except UsageError as error:
+            pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
 
 
 def _is_tally(path: Path) -> bool:
@@ -77,16 +70,10 @@ def _is_tally(path: Path) -> bool:
         return False
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if path := session.config.getoption("list_controls"):
-        path.write_text(json.dumps(recording.listed(session.items)))
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What waits long begins first; what wants the stack alone comes last."""
     for item in items:
-        item.add_marker(evidences.test_label(item.nodeid))
         for marker in item.iter_markers("control"):
             try:
                 item.add_marker(evidences.control_label(*marker.args))
@@ -145,7 +132,10 @@ def _skipping_what_cannot_be() -> Iterator[None]:
     try:
         yield
     except Unable as error:
-        pytest.skip(f"{UNABLE}{error}")
+        pytest.skip(f"{_UNABLE}{error}")
+
+
+_UNABLE = "not on this cluster: "
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -153,64 +143,29 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     made = yield
-    kept = item.stash.get(_KEPT, [])
-    if made.when == "call" and made.passed and (ignored := _not_holding(kept)):
-        made.outcome = "failed"
-        named = ", ".join(f"{name} is {said}" for name, said in ignored.items())
-        made.longrepr = f"the test passed, though a verdict does not hold: {named}"
-        outcome = Outcome.BROKEN if "broken" in ignored.values() else Outcome.UNKNOWN
-    elif made.failed:
-        outcome = of_failure(call.excinfo.value if call.excinfo else None, call.when)
     if made.failed:
+        error = call.excinfo.value if call.excinfo else None
+        outcome = of_failure(error, call.when)
         made.infraforge = outcome.value  # type: ignore[attr-defined]
         platform = item.funcargs.get("platform") if hasattr(item, "funcargs") else None
         if isinstance(platform, Platform):
             evidences.attach_diagnosis(platform.cluster.api, item.stash[_BEGAN])
-    tally = item.stash.setdefault(_OUTCOME, Tally())
-    _take(tally, made)
-    if said := tally.outcomes.get(made.nodeid):
-        evidences.say_in_allure(item.config, said.value)
-    if call.excinfo:
-        told = str(getattr(call.excinfo.value, "msg", "")) or call.excinfo.exconly()
-        setattr(made, recording.WHY, told.partition("\n")[0][:300])
-    if made.when == "teardown":
-        setattr(made, recording.KEPT, kept)
-        setattr(made, recording.CONTROLS, recording.controls_of(item))
     return made
 
 
-def _not_holding(kept: Collection[Mapping[str, str]]) -> dict[str, str]:
-    """Verdict → outcome, of those that were kept and do not hold."""
-    return {one["name"]: one["outcome"] for one in kept if one.get("outcome", "holds") != "holds"}
-
-
-def _take(tally: Tally, report: pytest.TestReport) -> None:
-    """Count what a phase's report says of its test."""
-    if report.failed:
-        tally.take(report.nodeid, Outcome(getattr(report, "infraforge", "unknown")))
-    elif report.when == "call" and report.passed:
-        tally.take(report.nodeid, Outcome.HOLDS)
-    elif report.skipped:
-        tally.take(report.nodeid, Outcome.SKIPPED)
-
-
-_KEPT = pytest.StashKey[list[dict[str, str]]]()
-_OUTCOME = pytest.StashKey[Tally]()
 _BEGAN = pytest.StashKey[datetime]()
 
 
 class _Run:
     """The run as the controlling process sees it: stands up, tallies, decides the exit code."""
 
-    def __init__(self, config: pytest.Config, record: recording.Recording | None = None) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._record = record
-        if record:
-            record.about = lambda: (_name(config), self._all_required)
         self._tally = Tally()
         self._made = False
         self._all_required: tuple[str, ...] = ()
         self._unable: set[str] = set()
+        self.record: recording.Recording | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -229,6 +184,9 @@ class _Run:
                 self._stand_up(profile)
         except InfraForgeError as error:
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
+        finally:
+            if self.record:
+                self.record.about(_name(self._config), self._all_required)
 
     def _of_what_is_up(self, asked: Collection[str]) -> tuple[str, ...]:
         """What is required where no profile is named: what the platform's own says."""
@@ -265,9 +223,14 @@ class _Run:
         )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        _take(self._tally, report)
-        if report.skipped and UNABLE in report.longreprtext:
-            self._unable.add(report.nodeid.split("[")[0])
+        if report.failed:
+            self._tally.take(report.nodeid, Outcome(getattr(report, "infraforge", "unknown")))
+        elif report.when == "call" and report.passed:
+            self._tally.take(report.nodeid, Outcome.HOLDS)
+        elif report.skipped:
+            self._tally.take(report.nodeid, Outcome.SKIPPED)
+            if _UNABLE in report.longreprtext:
+                self._unable.add(report.nodeid.split("[")[0])
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -277,14 +240,9 @@ class _Run:
         status = int(session.exitstatus)
         if self._of_platform and session.exitstatus in (0, 1, 5):
             session.exitstatus = self._tally.exit_code(self._required)
-        if self._record:
-            self._record.end(
-                status,
-                int(session.exitstatus),
-                self._tally.outcomes,
-                self._all_required,
-                of_platform=self._of_platform,
-            )
+        if self.record:
+            code, required = int(session.exitstatus), self._all_required
+            self.record.end(status, code, self._tally, required, of_platform=self._of_platform)
         if self._made and not self._config.getoption("keep_cluster"):
             with contextlib.suppress(UsageError):  # somebody else is changing it already
                 stack.tear_down(_name(self._config))
@@ -294,7 +252,7 @@ class _Run:
             for line in self._tally.summary(self._required):
                 terminalreporter.write_line(line)
             for name in sorted(self._unable):
-                terminalreporter.write_line(f"{UNABLE}{name}")
+                terminalreporter.write_line(f"{_UNABLE}{name}")
 
 
 def _asked(config: pytest.Config) -> set[str]:
@@ -406,5 +364,5 @@ def nemesis(platform: Platform) -> Iterator[Nemesis]:
 def evidence(request: pytest.FixtureRequest) -> evidences.Evidence:
     """Attaches what a verdict rests on to the report."""
     made = evidences.Evidence(request.node.nodeid)
-    request.node.stash[_KEPT] = made.kept
+    request.node.stash[recording.OF_TEST] = made.kept
     return made

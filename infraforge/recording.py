@@ -6,6 +6,7 @@ theirs into the same folder, since they are given the options of the process tha
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import json
@@ -14,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +26,10 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from infraforge import environment, evidence, runs, stack
-from infraforge.errors import InfraForgeError
-from infraforge.outcome import Outcome
+from infraforge.errors import Broken, Inconclusive, InfraForgeError
+from infraforge.outcome import Outcome, Tally
 from infraforge.report import harness
-from infraforge.report.index import Entry, Index, Phase, Profiled
+from infraforge.report.index import OF_TALLY, Entry, Index, Phase, Profiled
 from infraforge.runs import Run
 
 LISTING = "--list-controls"
@@ -39,9 +40,21 @@ KEPT, CONTROLS, STARVED, WHY = (
 )
 """Attributes of reports, by which workers tell the controlling process of a test."""
 
+OF_TEST = pytest.StashKey[list[dict[str, str]]]()
+"""Where a test's item holds what its evidence kept (`evidence.Evidence.kept`)."""
+
+_PHASES = pytest.StashKey[dict[str, Phase]]()
 _PLACE = "infraforge_results"
 _LISTING_SECONDS = 120
 _WORDS = 300
+
+
+def add_options(group: Any) -> None:
+    """Add the options to pytest's group of ours."""
+    group.addoption(
+        "--unrecorded", action="store_true", help="keep no results of this run in reports/runs"
+    )
+    group.addoption(LISTING, type=Path, dest="list_controls", help=argparse.SUPPRESS)
 
 
 def begin(config: pytest.Config, asked: Collection[str]) -> Recording | None:
@@ -62,13 +75,67 @@ def begin(config: pytest.Config, asked: Collection[str]) -> Recording | None:
     chosen = option.allure_report_dir
     if not chosen:
         option.allure_report_dir = str(run.results)
-    return Recording(config, run, asked, str(Path(chosen).resolve()) if chosen else "")
+    made = Recording(config, run, asked, str(Path(chosen).resolve()) if chosen else "")
+    config.pluginmanager.register(made, "infraforge-recording")
+    return made
 
 
-def join(config: Any) -> None:
-    """Have a worker of xdist write its results where its controlling process keeps the run."""
-    if place := config.workerinput.get(_PLACE):
-        config.option.allure_report_dir = place
+class Noting:
+    """What every process of a run notes of its tests, for the index and for Allure."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        given: Mapping[str, str] = getattr(config, "workerinput", {})
+        if place := given.get(_PLACE):  # a worker of xdist: where the run is kept
+            config.option.allure_report_dir = place
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            item.add_marker(evidence.test_label(item.nodeid))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if path := self._config.getoption("list_controls"):
+            path.write_text(json.dumps({item.nodeid: controls_of(item) for item in session.items}))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """No test passes with a verdict that does not hold: it may have forgotten to assert."""
+        result = yield
+        kept = [
+            one for one in item.stash.get(OF_TEST, []) if one.get("outcome", "holds") != "holds"
+        ]
+        told = ", ".join(f"{one['name']} is {one['outcome']}" for one in kept)
+        if any(one["outcome"] == "broken" for one in kept):
+            raise Broken(f"the test passed, though a verdict does not hold: {told}")
+        if kept:
+            raise Inconclusive(f"the test passed, though a verdict does not hold: {told}")
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the plugin's own, which says the outcome
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        made = yield
+        if call.excinfo:
+            told = str(getattr(call.excinfo.value, "msg", "")) or call.excinfo.exconly()
+            setattr(made, WHY, told.partition("\n")[0][:_WORDS])
+        phases = item.stash.setdefault(_PHASES, {})
+        phases[str(made.when)] = phase_of(made)
+        said = Entry(Outcome.SKIPPED, phases=phases).concluded()
+        if said is not Outcome.SKIPPED or made.skipped:
+            evidence.say_in_allure(self._config, said.value)
+        if made.when == "teardown":
+            setattr(made, KEPT, item.stash.get(OF_TEST, []))
+            setattr(made, CONTROLS, controls_of(item))
+        return made
+
+
+def phase_of(report: pytest.TestReport) -> Phase:
+    """What a report says of its phase."""
+    why = str(getattr(report, WHY, "")) or report.longreprtext.partition("\n")[0][:_WORDS]
+    says = str(getattr(report, "infraforge", "unknown" if report.failed else ""))
+    return Phase(report.outcome, says, why, round(report.duration, 3))
 
 
 class Recording:
@@ -87,8 +154,11 @@ class Recording:
         self._listing: _Listing | None = None
         self._machine: Future[Mapping[str, str]] | None = None
         self._index = Index(run.id, _now(), results=results)
-        self.about: Callable[[], tuple[str, tuple[str, ...]]] = lambda: (stack.DEFAULT_NAME, ())
-        """The platform's name, and the tests that the run owes; known once the session starts."""
+        self._about: tuple[str, tuple[str, ...]] = (stack.DEFAULT_NAME, ())
+
+    def about(self, name: str, required: tuple[str, ...]) -> None:
+        """Hear what the platform is called, and which tests the run owes."""
+        self._about = (name, required)
 
     @pytest.hookimpl(optionalhook=True)  # xdist's
     def pytest_configure_node(self, node: Any) -> None:
@@ -97,7 +167,7 @@ class Recording:
     @pytest.hookimpl(trylast=True)  # the platform is up by then
     def pytest_sessionstart(self) -> None:
         """Write down what is known before the first test."""
-        name, required = self.about()
+        name, required = self._about
         root = self._config.rootpath
         for gone in runs.prune(self.run.folder.parent.parent):
             print(f"infraforge: run {gone} is older than the {runs.KEPT} that are kept: removed")
@@ -119,10 +189,8 @@ class Recording:
         self._write()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        why = str(getattr(report, WHY, "")) or report.longreprtext.partition("\n")[0][:_WORDS]
-        failed = str(getattr(report, "infraforge", "unknown")) if report.failed else ""
-        phase = Phase(report.outcome, failed, why, round(report.duration, 3))
-        self._phases.setdefault(report.nodeid, {})[str(report.when)] = phase
+        phases, when = self._phases.setdefault(report.nodeid, {}), str(report.when)
+        phases[when] = phase_of(report).or_worse(phases.get(when))
         told = {name: getattr(report, name, None) for name in (KEPT, CONTROLS, STARVED)}
         known = {name: value for name, value in told.items() if value is not None}
         self._said.setdefault(report.nodeid, {}).update(known)
@@ -131,13 +199,17 @@ class Recording:
         self,
         status: int,
         exit_code: int,
-        outcomes: Mapping[str, Outcome],
+        tally: Tally,
         required: tuple[str, ...],
         *,
         of_platform: bool,
     ) -> None:
-        """Write the whole index. status: pytest's own exit code; exit_code: the run's."""
+        """Write the whole index.
+
+        status: pytest's own exit code; exit_code: the run's; required: all that the run owes.
+        """
         expected, lacks = self._listing.result() if self._listing else (None, "it was not looked")
+        of_tally = {name: tuple(sorted(getattr(tally, name, ()))) for name in OF_TALLY}
         profile = self._index.profile
         index = dataclasses.replace(
             self._index,
@@ -146,7 +218,10 @@ class Recording:
             expected=expected,
             expected_lacks=lacks,
             profile=dataclasses.replace(profile, required=required) if profile else None,
-            tests={node: self._entry(node, outcome) for node, outcome in outcomes.items()},
+            tests={node: self._entry(node, said) for node, said in tally.outcomes.items()},
+            cases=of_tally["cases"],
+            unable=of_tally["unable"],
+            partly=of_tally["partly"],
             of_platform=of_platform,
             pytest_status=status,
         )
@@ -170,11 +245,13 @@ class Recording:
         return Path(self._index.results or self.run.results)
 
     def _entry(self, node: str, outcome: Outcome) -> Entry:
-        said = self._said.get(node, {})
+        said, phases = self._said.get(node, {}), self._phases.get(node)
+        if not phases:  # nothing was heard of it but that: what could not be collected, say
+            phases = {"collect": Phase("failed", outcome.value, "nothing of it ran")}
         return Entry(
             outcome,
             tuple(said.get(CONTROLS, ())),
-            self._phases.get(node, {}),
+            phases,
             tuple(said.get(KEPT, ())),
             said.get(STARVED),
         )
@@ -233,11 +310,6 @@ class _Listing:
             return None, f"The whole suites could not be collected (pytest: {code}): {last}"
         found = json.loads(self._file.read_text())
         return {node: tuple(controls) for node, controls in found.items()}, ""
-
-
-def listed(items: Collection[pytest.Item]) -> dict[str, list[str]]:
-    """Test → its controls, for `LISTING`."""
-    return {item.nodeid: controls_of(item) for item in items}
 
 
 def controls_of(item: pytest.Item) -> list[str]:

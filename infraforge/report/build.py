@@ -11,7 +11,13 @@ from pathlib import Path
 from infraforge import runs
 from infraforge.errors import InfraForgeError, UsageError
 from infraforge.evidence import REPORTS, known_controls
-from infraforge.places import made_aside, mark, refuse_foreign_file, refuse_foreign_folder
+from infraforge.places import (
+    made_aside,
+    mark,
+    refuse_foreign_file,
+    refuse_foreign_folder,
+    written_aside,
+)
 from infraforge.report import allure, bundle, controls
 from infraforge.report.index import Index
 from infraforge.runs import Run
@@ -46,7 +52,7 @@ def make(run: Run, out: Path = REPORT, history: Path | None = None) -> Path:
     if not any(results.glob("*-result.json")):
         raise UsageError(f"no test of run {run.id} left a result; see: infraforge report --list")
     with run.in_use(), made_aside(out) as new:
-        added = run.folder / _REPORTED
+        added = run.folder / _REPORTED  # each run is added once to our own history
         kept = history or run.folder.parent / HISTORY
         page = allure.render(
             results, new, title(index), kept, append=bool(history) or not added.exists()
@@ -57,6 +63,8 @@ def make(run: Run, out: Path = REPORT, history: Path | None = None) -> Path:
             strict=True,
         ):
             (new / name).write_text(text)
+        if not history:
+            _keep_latest(kept)
         if run.timings.exists():
             shutil.copyfile(run.timings, new / runs.TIMINGS)
         mark(new, run.id)
@@ -99,6 +107,15 @@ def locked() -> Iterator[None]:
     with CROSSWALK.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _keep_latest(history: Path) -> None:
+    """Leave in Allure's history as many runs as are kept here."""
+    if not history.exists():
+        return
+    lines = history.read_text().splitlines(keepends=True)
+    with written_aside(history) as aside:
+        aside.write_text("".join(lines[-runs.KEPT :]))
 
 
 def _is_history(path: Path) -> bool:

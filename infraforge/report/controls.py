@@ -126,7 +126,7 @@ def _concluded(index: Index) -> str:
     said = index.concluded
     if said.exit_code is None:
         return "The run did not come to its end, so it says nothing as a whole."
-    tally = " · ".join(f"{number} {outcome}" for outcome, number in said.tally.items())
+    tally = " · ".join(f"{said.tally.get(outcome, 0)} {outcome}" for outcome in Outcome)
     missing = f"; {len(said.missing)} required tests did not run" if said.missing else ""
     return f"Tests: {tally}{missing}. Exit code {said.exit_code}."
 
@@ -173,6 +173,7 @@ th {{ background: #f2f2f2; }}
 td:last-child {{ font-size: 13px; min-width: 22rem; overflow-wrap: anywhere; }}
 ul {{ margin: .3rem 0; padding-left: 1.2rem; }}
 span {{ padding: 0 .3rem; }}
+td:nth-child(4) {{ white-space: nowrap; }}
 .holds {{ background: #d9f2d9; }}
 .broken {{ background: #f8cccc; }}
 .unknown {{ background: #fdebc8; }}

@@ -19,6 +19,9 @@ SCHEMA = 1
 UNABLE = "not on this cluster: "
 """How the reason begins for which a test is skipped that this kind of cluster cannot run."""
 
+OF_TALLY = ("cases", "unable", "partly")
+"""What a run's tally may know beside outcomes, kept in the index under the same names."""
+
 _PASSED, _FAILED, _SKIPPED = "passed", "failed", "skipped"
 _PYTEST_RAN = (0, 1, 5)
 """Pytest's exit codes of a run that came to its end: by them the tests decide."""
@@ -28,8 +31,8 @@ _PYTEST_RAN = (0, 1, 5)
 class Phase:
     """One phase of a test (`setup`, `call`, `teardown`) as pytest saw it.
 
-    status: passed, failed or skipped; says: of a failed one, broken or unknown; why: the first line
-    of what was raised.
+    status: passed, failed or skipped; says: of one that failed, broken or unknown; why: the first
+    line of what was raised.
     """
 
     status: str
@@ -40,9 +43,14 @@ class Phase:
     @property
     def outcome(self) -> Outcome | None:
         """What the phase says, if it were a test proper; None for nothing."""
-        if self.status == _FAILED:
+        if self.says:
             return Outcome(self.says)
         return Outcome.SKIPPED if self.status == _SKIPPED else None
+
+    def or_worse(self, other: Phase | None) -> Phase:
+        """The worse of two reports of one phase (subtests make several)."""
+        rank = (None, Outcome.SKIPPED, Outcome.HOLDS, Outcome.UNKNOWN, Outcome.BROKEN)
+        return self if other is None else max(other, self, key=lambda p: rank.index(p.outcome))
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,8 @@ class Index:
     harness: version, and code, a digest of what judges; images: reference → digest;
     expected: test → controls, of the whole suites that the run was asked about, None where that
     could not be found out, for the reason in expected_lacks; results: where Allure's results are,
-    if the user chose a place; pytest_status: pytest's own exit code.
+    if the user chose a place; cases, unable, partly: see `outcome.Tally`, where it has them;
+    pytest_status: pytest's own exit code.
     """
 
     run: str
@@ -123,6 +132,9 @@ class Index:
     expected_lacks: str = ""
     results: str = ""
     tests: Mapping[str, Entry] = field(default_factory=dict)
+    cases: tuple[str, ...] = ()
+    unable: tuple[str, ...] = ()
+    partly: tuple[str, ...] = ()
     of_platform: bool = True
     pytest_status: int | None = None
     concluded: Conclusions = Conclusions({}, (), (), None)
@@ -130,18 +142,26 @@ class Index:
     def conclusions(self) -> Conclusions:
         """What the recorded tests say: the same rules as those of the run itself."""
         tally = Tally({node: entry.outcome for node, entry in self.tests.items()})
+        for name in OF_TALLY:
+            if hasattr(tally, name):
+                getattr(tally, name).update(getattr(self, name))
         required = self.profile.required if self.profile else ()
-        unable = {
+        if not hasattr(tally, "unable"):  # a tally that is told only what is required here
+            required = tuple(name for name in required if name not in self._unable())
+        code = self.pytest_status
+        if self.of_platform and code in _PYTEST_RAN:
+            code = tally.exit_code(required)
+        counts = {outcome.value: tally.count(outcome) for outcome in Outcome}
+        missing, unable = tuple(tally.missing(required)), tuple(sorted(self._unable()))
+        return Conclusions(counts, missing, unable, code)
+
+    def _unable(self) -> set[str]:
+        """Tests, without their cases, that were skipped since this cluster cannot run them."""
+        return {
             node.split("[")[0]
             for node, entry in self.tests.items()
             if UNABLE in entry.skipped_because
         }
-        here = [name for name in required if name not in unable]
-        code = self.pytest_status
-        if self.of_platform and code in _PYTEST_RAN:
-            code = tally.exit_code(here)
-        counts = {outcome.value: tally.count(outcome) for outcome in Outcome}
-        return Conclusions(counts, tuple(tally.missing(here)), tuple(sorted(unable)), code)
 
     def inapplicable(self) -> dict[str, str]:
         """Tests that say nothing of this profile, because it lacks what they are about, with why.
@@ -178,7 +198,7 @@ class Index:
             concluded = data.pop("concluded")
             tests = {node: _entry(entry) for node, entry in data.pop("tests").items()}
             made = cls(
-                **data | {"arguments": tuple(data["arguments"])},
+                **_tuples(data),
                 profile=Profiled(**_tuples(profile)) if profile else None,
                 expected=expected if expected is None else _tuples(expected),
                 tests=tests,
