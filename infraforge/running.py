@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     A platform that was up before, by `up` or `--keep`, stays.
     """
     run = runs.started(evidence.REPORTS)
+    run.refuse_claimed()
     with run.in_use():
         return _run(options, run)
 

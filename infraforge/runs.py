@@ -62,13 +62,17 @@ class Run:
         """Make this run's index, empty yet. Raises UsageError where another process did already."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with self.index.open("x"):
-                pass
+            self.index.touch(exist_ok=False)
         except FileExistsError:
+            self.refuse_claimed()
+
+    def refuse_claimed(self) -> None:
+        """Raise UsageError where this run has an index already."""
+        if self.index.exists():
             raise UsageError(
                 f"run {self.id} has results already, and two runs are never mixed; "
                 f"run: unset {VARIABLE}"
-            ) from None
+            )
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
