@@ -59,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
             run.record = recording.begin(config, _asked(config))
         except UsageError as error:
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
+        if run.record:
+            run.record.about = lambda: (_name(config), run._all_required)
 
 
 def _is_tally(path: Path) -> bool:
@@ -184,9 +186,6 @@ class _Run:
                 self._stand_up(profile)
         except InfraForgeError as error:
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
-        finally:
-            if self.record:
-                self.record.about(_name(self._config), self._all_required)
 
     def _of_what_is_up(self, asked: Collection[str]) -> tuple[str, ...]:
         """What is required where no profile is named: what the platform's own says."""

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,11 +154,8 @@ class Recording:
         self._listing: _Listing | None = None
         self._machine: Future[Mapping[str, str]] | None = None
         self._index = Index(run.id, _now(), results=results)
-        self._about: tuple[str, tuple[str, ...]] = (stack.DEFAULT_NAME, ())
-
-    def about(self, name: str, required: tuple[str, ...]) -> None:
-        """Hear what the platform is called, and which tests the run owes."""
-        self._about = (name, required)
+        self.about: Callable[[], tuple[str, tuple[str, ...]]] = lambda: (stack.DEFAULT_NAME, ())
+        """The platform's name, and the tests that the run owes; asked once the session starts."""
 
     @pytest.hookimpl(optionalhook=True)  # xdist's
     def pytest_configure_node(self, node: Any) -> None:
@@ -167,7 +164,7 @@ class Recording:
     @pytest.hookimpl(trylast=True)  # the platform is up by then
     def pytest_sessionstart(self) -> None:
         """Write down what is known before the first test."""
-        name, required = self._about
+        name, required = self.about()
         root = self._config.rootpath
         for gone in runs.prune(self.run.folder.parent.parent):
             print(f"infraforge: run {gone} is older than the {runs.KEPT} that are kept: removed")

@@ -64,15 +64,18 @@ class Run:
         try:
             self.index.touch(exist_ok=False)
         except FileExistsError:
-            self.refuse_claimed()
+            raise self._claimed() from None
 
     def refuse_claimed(self) -> None:
         """Raise UsageError where this run has an index already."""
         if self.index.exists():
-            raise UsageError(
-                f"run {self.id} has results already, and two runs are never mixed; "
-                f"run: unset {VARIABLE}"
-            )
+            raise self._claimed()
+
+    def _claimed(self) -> UsageError:
+        return UsageError(
+            f"run {self.id} has results already, and two runs are never mixed; "
+            f"run: unset {VARIABLE}"
+        )
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
