@@ -116,33 +116,33 @@ def check(options: argparse.Namespace) -> int:
 def _show(examined: Examined, members: int, *, every: bool) -> None:
     index = examined.index
     if index:
-        print(controls.heading(index))
+        _say(controls.heading(index))
     if every:
         for one in examined.judged:
             now = str(one.again.outcome) if one.again is not None else f"no: {one.lacks}"
-            print(f"{one.test}: {one.name}: kept {one.kept}, made again {now}")
+            _say(f"{one.test}: {one.name}: kept {one.kept}, made again {now}")
     for finding in examined.findings:
-        print(finding)
+        _say(finding)
     again = sum(one.again is not None for one in examined.judged)
     tests = len(index.tests) if index else 0
-    print(
+    _say(
         f"{members} members; {tests} tests, {len(examined.judged)} verdicts, {again} made again; "
         f"{len(examined.findings)} findings"
     )
     if examined.by_assertion:
-        print(
+        _say(
             f"{len(examined.by_assertion)} tests rest on assertions in their own code, of which "
             f"nothing can be made again: {', '.join(_short(examined.by_assertion))}"
         )
-    print("Allure's page is its own rendering: it is held to by its digest alone")
+    _say("Allure's page is its own rendering: it is held to by its digest alone")
     if examined.vouched_for:
-        print(f"signed by the key that you named: {examined.signed_by}")
+        _say(f"signed by the key that you named: {examined.signed_by}")
     elif examined.signed_by:
-        print(
+        _say(
             f"signed by {examined.signed_by}, a key that came with the bundle: nobody vouches for "
             f"who that is; with the signer's own key: --public-key FILE"
         )
-    print(_SAID[examined.exit_code])
+    _say(_SAID[examined.exit_code])
 
 
 _SAID = {
@@ -155,3 +155,8 @@ _SAID = {
 def _short(tests: list[str]) -> list[str]:
     """Tests without their cases, each once."""
     return list(dict.fromkeys(test.split("[")[0] for test in tests))
+
+
+def _say(text: object) -> None:
+    """Print a line of what a bundle says: control characters are shown, not obeyed."""
+    print("".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text)))

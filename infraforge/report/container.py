@@ -35,6 +35,7 @@ _CHUNK = 2**20
 _COMMENT = re.compile(rb"infraforge bundle sha256:[0-9a-f]{64}")
 _EMPTY = b"infraforge bundle sha256:" + b"0" * 64
 _LOCAL_HEADER = 30
+_ENTRY = b"PK\x01\x02"
 _WHEN = (1980, 1, 1, 0, 0, 0)
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -116,13 +117,11 @@ def read(path: Path) -> Content:
 
 
 def _read_all(file: BinaryIO, found: Content) -> None:
+    if _entries(file) > MEMBERS:  # zipfile would hold them all in memory
+        found.troubles.append(f"the container has more than {MEMBERS} members: none is read")
+        return
     with zipfile.ZipFile(file) as packed:
         infos = packed.infolist()
-        if len(infos) > MEMBERS:
-            found.troubles.append(
-                f"the container has {len(infos)} members; more than {MEMBERS} are not read"
-            )
-            return
         doubled = {name for name, number in Counter(packed.namelist()).items() if number > 1}
         found.troubles += [f"{_shown(name)} is there twice" for name in sorted(doubled)]
         found.troubles += _gaps(file, packed, infos)
@@ -159,6 +158,16 @@ def _sealed(file: BinaryIO) -> list[str]:
     return []
 
 
+def _entries(file: BinaryIO) -> int:
+    """At most so many members are in the directory: each has a mark of its own there."""
+    number, before = 0, b""
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        number += (before + chunk).count(_ENTRY)
+        before = chunk[-len(_ENTRY) + 1 :]
+    return number
+
+
 def _gaps(file: BinaryIO, packed: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> list[str]:
     """Bytes that belong to no member, or to two; a bomb has members that overlap."""
     expected = 0
@@ -179,20 +188,25 @@ def _gaps(file: BinaryIO, packed: zipfile.ZipFile, infos: list[zipfile.ZipInfo])
 
 def _odd(info: zipfile.ZipInfo, left: int) -> str:
     """Why this member is not unpacked at all; "" where it is."""
-    name = info.filename
-    parts = name.split("/")
-    if info.flag_bits & 0x1:
-        return "is encrypted"
-    strange = "\\" in info.orig_filename or any(ord(char) < 32 for char in info.orig_filename)
-    if strange or ":" in parts[0] or {"", ".", ".."} & set(parts):
-        return "has a name that leads elsewhere"
-    if info.file_size > MEMBER_BYTES:
-        return f"would unpack to {info.file_size} bytes; more than {MEMBER_BYTES} are not read"
-    if info.file_size > left:
-        return f"is more than all members together may be ({ALL_BYTES} bytes)"
-    if info.file_size > _SMALL and info.file_size > RATIO * max(1, info.compress_size):
-        return f"would unpack to more than {RATIO} times its size: a bomb"
-    return ""
+    size, strange = info.file_size, "\\" in info.orig_filename
+    strange |= any(ord(char) < 32 for char in info.orig_filename)
+    parts = info.filename.split("/")
+    method = info.compress_type
+    reasons = {
+        "is encrypted": info.flag_bits & 0x1,
+        "has a name that leads elsewhere": (
+            strange or ":" in parts[0] or {"", ".", ".."} & set(parts)
+        ),
+        f"is packed by method {method}, which no bundle is": (
+            method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        ),
+        f"would unpack to {size} bytes; more than {MEMBER_BYTES} are not read": size > MEMBER_BYTES,
+        f"is more than all members together may be ({ALL_BYTES} bytes)": size > left,
+        f"would unpack to more than {RATIO} times its size: a bomb": (
+            size > _SMALL and size > RATIO * max(1, info.compress_size)
+        ),
+    }
+    return next((reason for reason, true in reasons.items() if true), "")
 
 
 def _member(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

@@ -204,8 +204,11 @@ class Index:
                 tests=tests,
                 concluded=Conclusions(**_tuples(concluded)),
             )
+            odd = _odd(made)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no index of a run: {type(error).__name__}: {error}") from error
+        if odd:
+            raise ValueError(f"no index of a run: {odd}")
         if made.to_json().encode() != (text.encode() if isinstance(text, str) else text):
             raise ValueError("no index of a run: not as one is written")
         return made
@@ -222,6 +225,32 @@ def _entry(data: Mapping[str, Any]) -> Entry:
         if phase.status not in (_PASSED, _FAILED, _SKIPPED):
             raise ValueError(f"a phase is {phase.status!r}")
     return Entry(**{**_tuples(data), "outcome": Outcome(data["outcome"]), "phases": phases})
+
+
+def _odd(index: Index) -> str:
+    """What in the index is of another kind than it should be; "" for nothing."""
+    texts: list[Any] = [index.run, index.started, index.ended, index.commit, index.expected_lacks]
+    texts += [index.results, *index.arguments, *index.cases, *index.unable, *index.partly]
+    for told in (index.harness, index.platform, index.images, index.machine):
+        texts += [*told.keys(), *told.values()]
+    for controls in (index.expected or {}).values():
+        texts += controls
+    if index.profile:
+        texts += [index.profile.name, *index.profile.components, *index.profile.required]
+    for entry in index.tests.values():
+        texts += entry.controls
+        for phase in entry.phases.values():
+            texts += [phase.says, phase.why]
+            if phase.says not in ("", *Outcome):
+                return f"a phase says {phase.says!r}"
+        for kept in entry.kept:
+            texts += kept.values()
+            if "history" not in kept and Outcome(kept["outcome"]) and not kept["verdict"]:
+                return "a verdict is kept nowhere"
+    for number in (index.pytest_status, index.concluded.exit_code):
+        if number is not None and not isinstance(number, int):
+            return f"{number!r} is no exit code"
+    return next((f"{text!r} is no text" for text in texts if not isinstance(text, str)), "")
 
 
 def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -201,7 +201,13 @@ def _verdicts(found: Examined, members: Mapping[str, bytes]) -> None:
     for name, data in members.items():
         if name.endswith((f".{HISTORY}", f".{VERDICT}")) and bundle.sha256(data) not in used:
             found.changed(f"{name} belongs to no test of the index")
-    same_code = index.harness.get("code") == harness.code()
+    _compare(found, same_code=index.harness.get("code") == harness.code())
+
+
+def _compare(found: Examined, *, same_code: bool) -> None:
+    """Each verdict as kept, with what it is now; its words, where the same code made them."""
+    if not found.judged:
+        found.uncertain("it holds no verdict that could be made again: nothing is shown by it")
     for judged in found.judged:
         if judged.again is None:
             found.uncertain(f"{judged.test}: verdict {judged.name}: {judged.lacks}")

@@ -209,6 +209,13 @@ def test_a_run_that_did_not_end_says_nothing(tmp_path: Path) -> None:
     assert "did not come to its end" in words
 
 
+def test_a_bundle_without_verdicts_proves_nothing(tmp_path: Path) -> None:
+    tests = lambda _: {f"{T}asserted": Entry(Outcome.HOLDS, (), PASSED)}  # noqa: E731
+    code, words = said(container.read(bundles.packed(tmp_path, tests=tests)))
+    assert code == 2, words
+    assert "it holds no verdict" in words
+
+
 def test_another_version_of_the_harness_is_uncertain(tmp_path: Path) -> None:
     path = bundles.packed(tmp_path, harness={"version": "9", "code": "other"})
     code, words = said(container.read(path))
@@ -324,11 +331,51 @@ def test_doubled_encrypted_and_hidden_members_are_told(whole: Path, tmp_path: Pa
     assert "hidden bytes" in words
 
 
+def test_a_member_packed_in_another_way_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "b", "w", zipfile.ZIP_LZMA) as packed:
+        packed.writestr("m", b"x" * 5000)
+    assert "m is packed by method 14" in said(container.read(tmp_path / "b"))[1]
+
+
+def test_what_a_bundle_says_is_shown_and_not_obeyed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bundles.packed(tmp_path, commit="\x1b[2J\n")
+    assert verified(path) in (0, 1)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\\x1b[2J" in out
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"commit": "', '"commit": 5, "x": "'),
+        ('"run": "20261127T201500Z-1a2b3c"', '"run": 5'),
+        ('"exit_code": 1', '"exit_code": []'),
+        ('"says": "broken"', '"says": "odd"'),
+        ('"outcome": "holds",\n     "verdict"', '"outcome": "odd",\n     "verdict"'),
+        ('"why": ""', '"why": {}'),
+        ('"kept": []', '"kept": [5]'),
+        ('"kept": []', '"kept": [{}]'),
+        ('"profile": {', '"profile": 5, "x": {'),
+        ('"tests": {', '"tests": [], "x": {'),
+    ],
+)
+def test_an_index_of_odd_kinds_is_told(content: Content, old: str, new: str) -> None:
+    text = content.members[bundle.RUN_INDEX].decode()
+    assert old in text
+    content.members[bundle.RUN_INDEX] = text.replace(old, new, 1).encode()
+    code, words = said(content)
+    assert code == 1
+    assert f"{bundle.RUN_INDEX}: no index of a run" in words
+
+
 def test_too_many_members_are_not_read(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(container, "MEMBERS", 3)
     code, words = said(container.read(whole))
     assert code == 1
-    assert "more than 3 are not read" in words
+    assert "more than 3 members" in words
 
 
 @pytest.mark.parametrize(
