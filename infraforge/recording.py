@@ -26,7 +26,7 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from infraforge import environment, evidence, runs, stack
-from infraforge.errors import Broken, Inconclusive, InfraForgeError
+from infraforge.errors import Broken, Inconclusive, InfraForgeError, UsageError
 from infraforge.outcome import Outcome, Tally
 from infraforge.report import harness
 from infraforge.report.index import OF_TALLY, Entry, Index, Phase, Profiled
@@ -61,7 +61,7 @@ def begin(config: pytest.Config, asked: Collection[str]) -> Recording | None:
     """Choose where this run's results go; None for a run of which nothing is kept.
 
     asked: which of `suites` and `chaos` it was asked about. Raises UsageError where the environment
-    names a run that has results already.
+    names a run that has results already, and where nothing can be written.
     """
     option = config.option
     if not asked or option.collectonly or option.unrecorded:
@@ -69,7 +69,12 @@ def begin(config: pytest.Config, asked: Collection[str]) -> Recording | None:
     if not hasattr(option, "allure_report_dir"):  # Allure's plugin is off: there are no results
         return None
     run = runs.started(config.rootpath / "reports")
-    run.claim()
+    try:
+        run.claim()
+    except OSError as error:
+        raise UsageError(
+            f"{run.folder} cannot be written ({error.strerror}); to keep nothing: --unrecorded"
+        ) from error
     # a pytest that a test of this run starts is another run
     os.environ.pop(runs.VARIABLE, None)
     chosen = option.allure_report_dir

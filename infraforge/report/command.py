@@ -101,7 +101,10 @@ def check(options: argparse.Namespace) -> int:
         try:
             trusted = signing.public_key(options.public_key.read_bytes())
         except (OSError, ValueError) as error:
-            raise UsageError(f"--public-key {options.public_key}: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"--public-key {options.public_key}: {why}; name the signer's signing.pub"
+            ) from error
     content = container.read(options.bundle)
     if expected is not None:
         with options.bundle.open("rb") as file:

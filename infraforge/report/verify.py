@@ -87,6 +87,9 @@ def examine(content: Content, trusted: Ed25519PublicKey | None = None) -> Examin
     found = Examined()
     found.changed(*content.troubles)
     members = content.members
+    if not members:  # there is nothing more to say of it
+        found.changed(*([] if content.troubles else ["the container is empty"]))
+        return found
     steps: list[tuple[str, Callable[[], None]]] = [
         ("the manifest", lambda: found.changed(*_against_manifest(content))),
         ("the index", lambda: _read_index(found, content)),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from infraforge import evidence, plugin, recording, runs
+from infraforge.errors import UsageError
 from infraforge.report import build, bundle, container, controls, signing, verify
 from infraforge.report.index import Index
 from infraforge.runs import Run
@@ -223,6 +224,14 @@ def test_a_tally_overwrites_only_a_tally(project: pytest.Pytester) -> None:
     assert refused.ret == 64
     refused.stderr.fnmatch_lines(["*precious is there already and is not a tally*"])
     assert precious.read_text() == "words"
+
+
+def test_where_nothing_can_be_written_it_is_said_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("a file")
+    chosen = {"collectonly": False, "unrecorded": False, "allure_report_dir": None}
+    config: Any = SimpleNamespace(option=SimpleNamespace(**chosen), rootpath=tmp_path)
+    with pytest.raises(UsageError, match="--unrecorded"):
+        recording.begin(config, {"suites"})
 
 
 @pytest.mark.parametrize(
