@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import random
 import shutil
@@ -16,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infraforge import report
+from infraforge import checkers, report
 from infraforge.errors import UsageError
 from infraforge.outcome import Outcome
 from infraforge.report import bundle, container, harness, signing, verify
@@ -456,3 +457,27 @@ def test_a_key_that_is_brought_must_be_one(tmp_path: Path) -> None:
     )
     with pytest.raises(UsageError, match="no unencrypted key"):
         signing.signer(path)
+
+
+def _judging_calls() -> list[tuple[Path, ast.Call]]:
+    """Where suites and experiments have a history judged: `check(history, checker, …)`."""
+    root = Path(report.__file__).parents[2]
+    return [
+        (path, node)
+        for folder in ("suites", "chaos")
+        for path in sorted((root / folder).rglob("*.py"))
+        if "from infraforge.verdict import check" in path.read_text()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "check"
+    ]
+
+
+def test_every_history_in_the_suites_is_judged_by_a_checker_that_verify_has() -> None:
+    names = {name: getattr(checkers, name) for name in checkers.__all__}
+    calls = _judging_calls()
+    assert calls
+    for path, call in calls:
+        for expression in call.args[1:]:
+            made = eval(ast.unparse(expression), {"__builtins__": {}}, names)  # noqa: S307
+            rule = Rule.of(made)
+            assert checkers.of(Rule.from_dict(rule.to_dict())) == made, f"{path}: {rule}"
