@@ -13,6 +13,7 @@ import pytest
 
 from infraforge import evidence, plugin, recording, runs
 from infraforge.errors import UsageError
+from infraforge.outcome import Outcome
 from infraforge.report import build, bundle, container, controls, signing, verify
 from infraforge.report.index import Index
 from infraforge.runs import Run
@@ -262,3 +263,15 @@ def test_the_source_is_named_with_its_changes(tmp_path: Path) -> None:
     assert (len(commit), dirty) == (40, False)
     (tmp_path / "new").touch()
     assert recording.source(tmp_path) == (commit, True)
+
+
+def test_a_worker_that_dies_leaves_an_index_that_agrees(project: pytest.Pytester) -> None:
+    (project.path / "suites" / "test_dies.py").write_text(
+        "import os\n\ndef test_dies():\n    os._exit(1)\n"
+    )
+    done = project.runpytest_subprocess("suites", "-n", "2")
+    assert done.ret == 2, done.stdout.str()
+    run = _only(project)
+    dead = _index(run).tests["suites/test_dies.py::test_dies"]
+    assert dead.outcome is Outcome.UNKNOWN
+    assert _verified(project, run).findings == []
