@@ -139,6 +139,11 @@ class Index:
     pytest_status: int | None = None
     concluded: Conclusions = Conclusions({}, (), (), None)
 
+    @property
+    def came_to_its_end(self) -> bool:
+        """Whether pytest ran all that it was to run, with whatever outcome."""
+        return self.pytest_status in _PYTEST_RAN
+
     def conclusions(self) -> Conclusions:
         """What the recorded tests say: the same rules as those of the run itself."""
         tally = Tally({node: entry.outcome for node, entry in self.tests.items()})
@@ -149,7 +154,7 @@ class Index:
         if not hasattr(tally, "unable"):  # a tally that is told only what is required here
             required = tuple(name for name in required if name not in self._unable())
         code = self.pytest_status
-        if self.of_platform and code in _PYTEST_RAN:
+        if self.of_platform and self.came_to_its_end:
             code = tally.exit_code(required)
         counts = {outcome.value: tally.count(outcome) for outcome in Outcome}
         missing, unable = tuple(tally.missing(required)), tuple(sorted(self._unable()))

@@ -203,7 +203,7 @@ def _verdicts(found: Examined, members: Mapping[str, bytes]) -> None:
                 found.judged.append(rejudge.judge(test, data, histories))
     for name, data in members.items():
         if name.endswith((f".{HISTORY}", f".{VERDICT}")) and bundle.sha256(data) not in used:
-            found.changed(f"{name} belongs to no test of the index")
+            _stray(found, index, f"{name} belongs to no test of the index")
     _compare(found, same_code=index.harness.get("code") == harness.code())
 
 
@@ -243,7 +243,7 @@ def _tests(found: Examined, members: Mapping[str, bytes]) -> None:
     for test, statuses in said.items():
         known = index.tests.get(test)
         if known is None:
-            found.changed(f"{test}: there is a result of it, but the index does not know it")
+            _stray(found, index, f"{test}: there is a result of it that the index does not know")
         elif statuses != {ALLURE_STATUS[known.outcome.value]}:
             told = " and ".join(sorted(statuses))
             found.changed(f"{test}: counted as {known.outcome}, but its result says {told}")
@@ -254,6 +254,14 @@ def _tests(found: Examined, members: Mapping[str, bytes]) -> None:
             if test not in said and _was_whole(entry)
         )
     )
+
+
+def _stray(found: Examined, index: Index, words: str) -> None:
+    """Something that no test of the index left: after an interruption a test may have, half-way."""
+    if index.came_to_its_end:
+        found.changed(words)
+    else:
+        found.uncertain(f"{words}; the run was interrupted")
 
 
 def _was_whole(entry: Entry) -> bool:

@@ -275,3 +275,20 @@ def test_a_worker_that_dies_leaves_an_index_that_agrees(project: pytest.Pytester
     dead = _index(run).tests["suites/test_dies.py::test_dies"]
     assert dead.outcome is Outcome.UNKNOWN
     assert _verified(project, run).findings == []
+
+
+def test_what_an_interrupted_test_left_is_uncertain_and_not_changed(
+    project: pytest.Pytester,
+) -> None:
+    (project.path / "suites" / "test_interrupted.py").write_text(
+        "from infraforge.selftests.bundles import STALE\n\n"
+        "def test_interrupted(evidence):\n"
+        "    evidence.attach(STALE)\n"
+        "    raise KeyboardInterrupt\n"
+    )
+    assert project.runpytest_subprocess("suites").ret == 2
+    found = _verified(project, _only(project))
+    assert found.exit_code == 2
+    told = "\n".join(map(str, found.findings))
+    assert "-result.json: there is a result of it that the index does not know; the run" in told
+    assert "belongs to no test of the index; the run was interrupted" in told

@@ -142,7 +142,7 @@ def _member(content: Content, name: str, old: str, new: str) -> dict[str, bytes 
         (lambda c: {f"{RESULTS}/kept-result.json": None}, "test_kept: it has no result"),
         (
             lambda c: _member(c, f"{RESULTS}/kept-result.json", '"value": "su', '"value": "new'),
-            "the index does not know it",
+            "a result of it that the index does not know",
         ),
         (
             lambda c: _member(c, bundle.CONTROLS_JSON, '"state": "broken"', '"state": "holds"'),
