@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from infraforge import arguments, bench_reads, interrupts, stack
 from infraforge.cluster import install, kind, registry, state
@@ -13,6 +14,7 @@ from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
 from infraforge.images import build, progress
 from infraforge.images.progress import Progress
+from infraforge.places import refuse_foreign_file
 from infraforge.profile import Profile
 
 _BARE = "infraforge-bare"
@@ -29,6 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; 0 when the figures could be taken, whatever they are."""
+    if options.json:
+        refuse_foreign_file(options.json, "a file of figures", _is_figures)
     with progress.shown() as say:
         figures = _BENCHES[options.what](options.profile, say)
     for name, value in figures.items():
@@ -36,6 +40,14 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1))
     return 0
+
+
+def _is_figures(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError:
+        return False
+    return isinstance(found, dict) and all(isinstance(n, int | float) for n in found.values())
 
 
 def standup(profile_name: str, say: Progress) -> Mapping[str, float]:

@@ -1,10 +1,12 @@
-"""Evidence: the only writer to `reports/` and to Allure."""
+"""Evidence: what a test's verdict rests on, kept in the run's results and in its index."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -32,7 +34,9 @@ HISTORY = "jsonl"
 VERDICT = "verdict.json"
 """How the names of kept histories and verdicts end: an offline check finds them by it."""
 
-TIMINGS = "timings.json"
+TEST_LABEL = "test"
+"""The label of an Allure result that holds the test's node id."""
+
 _LONG = 400
 _AROUND = 8
 
@@ -51,10 +55,16 @@ class Attachment:
 
 
 class Evidence:
-    """What one test's verdict rests on, kept with its report. test: the test's node id."""
+    """What one test's verdict rests on, kept with its report. test: the test's node id.
+
+    kept: for the run's index, what was attached that can be judged again: of a history
+    `{"history": SHA-256}`; of a verdict `{"verdict": SHA-256 of its file, "name", "outcome"}`, in
+    the order of attaching.
+    """
 
     def __init__(self, test: str) -> None:
         self.test = test
+        self.kept: list[dict[str, str]] = []
 
     def attach(self, *values: object, **named: object) -> None:
         """Keep the values: a History, Verdict or Table, text, a PNG's bytes, a mapping as JSON.
@@ -71,6 +81,16 @@ class Evidence:
                 pieces += readable(value, marked)
             for piece in pieces:
                 piece.attach()
+            self._note(value, pieces)
+
+    def _note(self, value: object, pieces: list[Attachment]) -> None:
+        if isinstance(value, History):
+            self.kept.append({"history": value.digest})
+        if isinstance(value, Verdict):
+            (file,) = (piece for piece in pieces if piece.ending == VERDICT)
+            digest = hashlib.sha256(str(file.body).encode()).hexdigest()
+            told = {"verdict": digest, "name": value.name, "outcome": str(value.outcome)}
+            self.kept.append(told)
 
 
 @functools.singledispatch
@@ -87,7 +107,11 @@ def _(value: History, name: str) -> list[Attachment]:
 @attachments.register
 def _(value: Verdict, name: str) -> list[Attachment]:
     told = name or f"verdict: {value.name} {value.outcome}"
-    kept = json.dumps(value.to_dict(), indent=1)
+    try:
+        data = value.to_dict()
+    except TypeError as error:  # told where it is checked: it cannot be made again
+        data = dataclasses.replace(value, tables=None, parts=()).to_dict() | {"lacks": str(error)}
+    kept = json.dumps(data, indent=1)
     return [
         Attachment(told, value.explain()),
         Attachment(f"{told} (to be checked offline)", kept, "application/json", VERDICT),
@@ -132,16 +156,27 @@ def attach_diagnosis(api: client.ApiClient, since: datetime) -> None:
         Attachment(name, text).attach()
 
 
-def call_it_unknown(config: Any) -> None:
-    """Let the running test's result say *broken*, Allure's word for unknown, instead of *failed*.
+def say_in_allure(config: Any, outcome: str) -> None:
+    """Let the running test's result in Allure say what the run's tally says of it.
 
-    Allure takes every AssertionError for a failure of the product, one in a fixture too. For
-    pytest's `pytest_runtest_makereport`, once Allure's own has ended; config: pytest's.
+    Allure's word for unknown is *broken*. By itself it takes every AssertionError for a failure of
+    the product, one in a fixture too, and forgets what went wrong after the first failure. For
+    pytest's `pytest_runtest_makereport`, once Allure's own has ended; config: pytest's; outcome:
+    one of `outcome.Outcome`.
     """
     listener = config.pluginmanager.get_plugin("allure_listener")
     result = listener.allure_logger.get_test(None) if listener else None
-    if result and result.status == Status.FAILED:
-        result.status = Status.BROKEN
+    if result:
+        result.status = ALLURE_STATUS[outcome]
+
+
+ALLURE_STATUS: Mapping[str, str] = {
+    "holds": Status.PASSED,
+    "broken": Status.FAILED,
+    "unknown": Status.BROKEN,
+    "skipped": Status.SKIPPED,
+}
+"""What each outcome of a test is called in Allure's results."""
 
 
 def known_controls(reports: Path = REPORTS) -> Mapping[str, Mapping[str, str]]:
@@ -158,6 +193,11 @@ def control_label(*ids: str) -> Any:
     return allure.label("control", *ids)  # type: ignore[no-untyped-call]
 
 
+def test_label(node_id: str) -> Any:
+    """The mark that writes a test's node id into its result."""
+    return allure.label(TEST_LABEL, node_id)  # type: ignore[no-untyped-call]
+
+
 def describe_run(results: Path, environment: Mapping[str, object]) -> None:
     """Put beside Allure's results what the run ran on, and how failures are sorted."""
     results.mkdir(parents=True, exist_ok=True)
@@ -167,19 +207,19 @@ def describe_run(results: Path, environment: Mapping[str, object]) -> None:
 
 
 @contextlib.contextmanager
-def stage(name: str, reports: Path = REPORTS) -> Iterator[None]:
-    """Time a stage of the run, one that fails too."""
+def stage(name: str, path: Path) -> Iterator[None]:
+    """Time a stage of the run into the file `path`, one that fails too."""
     began = time.monotonic()
     try:
         yield
     finally:
-        note_timings({name: time.monotonic() - began}, reports)
+        note_timings({name: time.monotonic() - began}, path)
 
 
-def note_timings(seconds: Mapping[str, float], reports: Path = REPORTS) -> None:
-    """Add seconds by stage to `timings.json`; processes side by side lose nothing."""
-    path = reports / TIMINGS
-    folder = os.open(reports, os.O_RDONLY)
+def note_timings(seconds: Mapping[str, float], path: Path) -> None:
+    """Add seconds by stage to the file `path` (JSON); processes side by side lose nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}

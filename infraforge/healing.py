@@ -111,10 +111,13 @@ def _faults(name: str, which: Callable[[Entry], bool]) -> list[str]:
         return []
     with state.healing(name):
         try:
-            site = stack.attach(name).site
+            platform = stack.attach(name)
         except InfraForgeError as error:
             raise Inconclusive(
                 f"faults are open and nobody can be asked to undo them: {in_words(error)}"
             ) from error
-        with contextlib.closing(site):
-            return list(nemesis.heal(site, which=which))
+        with contextlib.closing(platform.site) as site:
+            undone = list(nemesis.heal(site, which=which))
+            if undone:  # what is asked at once would meet the end of the fault
+                platform.wait_open()
+            return undone

@@ -95,6 +95,17 @@ class Tally:
             return 2
         return 3 if self.not_here(required) else 0
 
+    def concluded(self, of_pytest: int, required: Sequence[str]) -> int:
+        """The exit code of a run about the platform, from pytest's own.
+
+        One that was cut short (2, 3) is never better than unknown, nor is one without a test (5).
+        """
+        if of_pytest in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            return self.exit_code(required)
+        if of_pytest in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+            return 1 if self.count(Outcome.BROKEN) else 2
+        return 2 if of_pytest == pytest.ExitCode.NO_TESTS_COLLECTED else of_pytest
+
     def summary(self, required: Sequence[str]) -> list[str]:
         """Lines for the end of a run."""
         counts = " · ".join(f"{self.count(outcome)} {outcome.value}" for outcome in Outcome)

@@ -16,7 +16,17 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from infraforge import brought, files, healing, interrupts, raised, stack, starvation
+from infraforge import (
+    brought,
+    files,
+    healing,
+    interrupts,
+    places,
+    raised,
+    recording,
+    stack,
+    starvation,
+)
 from infraforge import evidence as evidences
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
@@ -46,16 +56,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", help="stand this profile up, or use it where it is up")
     group.addoption("--context", help="with --kubeconfig: which of its contexts")
     group.addoption("--tally", type=Path, help="write each test's outcome to this file (JSON)")
+    recording.add_options(group)
 
 
+@pytest.hookimpl(tryfirst=True)  # before Allure's own looks where results are to go
 def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     if not hasattr(config.option, "kubeconfig"):
         raise pytest.UsageError("pytest-kind's options are needed: leave out -p no:pytest-kind")
     config.stash[_CASES] = set()
+    config.pluginmanager.register(recording.Noting(config), "infraforge-noting")
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Run(config), "infraforge-run")
+        run = _Run(config)
+        config.pluginmanager.register(run, "infraforge-run")
+        try:
+            if tally := config.getoption("tally"):
+                places.refuse_foreign_file(tally, "a tally", _is_tally)
+            run.record = recording.begin(config, _asked(config))
+        except UsageError as error:
+            pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
+        if run.record:
+            run.record.about = lambda: (_name(config), run._all_required)
+
+
+def _is_tally(path: Path) -> bool:
+    """Whether a file holds outcomes by node id, and so may be written anew."""
+    try:
+        found = json.loads(path.read_text())
+        return isinstance(found, dict) and all(Outcome(said) for said in found.values())
+    except (ValueError, TypeError):
+        return False
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -190,8 +221,6 @@ def pytest_runtest_makereport(
                 why = f"unknown, not broken: the machine was starved ({'; '.join(figures.starved)})"
                 made.sections.append(("verdict", why))
         made.infraforge = outcome.value  # type: ignore[attr-defined]
-        if outcome is Outcome.UNKNOWN:
-            evidences.call_it_unknown(item.config)
         if made.failed and (platform := _platform_of(item)):
             evidences.attach_diagnosis(platform.cluster.api, item.stash[_BEGAN])
     return made
@@ -244,6 +273,7 @@ class _Run:
         self._all_required: tuple[str, ...] = ()
         self._why_unable: dict[str, str] = {}
         self.judged = False
+        self.record: recording.Recording | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
@@ -367,7 +397,11 @@ class _Run:
         path = self._config.getoption("tally")
         if path:
             files.replace(path, json.dumps(self._tally.outcomes, indent=1, sort_keys=True))
-        session.exitstatus = self._exit_code(int(session.exitstatus))
+        status = int(session.exitstatus)
+        session.exitstatus = self._exit_code(status)
+        if self.record:
+            code, required = int(session.exitstatus), self._all_required
+            self.record.end(status, code, self._tally, required, of_platform=self._of_platform)
         self._end()
 
     def pytest_unconfigure(self) -> None:
@@ -382,11 +416,7 @@ class _Run:
         if not self._of_platform:
             return of_pytest
         self.judged = True
-        if of_pytest in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            return self._tally.exit_code(self._required)
-        if of_pytest in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
-            return _BROKEN if self._tally.count(Outcome.BROKEN) else _UNKNOWN
-        return of_pytest
+        return self._tally.concluded(of_pytest, self._required)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._of_platform:
@@ -516,4 +546,6 @@ def nemesis(platform: Platform, request: pytest.FixtureRequest) -> Iterator[Neme
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest) -> evidences.Evidence:
     """Attaches what a verdict rests on to the report."""
-    return evidences.Evidence(request.node.nodeid)
+    made = evidences.Evidence(request.node.nodeid)
+    request.node.stash[recording.OF_TEST] = made.kept
+    return made

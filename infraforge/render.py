@@ -49,6 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write them to standard output, or into a folder."""
+    if options.to and options.to.is_dir() and any(options.to.iterdir()):
+        raise UsageError(f"{options.to} is not empty; name another folder")
     profile = stack.deployable(options.profile, stack.TREE)
     images = brought.images_for(profile, stack.TREE, options.registry or "")
     cidrs: Sequence[str] = ()
@@ -69,8 +71,6 @@ def run(options: argparse.Namespace) -> int:
         print("---\n".join(_text(objects) for objects in parts.values()), end="")
         return 0
     options.to.mkdir(parents=True, exist_ok=True)
-    if any(options.to.iterdir()):
-        raise UsageError(f"{options.to} is not empty")
     for number, (name, objects) in enumerate(parts.items()):
         (options.to / f"{number:02d}-{name}.yaml").write_text(_text(objects))
     print(f"{len(parts)} files in {options.to}; kubectl apply --server-side -f {options.to}")

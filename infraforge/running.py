@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from infraforge import arguments, environment, evidence, healing, report, sabotage, stack
+from infraforge import arguments, evidence, healing, report, runs, sabotage, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import Inconclusive, InfraForgeError, UsageError
 from infraforge.images import progress, sources
+from infraforge.runs import Run
 from infraforge.turns import SIDE_BY_SIDE
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "reports" / "allure-results"
-REPORT = ROOT / "reports" / "allure-report"
 _IN_CI = 2
 _USAGE = 64
 _PYTEST_USAGE, _PYTEST_NOTHING = 4, 5
@@ -67,26 +65,26 @@ def run(options: argparse.Namespace) -> int:
     """
     _check_arguments(options)
     _settle_profile(options)
+    run = runs.started(evidence.REPORTS)
+    run.refuse_claimed()
     use = Use(options.name, "infraforge test").join()
     try:
-        return _run(options, use)
+        with run.in_use():
+            return _run(options, use, run)
     finally:
         for item in stack.leave(use):
             print(f"infraforge: removed {item}", flush=True)
 
 
-def _run(options: argparse.Namespace, use: Use) -> int:
-    shutil.rmtree(RESULTS, ignore_errors=True)
-    (evidence.REPORTS / evidence.TIMINGS).unlink(missing_ok=True)
+def _run(options: argparse.Namespace, use: Use, run: Run) -> int:
     for item in healing.before_run(options.name):
         print(f"infraforge: undone, left by a run before: {item}", flush=True)
     with progress.shown() as say:
         platform = stack.stand_up(
             options.name, options.profile, progress=say, keep=options.keep, images=options.images
         )
-    evidence.note_timings(platform.timings)
-    evidence.describe_run(RESULTS, {**platform.versions(), **environment.look().facts()})
-    return _judge(options, use)
+    evidence.note_timings(platform.timings, run.timings)
+    return _judge(options, use, run)
 
 
 def _settle_profile(options: argparse.Namespace) -> None:
@@ -116,16 +114,16 @@ def _check_arguments(options: argparse.Namespace) -> None:
         raise Inconclusive(f"the tests cannot be collected: {told}")
 
 
-def _judge(options: argparse.Namespace, use: Use) -> int:
+def _judge(options: argparse.Namespace, use: Use, run: Run) -> int:
     started = time.monotonic()
-    with evidence.stage("suites"):
-        code = _exit_code(_pytest(options))
+    with evidence.stage("suites", run.timings):
+        code = _exit_code(_pytest(options, run))
     print(f"infraforge: suites ended after {time.monotonic() - started:.0f} s", flush=True)
     if not options.no_report:
-        code = _report(code)
+        code = _report(code, run)
     if options.sabotages and code == _HOLDS:
         # against a suite that is red already, a sabotage proves nothing
-        with evidence.stage("sabotages"):
+        with evidence.stage("sabotages", run.timings):
             code = _sabotage(options, use)
     return code
 
@@ -137,22 +135,22 @@ def _sabotage(options: argparse.Namespace, use: Use) -> int:
     return sabotage.run(parser.parse_args([*argv, "--profile", options.profile]), use)
 
 
-def _report(code: int) -> int:
+def _report(code: int, run: Run) -> int:
     try:
-        print(f"infraforge: report: {report.generate(RESULTS, REPORT)}", flush=True)
+        print(f"infraforge: report: {report.generate(run)}", flush=True)
     except InfraForgeError as error:
         print(f"infraforge: no report: {error}", file=sys.stderr)
         return code or _UNKNOWN
     return code
 
 
-def _pytest(options: argparse.Namespace) -> int:
+def _pytest(options: argparse.Namespace, run: Run) -> int:
     """Pytest's own exit code. Raises KeyboardInterrupt once an interrupted pytest has ended."""
     argv = [sys.executable, "-m", "pytest", f"--profile={options.profile}"]
-    argv += [f"--cluster-name={options.name}", f"--alluredir={RESULTS}"]
+    argv += [f"--cluster-name={options.name}"]
     argv += [] if options.chaos else SIDE_BY_SIDE  # experiments are alone, each of them
     argv += _selection(options)
-    process = subprocess.Popen(argv, cwd=ROOT)
+    process = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, runs.VARIABLE: run.id})
     try:
         return process.wait()
     except KeyboardInterrupt:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Cell: TypeAlias = "str | int | bool | None"
 
@@ -65,6 +65,29 @@ class Table(Mapping[tuple[str, str], Cell]):
         if lines:
             lines.insert(0, f"{len(places)} of {len(expected)} cells differ from what is expected:")
         return "\n  ".join(lines)
+
+    def to_list(self) -> list[list[Cell]]:
+        """For JSON: `[row, column, value]` of each cell. Raises TypeError for what is no cell."""
+        for place, value in self.cells.items():
+            if not all(isinstance(name, str) for name in place):
+                raise TypeError(f"a cell's place is two texts, not {place!r}")
+            if value is not None and not isinstance(value, str | int | bool):
+                raise TypeError(f"{place[0]} → {place[1]} holds {value!r}, which is no cell")
+        return [[row, column, value] for (row, column), value in self.cells.items()]
+
+    @classmethod
+    def from_list(cls, cells: Iterable[Sequence[Any]]) -> Table:
+        """What `to_list` made. Raises ValueError for anything else, and for a cell given twice."""
+        found: dict[tuple[str, str], Cell] = {}
+        for cell in cells:
+            row, column, value = cell
+            odd = value is not None and not isinstance(value, str | int | bool)
+            if odd or not isinstance(row, str) or not isinstance(column, str):
+                raise ValueError(f"{cell!r} is no cell of a table")
+            if (row, column) in found:
+                raise ValueError(f"{row} → {column} is there twice")
+            found[row, column] = value
+        return cls(found)
 
     def text(self) -> str:
         """The table in columns of plain text."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from infraforge.errors import Broken, Inconclusive, Late
 from infraforge.history import History, Operation
+from infraforge.table import Table
 
 _SHOWN = 12
 
@@ -31,12 +32,57 @@ class Outcome(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A checker as data, by which `checkers.of` makes it again.
+
+    parameters: name → JSON scalar, or the Rule of another checker.
+    """
+
+    name: str
+    parameters: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, checker: Callable[..., Any]) -> Rule:
+        """A function by its name; an instance of a dataclass by its class, with its fields.
+
+        One that is not of `infraforge.checkers` keeps its module's name, so that it is never taken
+        for another one of the same name.
+        """
+        made = dataclasses.is_dataclass(checker) and not isinstance(checker, type)
+        named: Any = type(checker) if made else checker
+        name = str(getattr(named, "__qualname__", type(checker).__qualname__))
+        module = str(getattr(named, "__module__", ""))
+        name = name if module.startswith("infraforge.checkers") else f"{module}:{name}"
+        if not dataclasses.is_dataclass(checker):
+            return cls(name)
+        fields = {item.name: getattr(checker, item.name) for item in dataclasses.fields(checker)}
+        return cls(name, tuple((k, cls.of(v) if callable(v) else v) for k, v in fields.items()))
+
+    def to_dict(self) -> dict[str, Any]:
+        told = {
+            name: value.to_dict() if isinstance(value, Rule) else value
+            for name, value in self.parameters
+        }
+        return {"name": self.name, "parameters": told}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Rule:
+        """What `to_dict` made. Raises KeyError, TypeError or AttributeError for anything else."""
+        told = tuple(
+            (str(name), cls.from_dict(value) if isinstance(value, Mapping) else value)
+            for name, value in data["parameters"].items()
+        )
+        return cls(str(data["name"]), told)
+
+
 @dataclass(frozen=True, repr=False)
 class Verdict:
     """What a checker says of one property, or, merged, what several say.
 
     name: the property; evidence: the operations that show it; parts: the verdicts merged into
-    this one; digest: of the history judged, where there was one.
+    this one. What it can be made again from, kept as evidence: rule, the checker; digest, of the
+    history that was judged; tables, the observed and the declared one that were compared.
     """
 
     name: str
@@ -45,6 +91,8 @@ class Verdict:
     evidence: tuple[Operation, ...] = ()
     parts: tuple[Verdict, ...] = ()
     digest: str = ""
+    rule: Rule | None = None
+    tables: tuple[Table, Table] | None = None
 
     @property
     def holds(self) -> bool:
@@ -77,13 +125,21 @@ class Verdict:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: what an offline check compares its own verdict with."""
+        """For JSON: what an offline check makes its own verdict from, and compares it with.
+
+        Raises TypeError where a compared table holds what is no cell.
+        """
         found: dict[str, Any] = {
             "name": self.name,
             "outcome": str(self.outcome),
             "explanation": self.explanation,
             "history": self.digest,
         }
+        if self.rule:
+            found["checker"] = self.rule.to_dict()
+        if self.tables:
+            observed, declared = self.tables
+            found |= {"observed": observed.to_list(), "declared": declared.to_list()}
         return found | ({"parts": [part.to_dict() for part in self.parts]} if self.parts else {})
 
 
@@ -173,4 +229,4 @@ def _judged(history: History, checker: Checker) -> Verdict:
         verdict = checker(history)
     except Exception as error:  # noqa: BLE001 - a checker that fails has said nothing, and says so
         verdict = unknown(name, f"its checker failed: {type(error).__name__}: {error}")
-    return dataclasses.replace(verdict, name=name, digest=history.digest)
+    return dataclasses.replace(verdict, name=name, digest=history.digest, rule=Rule.of(checker))

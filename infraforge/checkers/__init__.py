@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from infraforge.checkers import cells
 from infraforge.checkers.acknowledged import acknowledged_writes_kept
 from infraforge.checkers.cells import cells_match
 from infraforge.checkers.fault import UnderFault, fault_took_effect, under_fault
 from infraforge.checkers.monotonic import reads_are_monotonic
 from infraforge.checkers.stale import no_stale_read
 from infraforge.checkers.unnoticed import no_request_failed
-from infraforge.verdict import Checker
+from infraforge.history import History
+from infraforge.table import Table
+from infraforge.verdict import Checker, Rule, Verdict, check
 
 __all__ = [
     "UnderFault",
     "acknowledged_writes_kept",
+    "again",
     "cells_match",
     "fault_took_effect",
-    "named",
     "no_request_failed",
     "no_stale_read",
+    "of",
     "reads_are_monotonic",
     "under_fault",
 ]
 
-_NAMED: dict[str, Checker] = {
-    "acknowledged_writes_kept": acknowledged_writes_kept,
-    "fault_took_effect": fault_took_effect,
-    "no_request_failed": no_request_failed,
-    "no_stale_read": no_stale_read,
-    "reads_are_monotonic": reads_are_monotonic,
+_FUNCTIONS: dict[str, Checker] = {
+    checker.__name__: checker
+    for checker in (
+        acknowledged_writes_kept,
+        fault_took_effect,
+        no_request_failed,
+        no_stale_read,
+        reads_are_monotonic,
+    )
 }
+_WITH_PARAMETERS: dict[str, Callable[..., Checker]] = {UnderFault.__name__: UnderFault}
+"""What judges histories: functions, and classes whose fields are their parameters."""
 
 
-def named(name: str) -> Checker:
-    """The history checker of that name, to judge a kept history again. Raises KeyError."""
-    if name.startswith("under_fault(") and name.endswith(")"):
-        return under_fault(named(name.removeprefix("under_fault(")[:-1]))
-    return _NAMED[name]
+def of(rule: Rule) -> Checker:
+    """The checker of histories that the rule names.
+
+    Raises KeyError for one that is not ours, TypeError where its parameters do not fit.
+    """
+    if rule.name in _WITH_PARAMETERS:
+        told = {k: of(value) if isinstance(value, Rule) else value for k, value in rule.parameters}
+        return _WITH_PARAMETERS[rule.name](**told)
+    if rule.parameters:
+        raise TypeError(f"{rule.name} takes no parameters")
+    return _FUNCTIONS[rule.name]
+
+
+def again(
+    rule: Rule, history: History | None = None, tables: tuple[Table, Table] | None = None
+) -> Verdict:
+    """What the rule's checker says of the kept history, or of the kept tables.
+
+    Raises KeyError for a checker that is not ours, TypeError where what was kept does not fit it.
+    """
+    if rule.name == cells_match.__name__:
+        if tables is None:
+            raise TypeError("a comparison wants an observed and a declared table")
+        return cells.again(*tables, **dict(rule.parameters))
+    checker = of(rule)
+    if history is None:
+        raise TypeError(f"{rule.name} wants a history")
+    return check(history, checker)

@@ -235,9 +235,6 @@ def _down(options: argparse.Namespace) -> int:
 def _heal(options: argparse.Namespace) -> int:
     name = common.name_of(options)
     undone = healing.everything(name)
-    platform = stack.attach(name)
-    with contextlib.closing(platform.site):
-        platform.wait_open()
     for item in undone:
         print(f"undone: {item}")
     if not undone:

@@ -26,6 +26,7 @@ from infraforge.images.cache import cache_dir, image_dir
 from infraforge.images.catalogue import Catalogue
 from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
+from infraforge.places import refuse_foreign_file
 
 _INDEX = "infraforge.json"
 
@@ -57,7 +58,9 @@ def export(
     """Write the images, which the local registry must hold, and tools into `target`; its sha256.
 
     digests: as `Plan.fill` gives them. The file appears as the last step.
+    Raises UsageError where something is in its place that is no bundle of images.
     """
+    refuse_foreign(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as place:
         work = Path(place)
@@ -78,6 +81,20 @@ def export(
             for item in (_INDEX, "tools", "images"):
                 out.add(work / item, item)
     return _sha256(target)
+
+
+def refuse_foreign(target: Path) -> None:
+    """Raise UsageError where something is in the file's place that is no bundle of images."""
+    refuse_foreign_file(target, "a bundle of images", _is_one)
+
+
+def _is_one(path: Path) -> bool:
+    try:
+        with tarfile.open(path, "r:") as tar:
+            first = tar.next()
+    except (tarfile.TarError, ValueError, EOFError):
+        return False
+    return first is not None and first.name == _INDEX
 
 
 class Bundle:

@@ -103,6 +103,7 @@ def _pin(options: argparse.Namespace, catalogue: Catalogue, _here: Here, _say: P
 
 
 def _export(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
+    bundle.refuse_foreign(options.file)  # before the hours that building may take
     names = _needed(options.profile, catalogue)
     plan = sources.plan(names, catalogue)
     plan.build(say)

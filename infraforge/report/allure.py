@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -22,10 +21,12 @@ class ReportFailed(InfraForgeError):
     """Allure made no report; says which command, and its last lines."""
 
 
-def render(results: Path, out: Path, title: str, history: Path | None = None) -> Path:
-    """Allure's report of `results` as one HTML file in `out`, which is made anew; the file.
+def render(
+    results: Path, out: Path, title: str, history: Path | None = None, *, append: bool = True
+) -> Path:
+    """Allure's report of `results` as one HTML file in the folder `out`; the file.
 
-    history: a file in which Allure keeps past runs, for trends.
+    history: a file in which Allure keeps past runs, for trends; append: add this one to it.
     """
     program = npm.installed(REPORTS, "allure") / "allure" / "cli.js"
     options = {"reportName": title, "singleFile": True, "reportLanguage": "en"}
@@ -35,7 +36,7 @@ def render(results: Path, out: Path, title: str, history: Path | None = None) ->
         "categories": json.loads((REPORTS / "categories.json").read_text()),
     }
     if history:
-        settings |= {"historyPath": str(history.resolve()), "appendHistory": True}
+        settings |= {"historyPath": str(history.resolve()), "appendHistory": append}
     with tempfile.TemporaryDirectory(prefix="infraforge-report-") as work:
         config = Path(work) / "allurerc.json"
         config.write_text(json.dumps(settings))
@@ -47,8 +48,6 @@ def render(results: Path, out: Path, title: str, history: Path | None = None) ->
         pages = sorted(made.rglob("index.html"), key=lambda page: len(page.parts))
         if not pages:
             raise ReportFailed(f"Allure made no page:\n{said[-2000:]}")
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
         page = out / "index.html"
         page.write_text(without_tracking(pages[0].read_text()))
     return page

@@ -1,34 +1,123 @@
-"""One folder that says what a run found: Allure's page, the controls, the timings."""
+"""One folder that says what one run found: Allure's page, the controls, the timings."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import fcntl
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from infraforge.errors import UsageError
-from infraforge.evidence import REPORTS, TIMINGS, known_controls
-from infraforge.report import allure, controls
+from infraforge import runs
+from infraforge.errors import InfraForgeError, UsageError
+from infraforge.evidence import REPORTS, known_controls
+from infraforge.places import (
+    made_aside,
+    mark,
+    refuse_foreign_file,
+    refuse_foreign_folder,
+    written_aside,
+)
+from infraforge.report import allure, bundle, controls
+from infraforge.report.index import Index
+from infraforge.runs import Run
 
-RESULTS = REPORTS / "allure-results"
 REPORT = REPORTS / "allure-report"
-TITLE = "InfraForge"
+CROSSWALK = REPORTS / "controls.toml"
+HISTORY = "allure-history.jsonl"
+"""In the folder of the runs: what Allure keeps of past runs, for its trends."""
+
+_REPORTED = "reported"
 
 
-def generate(results: Path = RESULTS, out: Path = REPORT, history: Path | None = None) -> Path:
-    """The report of `results` in `out`, made anew; its page, which opens without a server.
+class RunUnreadable(InfraForgeError):
+    """The index of a run is none; says which, and why."""
 
-    history: a file in which past runs are kept, for trends.
-    Raises UsageError where there are no results.
+
+def generate(run: Run, out: Path = REPORT, history: Path | None = None) -> Path:
+    """As `make`, while nobody else makes a report."""
+    with locked():
+        return make(run, out, history)
+
+
+def make(run: Run, out: Path = REPORT, history: Path | None = None) -> Path:
+    """The report of the run in `out`, whole or not at all; its page, which opens without a server.
+
+    history: a file in which past runs are kept, for trends; each run is added once to it.
+    Raises UsageError where `out` is not ours to replace, or the run's results are gone.
     """
-    found = controls.read_results(results) if results.is_dir() else []
-    if not found:
-        raise UsageError(f"no test results in {results}; run the suites with --alluredir={results}")
-    page = allure.render(results, out, TITLE, history)
-    assessed = controls.assess(found, known_controls())
-    kept = json.dumps([control.to_dict() for control in assessed], indent=1, ensure_ascii=False)
-    (out / "controls.json").write_text(f"{kept}\n")
-    (out / "controls.html").write_text(controls.page(assessed))
-    if (results.parent / TIMINGS).exists():
-        shutil.copyfile(results.parent / TIMINGS, out / TIMINGS)
-    return page
+    refuse_foreign(out, history)
+    index = read(run)
+    results = bundle.results_of(run, index)
+    if not any(results.glob("*-result.json")):
+        raise UsageError(f"no test of run {run.id} left a result; see: infraforge report --list")
+    with run.in_use(), made_aside(out) as new:
+        added = run.folder / _REPORTED  # each run is added once to our own history
+        kept = history or run.folder.parent / HISTORY
+        page = allure.render(
+            results, new, title(index), kept, append=bool(history) or not added.exists()
+        )
+        for name, text in zip(
+            ("controls.json", "controls.html"),
+            controls.files(index, controls.assess(index, known_controls())),
+            strict=True,
+        ):
+            (new / name).write_text(text)
+        if not history:
+            _keep_latest(kept)
+        if run.timings.exists():
+            shutil.copyfile(run.timings, new / runs.TIMINGS)
+        mark(new, run.id)
+        added.touch()
+    return out / page.name
+
+
+def refuse_foreign(out: Path, history: Path | None = None) -> None:
+    """Raise UsageError where something is in the way that we did not make."""
+    protected = {
+        "the user's home": Path.home(),
+        "this repository": REPORTS.parent,
+        "the folder that you are in": Path.cwd(),
+    }
+    refuse_foreign_folder(out, protected)
+    if out.resolve().is_relative_to((REPORTS / "runs").resolve()):
+        raise UsageError(f"{out} is among the results of runs; name a folder elsewhere")
+    if history:
+        refuse_foreign_file(history, "a history of Allure's", _is_history)
+
+
+def read(run: Run) -> Index:
+    """The run's index. Raises RunUnreadable where it is damaged, or of another version, or none."""
+    if not run.index.is_file() or not run.index.stat().st_size:
+        raise RunUnreadable(f"run {run.id} kept no results; see: infraforge report --list")
+    try:
+        return Index.from_json(run.index.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunUnreadable(f"{run.index}: {error}; see: infraforge report --list") from error
+
+
+def title(index: Index) -> str:
+    """What Allure's page is called: InfraForge, and of which run it is."""
+    return f"InfraForge · {controls.heading(index)}"
+
+
+@contextlib.contextmanager
+def locked() -> Iterator[None]:
+    """One report at a time is written here."""
+    with CROSSWALK.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _keep_latest(history: Path) -> None:
+    """Leave in Allure's history as many runs as are kept here."""
+    if not history.exists():
+        return
+    lines = history.read_text().splitlines(keepends=True)
+    with written_aside(history) as aside:
+        aside.write_text("".join(lines[-runs.KEPT :]))
+
+
+def _is_history(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == b"{"

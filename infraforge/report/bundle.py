@@ -1,127 +1,94 @@
-"""A bundle: a run's results, histories and report in one file, and its verdicts made anew from it.
+"""A bundle: a run's index, results, histories and report in one sealed, signed file.
 
-The manifest's hashes show what was damaged or left out. Who wants to show that nobody changed a
-bundle and its manifest keeps the bundle's own hash, which is printed, somewhere else.
+    run/index.json           what ran, what it said, what that rests on
+    run/allure-results/...   results and attachments, histories and verdicts among them
+    run/timings.json
+    report/...               Allure's page, the controls
+    controls.toml            the crosswalk that the page of controls was made with
+    signer.pub               the public half of the key that signed
+    MANIFEST.sha256          a digest of each of these
+    attestation.json         an in-toto statement about the manifest and the run, signed
+
+`verify.py` checks all of it. The signature tells who made a bundle only to somebody who has that
+one's public key, or the bundle's own SHA-256, from elsewhere.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from infraforge import checkers, verdict
 from infraforge.errors import UsageError
-from infraforge.evidence import HISTORY, VERDICT
-from infraforge.history import History
-from infraforge.verdict import Outcome
+from infraforge.places import MARKER, refuse_foreign_file, written_aside
+from infraforge.report import container, signing
+from infraforge.report.index import Index
+from infraforge.runs import INDEX, RESULTS, TIMINGS, Run
 
 MANIFEST = "MANIFEST.sha256"
+ATTESTATION = "attestation.json"
+SIGNER = "signer.pub"
+CROSSWALK = "controls.toml"
+RUN_INDEX = f"run/{INDEX}"
+CONTROLS_JSON = "report/controls.json"
+CONTROLS_HTML = "report/controls.html"
+UNSIGNED = (MANIFEST, ATTESTATION)
+"""What no line of the manifest is about."""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A kept verdict, and what its checker says of the kept history now.
+def refuse_foreign(path: Path) -> None:
+    """Raise UsageError where something is in the way that is no bundle."""
+    refuse_foreign_file(path, "a bundle", container.is_one)
 
-    again: None where it cannot be recomputed, for the reason told.
+
+def pack(run: Run, report: Path, crosswalk: Path, target: Path, signer: signing.Signer) -> str:
+    """Everything of the run and its report, in `target`; the SHA-256 of the file.
+
+    Raises UsageError where the results are gone, or are too large for a bundle.
     """
+    refuse_foreign(target)
+    text = run.index.read_bytes()
+    index = Index.from_json(text)
+    members = {RUN_INDEX: text, **_files(f"run/{RESULTS}", results_of(run, index))}
+    if run.timings.exists():
+        members[f"run/{TIMINGS}"] = run.timings.read_bytes()
+    members |= _files("report", report)
+    members.pop(f"report/{MARKER}", None)
+    members[CROSSWALK] = crosswalk.read_bytes()
+    members[SIGNER] = signing.pem(signer.public)
+    written = manifest(members)
+    said = signing.statement(index, written, configuration(members))
+    members |= {MANIFEST: written, ATTESTATION: signing.seal(said, signer.key)}
+    with written_aside(target) as aside:
+        return container.write(aside, members)
 
-    file: str
-    name: str
-    kept: Outcome
-    again: Outcome | None
-    reason: str = ""
 
-    @property
-    def agrees(self) -> bool:
-        return self.again is None or self.again is self.kept
+def results_of(run: Run, index: Index) -> Path:
+    """Where the run's results are. Raises UsageError where they are gone."""
+    place = Path(index.results) if index.results else run.results
+    if not place.is_dir():
+        raise UsageError(f"the results of run {run.id} are gone: there is no {place}")
+    return place
 
 
-def pack(folders: Iterable[Path], bundle: Path) -> str:
-    """Everything in the folders as one zip with a manifest; its SHA-256."""
-    files = {
-        f"{folder.name}/{path.relative_to(folder)}": path
-        for folder in folders
+def manifest(members: Mapping[str, bytes]) -> bytes:
+    """A line for each member, as `sha256sum` writes and checks them."""
+    lines = (f"{sha256(data)}  {name}\n" for name, data in sorted(members.items()))
+    return "".join(lines).encode()
+
+
+def configuration(members: Mapping[str, bytes]) -> dict[str, str]:
+    """What the statement names as the run's configuration: name → SHA-256."""
+    return {name: sha256(members[name]) for name in (RUN_INDEX, CROSSWALK)}
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _files(prefix: str, folder: Path) -> dict[str, bytes]:
+    return {
+        f"{prefix}/{path.relative_to(folder).as_posix()}": path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and not path.is_symlink()
     }
-    bundle.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as packed:
-        lines = []
-        for name, path in files.items():
-            data = path.read_bytes()
-            lines.append(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
-            packed.writestr(name, data)
-        packed.writestr(MANIFEST, "".join(lines))
-    return hashlib.sha256(bundle.read_bytes()).hexdigest()
-
-
-def unpack(bundle: Path) -> Mapping[str, bytes]:
-    """The bundle's files by name. Raises UsageError where it is none, or cannot be read."""
-    try:
-        with zipfile.ZipFile(bundle) as packed:
-            files = {name: packed.read(name) for name in packed.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{bundle} is no bundle: {error}") from error
-    if MANIFEST not in files:
-        raise UsageError(f"{bundle} is no bundle: it has no {MANIFEST}")
-    return files
-
-
-def damaged(files: Mapping[str, bytes]) -> list[str]:
-    """What is not as the manifest says, in words."""
-    lines = files[MANIFEST].decode().splitlines()
-    listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    found = [f"{name} is missing" for name in listed if name not in files]
-    for name, data in files.items():
-        if name == MANIFEST:
-            continue
-        if name not in listed:
-            found.append(f"{name} is not in the manifest")
-        elif hashlib.sha256(data).hexdigest() != listed[name]:
-            found.append(f"{name} was changed")
-    return found
-
-
-def judge(files: Mapping[str, bytes]) -> list[Judged]:
-    """Every kept verdict, beside what its checkers say of its history now."""
-    histories = {}
-    for name, data in files.items():
-        if name.endswith(f".{HISTORY}"):
-            histories[hashlib.sha256(data).hexdigest()] = data.decode()
-    return [
-        judged
-        for name, data in files.items()
-        if name.endswith(f".{VERDICT}")
-        for judged in _judged(name, json.loads(data), histories)
-    ]
-
-
-def _judged(file: str, kept: dict[str, Any], histories: Mapping[str, str]) -> Iterator[Judged]:
-    name, outcome = kept["name"], Outcome(kept["outcome"])
-    checker = None
-    reason = "no history was judged"
-    if kept["history"]:
-        try:
-            checker = checkers.named(name)
-        except KeyError:
-            reason = "its checker is the test's own"
-    if checker is None and "parts" in kept:
-        parts = [Outcome(part["outcome"]) for part in kept["parts"]]
-        yield Judged(file, name, outcome, verdict.worst(parts), "merged")
-        for part in kept["parts"]:
-            yield from _judged(file, part, histories)
-        return
-    if checker is None:
-        yield Judged(file, name, outcome, None, reason)
-        return
-    text = histories.get(kept["history"])
-    if text is None:
-        yield Judged(file, name, outcome, None, "its history was not kept")
-        return
-    again = verdict.check(History.from_lines(text), checker)
-    yield Judged(file, name, outcome, again.outcome, again.explanation)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from infraforge import runs
+from infraforge.errors import UsageError
 from infraforge.evidence import REPORTS
-from infraforge.report import build, bundle
+from infraforge.report import build, bundle, container, controls, signing, verify
+from infraforge.report.verify import Examined
+from infraforge.table import Table
 
 BUNDLE = REPORTS / "bundle" / "evidence.zip"
-_HOLDS, _BROKEN, _UNKNOWN = 0, 1, 2
+_HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def configure(commands: Any) -> None:
@@ -21,47 +24,142 @@ def configure(commands: Any) -> None:
     making = commands.add_parser(
         "report", help="Allure HTML, controls and evidence bundle of a run"
     )
-    making.add_argument("--results", type=Path, default=build.RESULTS, help="(%(default)s)")
+    making.add_argument("--run", metavar="ID", help="which run (the latest)", dest="which")
+    making.add_argument("--list", action="store_true", help="the runs that there are")
     making.add_argument("--out", type=Path, default=build.REPORT, help="(%(default)s)")
     making.add_argument("--bundle", type=Path, default=BUNDLE, help="(%(default)s)")
     making.add_argument("--history", type=Path, help="a file that keeps past runs, for trends")
+    making.add_argument(
+        "--key", type=Path, help=f"sign with this ed25519 key (PEM); else {signing.default_key()}"
+    )
     making.set_defaults(run=report)
     checking = commands.add_parser("verify", help="check a bundle, recompute its verdicts offline")
     checking.add_argument("bundle", type=Path, metavar="BUNDLE")
-    checking.set_defaults(run=verify)
+    checking.add_argument("--sha256", metavar="HEX", help="what `report` printed of the bundle")
+    checking.add_argument(
+        "--public-key", type=Path, metavar="FILE", help="the key that must have signed it (PEM)"
+    )
+    checking.add_argument("--all", action="store_true", help="show the verdicts that agree, too")
+    checking.set_defaults(run=check)
 
 
 def report(options: argparse.Namespace) -> int:
     """Make report and bundle; 0, whatever the results are."""
-    page = build.generate(options.results, options.out, options.history)
-    print(f"report: {page}")
-    print(f"controls: {page.with_name('controls.html')}")
-    digest = bundle.pack([options.results, options.out], options.bundle)
+    if options.list:
+        return _list()
+    build.refuse_foreign(options.out, options.history)
+    bundle.refuse_foreign(options.bundle)
+    if options.bundle.resolve().is_relative_to(options.out.resolve()):
+        raise UsageError(f"{options.bundle} is in the report's own folder; name a file elsewhere")
+    signer = signing.signer(options.key)
+    run = runs.named(REPORTS, options.which) if options.which else runs.latest(REPORTS)
+    print(controls.heading(build.read(run)))
+    if run.busy:
+        print("infraforge: this run is still going on; the report is of what it has kept so far")
+    with run.in_use(), build.locked():
+        page = build.make(run, options.out, options.history)
+        print(f"report: {page}")
+        print(f"controls: {page.with_name('controls.html')}")
+        digest = bundle.pack(run, options.out, build.CROSSWALK, options.bundle, signer)
     print(f"bundle: {options.bundle} (sha256 {digest})")
-    return _HOLDS
+    print(f"signed by: {signing.fingerprint(signer.public)} (public key: {signer.path})")
+    return 0
 
 
-def verify(options: argparse.Namespace) -> int:
-    """0: all is as it was kept, 1: something is not, 2: no verdict could be recomputed."""
-    files = bundle.unpack(options.bundle)
-    damage = bundle.damaged(files)
-    for line in damage:
-        print(f"damaged: {line}")
-    judged = bundle.judge(files)
-    table = Table(box=None)
-    for title in ("verdict", "kept", "recomputed", ""):
-        table.add_column(title)
-    for one in judged:
-        now = "" if one.again is None else str(one.again)
-        said = "" if one.agrees else "DIFFERS: "
-        table.add_row(one.name, str(one.kept), now, f"{said}{one.reason}")
-    Console().print(table)
-    differing = [one for one in judged if not one.agrees]
-    again = sum(one.again is not None for one in judged)
-    print(
-        f"{len(files)} files, {len(damage)} damaged; {len(judged)} verdicts, {again} recomputed, "
-        f"{len(differing)} differ"
+def _list() -> int:
+    found = runs.recorded(REPORTS)
+    cells: dict[tuple[str, str], str] = {}
+    for run in found:
+        try:
+            index = build.read(run)
+        except build.RunUnreadable as error:
+            cells[run.id, "tests"] = str(error).partition(";")[0]
+            continue
+        code, tally = index.concluded.exit_code, index.concluded.tally
+        state = "goes on" if run.busy and not index.ended else "did not end"
+        cells[run.id, "began"] = index.started
+        cells[run.id, "profile"] = index.profile.name if index.profile else "none"
+        cells[run.id, "commit"] = index.commit[:12] + ("+changes" if index.dirty else "")
+        cells[run.id, "exit"] = state if code is None else str(code)
+        told = [f"{number} {outcome}" for outcome, number in tally.items() if number]
+        cells[run.id, "tests"] = " · ".join(told) or "none"
+    if found:
+        print(Table(cells).text())
+    print(f"{len(found)} runs in {REPORTS / 'runs'}; the latest {runs.KEPT} are kept")
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """0: all of it agrees, 1: something was changed, 2: something cannot be made again."""
+    expected = options.sha256
+    if expected is not None and not _HEX.fullmatch(expected):
+        raise UsageError(
+            f"--sha256 {expected}: 64 hexadecimal digits, as `infraforge report` prints"
+        )
+    trusted = None
+    if options.public_key:
+        try:
+            trusted = signing.public_key(options.public_key.read_bytes())
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"--public-key {options.public_key}: {why}; name the signer's signing.pub"
+            ) from error
+    content = container.read(options.bundle)
+    if expected is not None:
+        with options.bundle.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != expected.lower():
+            content.troubles.insert(0, f"the bundle's SHA-256 is {digest}, not {expected.lower()}")
+    examined = verify.examine(content, trusted)
+    _show(examined, len(content.members), every=options.all)
+    return examined.exit_code
+
+
+def _show(examined: Examined, members: int, *, every: bool) -> None:
+    index = examined.index
+    if index:
+        _say(controls.heading(index))
+    if every:
+        for one in examined.judged:
+            now = str(one.again.outcome) if one.again is not None else f"no: {one.lacks}"
+            _say(f"{one.test}: {one.name}: kept {one.kept}, made again {now}")
+    for finding in examined.findings:
+        _say(finding)
+    again = sum(one.again is not None for one in examined.judged)
+    tests = len(index.tests) if index else 0
+    _say(
+        f"{members} members; {tests} tests, {len(examined.judged)} verdicts, {again} made again; "
+        f"{len(examined.findings)} findings"
     )
-    if damage or differing:
-        return _BROKEN
-    return _HOLDS if again else _UNKNOWN
+    if examined.by_assertion:
+        _say(
+            f"{len(examined.by_assertion)} tests rest on assertions in their own code, of which "
+            f"nothing can be made again: {', '.join(_short(examined.by_assertion))}"
+        )
+    _say("Allure's page is its own rendering: it is held to by its digest alone")
+    if examined.vouched_for:
+        _say(f"signed by the key that you named: {examined.signed_by}")
+    elif examined.signed_by:
+        _say(
+            f"signed by {examined.signed_by}, a key that came with the bundle: nobody vouches for "
+            f"who that is; with the signer's own key: --public-key FILE"
+        )
+    _say(_SAID[examined.exit_code])
+
+
+_SAID = {
+    0: "all of it agrees",
+    1: "it was changed, or does not follow from what it rests on",
+    2: "nothing was changed, but not all of it can be made again",
+}
+
+
+def _short(tests: list[str]) -> list[str]:
+    """Tests without their cases, each once."""
+    return list(dict.fromkeys(test.split("[")[0] for test in tests))
+
+
+def _say(text: object) -> None:
+    """Print a line of what a bundle says: control characters are shown, not obeyed."""
+    print("".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text)))

@@ -1,96 +1,161 @@
-"""What a run says of each control: from the tests' results and the crosswalk."""
+"""What a run says of each control: from the tests that carry it, and the crosswalk.
+
+A control is green only by all of its tests. Which these are, the markers of the whole suites say,
+and not what happened to run: one of thirty is a control that is partly assessed.
+"""
 
 from __future__ import annotations
 
 import enum
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from infraforge.outcome import Outcome
+from infraforge.report.index import Index
 
 
 class State(enum.StrEnum):
-    """Of a control. One that no test touched is never green."""
+    """Of a control."""
 
     HOLDS = "holds"
     BROKEN = "broken"
     UNKNOWN = "unknown"
+    PARTLY = "partly assessed"
     NOT_ASSESSED = "not assessed"
 
 
-_SAYS = {"passed": State.HOLDS, "failed": State.BROKEN, "broken": State.UNKNOWN}
-"""What a test's status in Allure says; of any other (skipped) the test did not run."""
-
-_WORST = (State.BROKEN, State.UNKNOWN, State.HOLDS, State.NOT_ASSESSED)
+NOT_RUN = "did not run"
+INAPPLICABLE = "does not apply"
+_RAN = (Outcome.HOLDS, Outcome.BROKEN, Outcome.UNKNOWN)
 
 
 @dataclass(frozen=True)
 class Assessed:
-    """One control. tests: each test's name and what it says."""
+    """One control. tests: each of its tests and what it says: an outcome, or one of the above.
+
+    whole: whether it is known which tests are its own.
+    """
 
     id: str
     framework: str
     title: str
-    tests: tuple[tuple[str, State], ...]
+    tests: Mapping[str, str]
+    whole: bool = True
 
     @property
     def state(self) -> State:
-        return min((state for _, state in self.tests), key=_WORST.index, default=State.NOT_ASSESSED)
+        """Broken over unknown; else it holds only where each test that applies says so."""
+        said = set(self.tests.values()) - {INAPPLICABLE}
+        for worse in (State.BROKEN, State.UNKNOWN):
+            if worse.value in said:
+                return worse
+        if State.HOLDS.value not in said:
+            return State.NOT_ASSESSED
+        return State.HOLDS if self.whole and said == {State.HOLDS.value} else State.PARTLY
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many of its tests ran, of how many that apply."""
+        ran = sum(said in _RAN for said in self.tests.values())
+        return ran, sum(said != INAPPLICABLE for said in self.tests.values())
 
     def to_dict(self) -> dict[str, Any]:
+        ran, applying = self.counts
         return {
             "id": self.id,
             "framework": self.framework,
             "title": self.title,
             "state": str(self.state),
-            "tests": {name: str(state) for name, state in self.tests},
+            "ran": ran,
+            "of": applying,
+            "tests": dict(self.tests),
         }
 
 
-def read_results(folder: Path) -> list[dict[str, Any]]:
-    """Allure's result of each test that ran."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("*-result.json"))]
-
-
-def assess(
-    results: Iterable[Mapping[str, Any]], crosswalk: Mapping[str, Mapping[str, str]]
-) -> list[Assessed]:
+def assess(index: Index, crosswalk: Mapping[str, Mapping[str, str]]) -> list[Assessed]:
     """Each control of the crosswalk, in its order, with what its tests say."""
-    says: dict[str, dict[str, State]] = {}
-    for result in results:
-        name = str(result.get("fullName") or result.get("name"))
-        name += "".join(f" [{item['value']}]" for item in result.get("parameters", ()))
-        state = _SAYS.get(str(result.get("status")), State.NOT_ASSESSED)
-        for label in result.get("labels", ()):
-            if label["name"] == "control":
-                tests = says.setdefault(label["value"], {})
-                tests[name] = min(state, tests.get(name, state), key=_WORST.index)
+    carrying: dict[str, dict[str, str]] = {}
+    inapplicable = index.inapplicable()
+    expected = {node: entry.controls for node, entry in index.tests.items()}
+    expected |= index.expected or {}
+    for node, controls in sorted(expected.items()):
+        entry = index.tests.get(node)
+        said = entry.outcome.value if entry and entry.outcome in _RAN else NOT_RUN
+        for control in controls:
+            tests = carrying.setdefault(control, {})
+            tests[node] = INAPPLICABLE if node in inapplicable else said
+    whole = index.expected is not None
     return [
-        Assessed(name, entry["framework"], entry["title"], tuple(says.get(name, {}).items()))
+        Assessed(name, entry["framework"], entry["title"], carrying.get(name, {}), whole)
         for name, entry in crosswalk.items()
     ]
 
 
-def page(controls: Sequence[Assessed]) -> str:
-    """The controls as one plain HTML page."""
+def heading(index: Index) -> str:
+    """Of which run a report is, in one line."""
+    commit = f"commit {index.commit[:12]}" if index.commit else "no commit known"
+    commit += " with changes that are not committed" if index.dirty else ""
+    profile = f"profile {index.profile.name}" if index.profile else "no profile"
+    ended = f"ended {index.ended}" if index.ended else "it did not come to its end"
+    return f"run {index.run} · {commit} · {profile} · began {index.started} · {ended}"
+
+
+def files(index: Index, controls: Sequence[Assessed]) -> tuple[str, str]:
+    """What is written of the controls: for programs (JSON), and the page."""
+    kept = json.dumps([control.to_dict() for control in controls], indent=1, ensure_ascii=False)
+    return f"{kept}\n", page(index, controls)
+
+
+def page(index: Index, controls: Sequence[Assessed]) -> str:
+    """The controls as one plain HTML page that says of which run it is."""
+    counts = Counter(control.state for control in controls)
+    lacks = f" {index.expected_lacks}" if index.expected is None else ""
     return _PAGE.format(
-        counts=" · ".join(
-            f"{sum(control.state is state for control in controls)} {state}" for state in State
-        ),
+        heading=html.escape(heading(index)),
+        concluded=html.escape(_concluded(index) + lacks),
+        counts=" · ".join(f"{counts[state]} {state}" for state in State),
         rows="\n".join(_row(control) for control in controls),
     )
 
 
+def _concluded(index: Index) -> str:
+    said = index.concluded
+    if said.exit_code is None:
+        return "The run did not come to its end, so it says nothing as a whole."
+    tally = " · ".join(f"{said.tally.get(outcome, 0)} {outcome}" for outcome in Outcome)
+    missing = f"; {len(said.missing)} required tests did not run" if said.missing else ""
+    return f"Tests: {tally}{missing}. Exit code {said.exit_code}."
+
+
 def _row(control: Assessed) -> str:
-    tests = "<br>".join(
-        f"{html.escape(str(state))}: {html.escape(name)}" for name, state in control.tests
+    ran, applying = control.counts
+    cells = "".join(
+        f"<td>{html.escape(cell)}</td>" for cell in (control.id, control.framework, control.title)
     )
-    cells = [control.id, control.framework, control.title]
-    said = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
     state = str(control.state)
-    return f'<tr>{said}<td class="{state.replace(" ", "-")}">{state}</td><td>{tests}</td></tr>'
+    told = f"<strong>{state}</strong><br>{ran} of {applying} tests ran"
+    tests = "".join(_test(name, said) for name, said in _grouped(control.tests))
+    shown = f"<details><summary>{len(control.tests)} tests</summary><ul>{tests}</ul></details>"
+    kind, shown = state.replace(" ", "-"), shown if control.tests else "none"
+    return f'<tr>{cells}<td class="{kind}">{told}</td><td>{shown}</td></tr>'
+
+
+def _grouped(tests: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Test → what it says; cases of one test that say the same in one line."""
+    groups = Counter((node.split("[")[0], said) for node, said in tests.items())
+    return [
+        (f"{name} ({number} cases)" if number > 1 else name, said)
+        for (name, said), number in groups.items()
+    ]
+
+
+def _test(name: str, said: str) -> str:
+    kind = said.replace(" ", "-")
+    return f'<li><span class="{kind}">{html.escape(said)}</span> {html.escape(name)}</li>'
 
 
 _PAGE = """\
@@ -101,20 +166,26 @@ _PAGE = """\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Controls</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }}
 table {{ border-collapse: collapse; }}
 th, td {{ border: 1px solid #ccc; padding: .3rem .6rem; text-align: left; vertical-align: top; }}
 th {{ background: #f2f2f2; }}
-td:last-child {{ font-size: 13px; }}
+td:last-child {{ font-size: 13px; min-width: 22rem; overflow-wrap: anywhere; }}
+ul {{ margin: .3rem 0; padding-left: 1.2rem; }}
+span {{ padding: 0 .3rem; }}
+td:nth-child(4) {{ white-space: nowrap; }}
 .holds {{ background: #d9f2d9; }}
 .broken {{ background: #f8cccc; }}
 .unknown {{ background: #fdebc8; }}
-.not-assessed {{ color: #777; }}
+.partly-assessed {{ background: #e4e4fa; }}
+.not-assessed, .did-not-run, .does-not-apply {{ background: #eee; }}
 </style>
 </head>
 <body>
 <h1>Controls</h1>
-<p>{counts}. A control whose tests did not run is not assessed.
+<p>{heading}</p>
+<p>{concluded}</p>
+<p>{counts}. A control holds only where each of its tests that applies to the profile ran and holds.
 <a href="index.html">All tests</a></p>
 <table>
 <thead><tr><th>Control</th><th>Framework</th><th>Title</th><th>State</th><th>Tests</th></tr></thead>

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from infraforge.checkers import acknowledged_writes_kept, fault_took_effect, named, under_fault
+from infraforge.checkers import acknowledged_writes_kept, fault_took_effect, of, under_fault
 from infraforge.checkers.stale import no_stale_read
+from infraforge.history import History
 from infraforge.selftests.histories import history
-from infraforge.verdict import Outcome, check
+from infraforge.verdict import Outcome, Rule, Verdict, check, holds
 
 FAULT = """
     nemesis invoke kill - "pg-0"
@@ -71,10 +72,19 @@ def test_broken_before_the_fault_is_unknown() -> None:
     assert check(history(FAULT + STALE), judge).outcome is Outcome.BROKEN
 
 
-def test_a_checker_is_found_again_by_its_name() -> None:
+def test_a_checker_is_made_again_from_its_rule() -> None:
     judge = under_fault(acknowledged_writes_kept)
     verdict = check(history(f"{KEPT}{FAULT}{READ}"), judge)
     assert verdict.name == "under_fault(acknowledged_writes_kept)"
-    assert named(verdict.name) == judge
+    assert verdict.rule
+    assert of(Rule.from_dict(verdict.rule.to_dict())) == judge
     with pytest.raises(KeyError):
-        named("no_such_checker")
+        of(Rule("no_such_checker"))
+
+
+def test_a_checker_of_a_tests_own_is_not_taken_for_ours() -> None:
+    def no_stale_read(_: History) -> Verdict:  # as one of ours is called
+        return holds("x", "x")
+
+    with pytest.raises(KeyError):
+        of(Rule.of(no_stale_read))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from infraforge.checkers import named, no_request_failed
+from infraforge.checkers import no_request_failed, of
 from infraforge.history import History, Recorder
-from infraforge.verdict import Outcome
+from infraforge.verdict import Outcome, Rule
 
 
 def history(*ends: str) -> History:
@@ -42,4 +42,4 @@ def test_where_nothing_ended_well_nothing_is_said() -> None:
 
 
 def test_it_can_be_judged_again_from_a_kept_history() -> None:
-    assert named("no_request_failed") is no_request_failed
+    assert of(Rule.of(no_request_failed)) is no_request_failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from infraforge import evidence
-from infraforge.checkers import no_stale_read
+from infraforge.checkers import cells_match, no_stale_read
 from infraforge.errors import UsageError
 from infraforge.history import History, Kind, Operation
 from infraforge.probes import diagnosis
@@ -50,7 +51,37 @@ def test_a_history_is_kept_for_people_and_for_checkers(
     assert str(shown.body).count(">") == 4
     assert str(told.body) == verdict.explain()
     assert json.loads(checked.body)["history"] == STALE.digest
+    assert json.loads(checked.body)["checker"] == {"name": "no_stale_read", "parameters": {}}
     assert (kept.ending, checked.ending) == (evidence.HISTORY, evidence.VERDICT)
+
+
+def test_what_is_attached_is_noted_for_the_index(attached: list[evidence.Attachment]) -> None:
+    made = evidence.Evidence("test")
+    verdict = check(STALE, no_stale_read)
+    made.attach(STALE, verdict, "words")
+    digest = hashlib.sha256(str(attached[-2].body).encode()).hexdigest()
+    assert made.kept == [
+        {"history": STALE.digest},
+        {"verdict": digest, "name": "no_stale_read", "outcome": "broken"},
+    ]
+
+
+def test_a_comparison_is_kept_as_the_tables_it_compares(
+    attached: list[evidence.Attachment],
+) -> None:
+    observed, declared = Table({("a", "b"): True}), Table({("a", "b"): None})
+    evidence.Evidence("test").attach(cells_match(observed, declared, "mine"))
+    kept = json.loads(attached[-1].body)
+    assert (kept["observed"], kept["declared"]) == ([["a", "b", True]], [["a", "b", None]])
+    assert kept["checker"] == {"name": "cells_match", "parameters": {"name": "mine"}}
+
+
+def test_a_table_of_what_is_no_cell_is_said_to_be_lost(
+    attached: list[evidence.Attachment],
+) -> None:
+    odd: Any = Table({("a", "b"): {"a": "mapping"}})
+    evidence.Evidence("test").attach(cells_match(odd, odd))
+    assert "is no cell" in json.loads(attached[-1].body)["lacks"]
 
 
 def test_of_a_long_history_people_see_what_the_verdict_rests_on() -> None:
@@ -86,11 +117,12 @@ def test_the_run_is_described_beside_its_results(tmp_path: Path) -> None:
 
 
 def test_timings_of_processes_side_by_side_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "timings.json"
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: evidence.note_timings({f"s{n}": n}, tmp_path), range(40)))
-    with pytest.raises(ZeroDivisionError), evidence.stage("failing", tmp_path):
+        list(pool.map(lambda n: evidence.note_timings({f"s{n}": n}, path), range(40)))
+    with pytest.raises(ZeroDivisionError), evidence.stage("failing", path):
         raise ZeroDivisionError
-    found = json.loads((tmp_path / "timings.json").read_text())
+    found = json.loads(path.read_text())
     assert set(found) == {*(f"s{n}" for n in range(40)), "failing"}
     assert [path.name for path in tmp_path.iterdir()] == ["timings.json"]
 

@@ -1,133 +1,129 @@
-"""The report's own parts: controls, bundle, page; no npm, no browser."""
+"""The report's own parts: controls, the folder it is written to, the page; no npm, no browser."""
 
 from __future__ import annotations
 
 import argparse
 import re
-import zipfile
+import tarfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from infraforge import evidence, report
-from infraforge.checkers import acknowledged_writes_kept, no_stale_read
+from infraforge import bench, evidence, report
 from infraforge.errors import UsageError
-from infraforge.report import allure, bundle, controls
+from infraforge.images import bundle as image_bundle
+from infraforge.outcome import Outcome
+from infraforge.places import MARKER
+from infraforge.report import allure, build, bundle, command, controls, signing, verify
+from infraforge.report.container import read
 from infraforge.report.controls import State
-from infraforge.selftests.histories import history
+from infraforge.report.index import Entry, Index, Phase, Profiled
+from infraforge.runs import Run
+from infraforge.selftests import bundles
 from infraforge.table import Table
-from infraforge.verdict import Outcome, check, merge
 
 CROSSWALK = {"C1": {"framework": "F", "title": "<one>"}, "C2": {"framework": "F", "title": "two"}}
-KEPT = history("a invoke add - 1\na ok add - 1\nr invoke read\nr ok read - [1]")
-EMPTY = history("a invoke add - 1")
+MINIMAL = Profiled("minimal", ("backend", "vault"), ("t::required", "t::cases"))
 
 
-def _result(name: str, status: str, *ids: str) -> dict[str, Any]:
-    labels = [{"name": "control", "value": name} for name in ids]
-    return {"fullName": name, "status": status, "labels": labels}
+def _skipped(why: str) -> Entry:
+    return Entry(Outcome.SKIPPED, ("C1",), {"setup": Phase("skipped", why=why)})
+
+
+def _index(
+    tests: Mapping[str, Entry], expected: Mapping[str, tuple[str, ...]] | None = None
+) -> Index:
+    known = dict.fromkeys(tests, ("C1",)) if expected is None else expected
+    return Index("r", "now", ended="later", profile=MINIMAL, tests=tests, expected=known)
+
+
+def _said(*outcomes: str) -> dict[str, Entry]:
+    return {f"t{at}": Entry(Outcome(said), ("C1",)) for at, said in enumerate(outcomes)}
 
 
 @pytest.mark.parametrize(
-    ("statuses", "state"),
+    ("outcomes", "state"),
     [
         ([], State.NOT_ASSESSED),
         (["skipped"], State.NOT_ASSESSED),
-        (["passed", "skipped"], State.HOLDS),
-        (["passed", "broken"], State.UNKNOWN),
-        (["passed", "broken", "failed"], State.BROKEN),
-        (["unheard of"], State.NOT_ASSESSED),
+        (["holds"], State.HOLDS),
+        (["holds", "skipped"], State.PARTLY),
+        (["holds", "unknown"], State.UNKNOWN),
+        (["holds", "unknown", "broken"], State.BROKEN),
+        (["skipped", "broken"], State.BROKEN),
+        (["skipped", "unknown"], State.UNKNOWN),
     ],
 )
-def test_a_control_is_as_good_as_its_worst_test(statuses: list[str], state: State) -> None:
-    results = [_result(f"t{at}", status, "C1") for at, status in enumerate(statuses)]
-    first, second = controls.assess(results, CROSSWALK)
+def test_a_control_is_as_good_as_its_worst_test(outcomes: list[str], state: State) -> None:
+    first, second = controls.assess(_index(_said(*outcomes)), CROSSWALK)
     assert first.state is state
     assert second.state is State.NOT_ASSESSED
 
 
-def test_a_second_run_of_a_test_does_not_make_it_better() -> None:
-    results = [_result("t", "failed", "C1"), _result("t", "passed", "C1")]
-    assert controls.assess(results, CROSSWALK)[0].state is State.BROKEN
+@pytest.mark.parametrize("ran", [0, 1, 29, 30])
+def test_a_control_is_green_only_by_all_of_its_tests(ran: int) -> None:
+    expected = {f"t{at}": ("C1",) for at in range(30)} | {"other": ("C2",)}
+    index = _index(_said(*["holds"] * ran), expected)
+    first, second = controls.assess(index, CROSSWALK)
+    state = {0: State.NOT_ASSESSED, 30: State.HOLDS}.get(ran, State.PARTLY)
+    assert (first.state, first.counts) == (state, (ran, 30))
+    assert (second.state, second.counts) == (State.NOT_ASSESSED, (0, 1))
 
 
-def test_the_page_of_controls_shows_all_and_escapes() -> None:
-    page = controls.page(controls.assess([_result("t", "passed", "C1")], CROSSWALK))
+def test_of_a_test_each_case_counts() -> None:
+    expected = {f"t::x[{case}]": ("C1",) for case in "abc"}
+    tests = {node: Entry(Outcome.HOLDS, ("C1",)) for node in list(expected)[:2]}
+    (first, _) = controls.assess(_index(tests, expected), CROSSWALK)
+    assert (first.state, first.counts) == (State.PARTLY, (2, 3))
+    assert "t::x (2 cases)" in controls.page(_index(tests, expected), [first])
+
+
+def test_where_it_is_not_known_what_there_is_nothing_is_green() -> None:
+    index = Index("r", "now", tests=_said("holds"), expected_lacks="It was not looked.")
+    (first, _) = controls.assess(index, CROSSWALK)
+    assert first.state is State.PARTLY
+    assert "It was not looked." in controls.page(index, [first])
+
+
+@pytest.mark.parametrize(
+    ("node", "why", "state"),
+    [
+        # what the profile lacks, said by the test and not required by the profile
+        ("t::queue", "needs a queue; profile minimal has none", State.HOLDS),
+        ("t::directory", "needs a directory; profile minimal has userpass", State.HOLDS),
+        # a case of a required test, about a component that is truly absent
+        ("t::cases[nats]", "profile minimal has no nats", State.HOLDS),
+        # a component that is there after all
+        ("t::cases[vault]", "profile minimal has no vault", State.PARTLY),
+        # required of the profile, whatever it says
+        ("t::required", "needs a queue; profile minimal has none", State.PARTLY),
+        # another profile's word
+        ("t::queue", "needs a queue; profile standard has none", State.PARTLY),
+        ("t::queue", "no reason", State.PARTLY),
+        ("t::queue", "not on this cluster: a way onto the nodes", State.PARTLY),
+    ],
+)
+def test_what_the_profile_lacks_is_left_out_and_nothing_else(
+    node: str, why: str, state: State
+) -> None:
+    tests = {"t::other": Entry(Outcome.HOLDS, ("C1",)), node: _skipped(why)}
+    (first, _) = controls.assess(_index(tests), CROSSWALK)
+    assert first.state is state
+    said = first.tests[node]
+    assert said == (controls.INAPPLICABLE if state is State.HOLDS else controls.NOT_RUN)
+
+
+def test_the_page_of_controls_says_of_which_run_it_is_and_escapes(tmp_path: Path) -> None:
+    index = Index.from_json(bundles.run_in(tmp_path).index.read_bytes())
+    page = controls.page(index, controls.assess(index, CROSSWALK))
     assert "&lt;one&gt;" in page
-    assert "1 holds · 0 broken · 0 unknown · 1 not assessed" in page
-    assert '<td class="not-assessed">not assessed</td>' in page
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """Results as a run leaves them: verdicts, and the histories they judged."""
-    folder = tmp_path / "allure-results"
-    folder.mkdir()
-    values = [
-        KEPT,
-        EMPTY,
-        check(KEPT, acknowledged_writes_kept),
-        check(EMPTY, acknowledged_writes_kept, no_stale_read),
-        merge(),
-    ]
-    for at, value in enumerate(values):
-        for piece in evidence.attachments(value, ""):
-            (folder / f"{at}-attachment.{piece.ending}").write_text(str(piece.body))
-    return folder
-
-
-def _verify(path: Path) -> int:
-    parser = argparse.ArgumentParser()
-    report.configure(parser.add_subparsers())
-    options = parser.parse_args(["verify", str(path)])
-    return int(options.run(options))
-
-
-def test_a_bundle_gives_the_same_verdicts_again(
-    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bundle.pack([results], tmp_path / "b.zip")
-    judged = bundle.judge(bundle.unpack(tmp_path / "b.zip"))
-    assert [(one.kept, one.again) for one in judged] == [
-        (Outcome.HOLDS, Outcome.HOLDS),
-        (Outcome.UNKNOWN, Outcome.UNKNOWN),
-        (Outcome.UNKNOWN, Outcome.UNKNOWN),
-        (Outcome.UNKNOWN, Outcome.UNKNOWN),
-        (Outcome.UNKNOWN, None),
-    ]
-    assert _verify(tmp_path / "b.zip") == 0
-    assert "0 damaged; 5 verdicts, 4 recomputed, 0 differ" in capsys.readouterr().out
-
-
-def test_a_verdict_that_its_history_does_not_bear_out_is_told(
-    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kept = results / "3-attachment.verdict.json"
-    kept.write_text(kept.read_text().replace('"unknown"', '"holds"'))
-    bundle.pack([results], tmp_path / "b.zip")
-    assert _verify(tmp_path / "b.zip") == 1
-    assert "2 differ" in capsys.readouterr().out
-
-
-def test_what_was_changed_left_out_or_put_in_is_told(results: Path, tmp_path: Path) -> None:
-    bundle.pack([results], tmp_path / "b.zip")
-    files = dict(bundle.unpack(tmp_path / "b.zip"))
-    assert bundle.damaged(files) == []
-    del files["allure-results/0-attachment.jsonl"]
-    files |= {"allure-results/1-attachment.jsonl": b"", "new": b""}
-    assert bundle.damaged(files) == [
-        "allure-results/0-attachment.jsonl is missing",
-        "allure-results/1-attachment.jsonl was changed",
-        "new is not in the manifest",
-    ]
-    assert bundle.judge(files)[0].again is None
-
-
-def test_a_bundle_without_verdicts_proves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    bundle.pack([tmp_path / "empty"], tmp_path / "b.zip")
-    assert _verify(tmp_path / "b.zip") == 2
+    assert "1 holds · 1 broken · 0 unknown · 0 partly assessed · 0 not assessed" in page
+    for told in (index.run, index.commit[:12], "profile minimal", "2026-11-27T20:15:00Z"):
+        assert told in page
+    assert "Exit code 1" in page
+    assert "4 of 4 tests ran" in page
+    assert "does not apply" in page
 
 
 def test_tests_name_only_controls_of_the_crosswalk() -> None:
@@ -140,23 +136,183 @@ def test_tests_name_only_controls_of_the_crosswalk() -> None:
     assert named - set(evidence.known_controls()) == set()
 
 
-def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no bundle"):
-        bundle.unpack(tmp_path / "missing.zip")
-    with zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
-        other.writestr("x", "y")
-    with pytest.raises(UsageError, match=r"has no MANIFEST\.sha256"):
-        bundle.unpack(tmp_path / "other.zip")
+def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
+    text = bundles.run_in(tmp_path).index.read_text()
+    assert Index.from_json(text).to_json() == text
+    for old, new in (
+        ('"schema": 1', '"schema": 2'),
+        ('"dirty"', '"odd"'),
+        ('"status": "passed"', '"status": "odd"'),
+        ('"outcome": "holds"', '"outcome": "odd"'),
+        (" ", "  "),
+    ):
+        assert old in text
+        with pytest.raises(ValueError, match="no index of a run"):
+            Index.from_json(text.replace(old, new, 1))
+
+
+# the folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `reports` folder with one run, and an Allure that takes no time."""
+    reports = tmp_path / "reports"
+    bundles.run_in(reports)
+    (reports / "controls.toml").write_text(bundles.CROSSWALK)
+    for part in (build, command):
+        monkeypatch.setattr(part, "REPORTS", reports)
+    monkeypatch.setattr(build, "CROSSWALK", reports / "controls.toml")
+    monkeypatch.setattr(build, "known_controls", lambda: evidence.known_controls(reports))
+
+    def render(
+        _results: Path, out: Path, title: str, history: Path, *, append: bool = True
+    ) -> Path:
+        history.write_text(history.read_text() if history.exists() else "" + append * "{}\n")
+        (out / "index.html").write_text(f"<title>{title}</title>")
+        return out / "index.html"
+
+    monkeypatch.setattr(allure, "render", render)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return tmp_path
+
+
+def _report(checkout: Path, *argv: str) -> int:
+    parser = argparse.ArgumentParser()
+    report.configure(parser.add_subparsers())
+    places = [f"--out={checkout / 'out'}", f"--bundle={checkout / 'b.zip'}"]
+    options = parser.parse_args(["report", *places, *argv])
+    return int(options.run(options))
+
+
+def test_the_latest_run_is_reported_and_named_and_its_bundle_holds(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):  # the second time in place of the first
+        assert _report(checkout) == 0
+    out = capsys.readouterr().out
+    name = "20261127T201500Z-1a2b3c"
+    assert out.startswith(f"run {name} · commit abababababab · profile minimal · began 2026-11-27T")
+    assert f"run {name}" in (checkout / "out" / "index.html").read_text()
+    assert f"run {name}" in (checkout / "out" / "controls.html").read_text()
+    found = verify.examine(read(checkout / "b.zip"))
+    assert (found.exit_code, found.findings) == (0, [])
+    digest = bundle.sha256((checkout / "b.zip").read_bytes())
+    assert f"(sha256 {digest})" in out
+    key = signing.signer()
+    assert f"signed by: {signing.fingerprint(key.public)} (public key: {key.path})" in out
+    assert sorted(path.name for path in checkout.iterdir()) == ["b.zip", "config", "out", "reports"]
+
+
+def test_another_run_is_reported_by_its_id(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = Run(checkout / "reports" / "runs" / "20261128T000000Z-000000")
+    bundles.run_in(checkout / "reports" / "x").folder.rename(newer.folder)
+    text = newer.index.read_text().replace("20261127T201500Z-1a2b3c", newer.id)
+    newer.index.write_text(text)
+    assert _report(checkout) == 0
+    assert f"run {newer.id}" in capsys.readouterr().out
+    assert _report(checkout, "--run=20261127T201500Z-1a2b3c") == 0
+    assert "run 20261127T201500Z-1a2b3c" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="there is no run 'odd'"):
+        _report(checkout, "--run=odd")
+    assert _report(checkout, "--list") == 0
+    assert f"\n{newer.id}  2026-11-27T20:15:00Z  minimal" in capsys.readouterr().out
+
+
+def test_a_damaged_index_is_told_in_words(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkout / "reports" / "runs" / "20261127T201500Z-1a2b3c" / "index.json").write_text("{")
+    with pytest.raises(build.RunUnreadable, match="report --list"):
+        _report(checkout)
+    assert _report(checkout, "--list") == 0
+    assert "no index of a run" in re.sub(r"\s+", " ", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("where", ["out", "bundle", "history"])
+def test_what_is_not_ours_is_never_overwritten(checkout: Path, where: str) -> None:
+    precious = checkout / "precious"
+    if where == "out":
+        precious.mkdir()
+    kept = precious / "thesis" if where == "out" else precious
+    kept.write_text("words")
+    with pytest.raises(UsageError, match="precious"):
+        _report(checkout, f"--{where}={precious}")
+    assert kept.read_text() == "words"
+    assert not (checkout / "config").exists()  # refused before anything is made
+
+
+def test_a_report_is_never_written_over_the_user_or_the_checkout(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(checkout / "home"))
+    (checkout / "home").mkdir()
+    (checkout / "work").mkdir()
+    monkeypatch.chdir(checkout / "work")
+    for odd in (Path("/"), Path.home(), Path.cwd(), Path(), checkout, checkout / "reports"):
+        with pytest.raises(UsageError):
+            _report(checkout, f"--out={odd}")
+    for odd in (checkout / "reports" / "runs" / "x", checkout / "reports" / "runs"):
+        with pytest.raises(UsageError):
+            _report(checkout, f"--out={odd}")
+    with pytest.raises(UsageError, match="in the report's own folder"):
+        _report(checkout, f"--bundle={checkout / 'out' / 'b.zip'}")
+
+
+def test_a_report_that_fails_leaves_the_last_one(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _report(checkout) == 0
+
+    def fails(*_: object, **__: object) -> Path:
+        raise allure.ReportFailed("no page")
+
+    monkeypatch.setattr(allure, "render", fails)
+    with pytest.raises(allure.ReportFailed):
+        _report(checkout)
+    assert (checkout / "out" / MARKER).exists()
+    assert (checkout / "out" / "index.html").exists()
+
+
+def test_no_run_no_report(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "REPORTS", checkout / "elsewhere")
+    with pytest.raises(UsageError, match="first: pytest suites"):
+        _report(checkout)
+
+
+# what other commands write
+
+
+def test_an_export_overwrites_only_a_bundle_of_images(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "images.tar", tmp_path / "theirs.tar"
+    (tmp_path / "infraforge.json").write_text("{}")
+    (tmp_path / "other").write_text("{}")
+    for path, member in ((ours, "infraforge.json"), (theirs, "other")):
+        with tarfile.open(path, "w") as tar:
+            tar.add(tmp_path / member, member)
+    image_bundle.refuse_foreign(ours)
+    image_bundle.refuse_foreign(tmp_path / "absent.tar")
+    for odd in (theirs, tmp_path / "other"):
+        with pytest.raises(UsageError, match="is not a bundle of images"):
+            image_bundle.refuse_foreign(odd)
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"), [('{"a": 1.5}', True), ('{"a": "b"}', False), ("words", False), ("[]", False)]
+)
+def test_figures_overwrite_only_figures(tmp_path: Path, text: str, ours: bool) -> None:
+    (tmp_path / "f").write_text(text)
+    assert bench._is_figures(tmp_path / "f") is ours
+
+
+# the page
 
 
 def test_tables_are_evidence_that_needs_no_history() -> None:
     (kept,) = evidence.attachments(Table({("a", "b"): True}), "")
     assert "yes" in str(kept.body)
-
-
-def test_no_results_no_report(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no test results"):
-        report.generate(tmp_path / "none", tmp_path / "out")
 
 
 def test_the_page_counts_no_visitors() -> None:

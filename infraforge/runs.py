@@ -1,0 +1,166 @@
+"""Runs: each keeps its results in a folder of its own, so that no run disturbs another.
+
+    reports/runs/20261127T201500Z-1a2b3c/
+        allure-results/    results and attachments, by pytest's workers
+        index.json         what ran and what it said (report/index.py), by the controlling process
+        timings.json       seconds by stage
+
+Whoever starts a run makes its id and hands it on in the environment variable INFRAFORGE_RUN. A
+process that uses a run's folder holds its lock, shared: a folder in use is never removed. The
+latest KEPT runs stay; a new run removes older ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from infraforge.errors import UsageError
+
+VARIABLE = "INFRAFORGE_RUN"
+KEPT = 20
+"""How many runs stay on disk."""
+
+INDEX = "index.json"
+RESULTS = "allure-results"
+TIMINGS = "timings.json"
+_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder. folder: `REPORTS/runs/ID`."""
+
+    folder: Path
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def results(self) -> Path:
+        return self.folder / RESULTS
+
+    @property
+    def index(self) -> Path:
+        return self.folder / INDEX
+
+    @property
+    def timings(self) -> Path:
+        return self.folder / TIMINGS
+
+    def claim(self) -> None:
+        """Make this run's index, empty yet. Raises UsageError where another process did already."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.index.touch(exist_ok=False)
+        except FileExistsError:
+            raise self._claimed() from None
+
+    def refuse_claimed(self) -> None:
+        """Raise UsageError where this run has an index already."""
+        if self.index.exists():
+            raise self._claimed()
+
+    def _claimed(self) -> UsageError:
+        return UsageError(
+            f"run {self.id} has results already, and two runs are never mixed; "
+            f"run: unset {VARIABLE}"
+        )
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the folder from being removed while the block runs."""
+        with contextlib.ExitStack() as held:
+            while True:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # removed as we came: make it again
+                    lock = held.enter_context((self.folder / _LOCK).open("a"))
+                    fcntl.flock(lock, fcntl.LOCK_SH)
+                    if os.path.samestat(os.fstat(lock.fileno()), os.stat(self.folder / _LOCK)):
+                        break
+            yield
+
+    @property
+    def busy(self) -> bool:
+        """Whether a process uses the folder now."""
+        path = self.folder / _LOCK
+        if not path.exists():
+            return False
+        with path.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+
+def new_id(now: datetime | None = None) -> str:
+    """An id that no other run has; ids sort by the second in which their runs began."""
+    return f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def started(reports: Path, environ: Mapping[str, str] = os.environ) -> Run:
+    """The run that the environment names, else a new one. Raises UsageError for what is no id."""
+    name = environ.get(VARIABLE, "")
+    if name and not _ID.fullmatch(name):
+        raise UsageError(f"{VARIABLE}={name!r} is no run's id; run: unset {VARIABLE}")
+    return Run(reports / "runs" / (name or new_id()))
+
+
+def recorded(reports: Path) -> list[Run]:
+    """The runs of which there is an index, oldest first."""
+    return [run for run in _folders(reports) if run.index.is_file() and run.index.stat().st_size]
+
+
+def named(reports: Path, name: str) -> Run:
+    """The run of this id. Raises UsageError, with those that there are, where there is none."""
+    for run in recorded(reports):
+        if run.id == name:
+            return run
+    raise UsageError(f"there is no run {name!r}; see: infraforge report --list")
+
+
+def latest(reports: Path) -> Run:
+    """The run that began last. Raises UsageError where there is none."""
+    found = recorded(reports)
+    if not found:
+        raise UsageError(f"there is no run in {reports / 'runs'}; first: pytest suites")
+    return found[-1]
+
+
+def prune(reports: Path, kept: int = KEPT) -> list[str]:
+    """Remove all but the latest `kept` runs, and what never became a run; ids of what went.
+
+    A run in use stays, and so does whatever is not named like a run.
+    """
+    staying = {run.id for run in recorded(reports)[-kept:]}
+    gone = []
+    for run in _folders(reports):
+        if run.id in staying:
+            continue
+        with contextlib.suppress(OSError), (run.folder / _LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(run.folder)
+            gone.append(run.id)
+    return gone
+
+
+def _folders(reports: Path) -> list[Run]:
+    place = reports / "runs"
+    if not place.is_dir():
+        return []
+    return [
+        Run(path)
+        for path in sorted(place.iterdir())
+        if _ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    ]
