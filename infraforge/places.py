@@ -24,6 +24,17 @@ MARKER = ".infraforge-report.json"
 _MADE_BY = "infraforge report"
 
 
+def home() -> Path:
+    """The user's home folder. Raises UsageError where there is none."""
+    try:
+        return Path.home()
+    except RuntimeError as error:  # no HOME, and no entry among the users either
+        raise UsageError(
+            "this user has no home folder; say by HOME where it is, and by INFRAFORGE_STATE and "
+            "INFRAFORGE_CACHE where files are to be"
+        ) from error
+
+
 def refuse_foreign_file(path: Path, what: str, is_ours: Callable[[Path], bool]) -> None:
     """Raise UsageError unless `path` is absent, empty, or a file that `is_ours` recognises.
 

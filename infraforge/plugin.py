@@ -94,14 +94,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         watch.stop()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
-    """Let no run end with pytest's own 3, an internal error: ours says that something holds."""
-    code = yield
-    run = config.pluginmanager.get_plugin("infraforge-run")
-    return code if code != _NOT_ALL_HERE or (run and run.judged) else _UNKNOWN
-
-
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
@@ -244,7 +236,7 @@ _CASES = pytest.StashKey[set[str]]()
 _WATCH = pytest.StashKey[starvation.Watch]()
 _OUTPUT = "infraforge_cases"
 _ASKED_FOR = 5
-_BROKEN, _UNKNOWN, _NOT_ALL_HERE = 1, 2, 3
+_UNKNOWN = 2
 
 
 class LeftOpen(UserWarning):
@@ -272,7 +264,6 @@ class _Run:
         self._use: Use | None = None
         self._all_required: tuple[str, ...] = ()
         self._why_unable: dict[str, str] = {}
-        self.judged = False
         self.record: recording.Recording | None = None
 
     @pytest.hookimpl(tryfirst=True)
@@ -398,9 +389,10 @@ class _Run:
         if path:
             files.replace(path, json.dumps(self._tally.outcomes, indent=1, sort_keys=True))
         status = int(session.exitstatus)
-        session.exitstatus = self._exit_code(status)
+        code, required = self._exit_code(status), self._all_required
+        if code != _UNKNOWN or status != pytest.ExitCode.INTERNAL_ERROR:
+            session.exitstatus = code  # else `ending` says what happened
         if self.record:
-            code, required = int(session.exitstatus), self._all_required
             self.record.end(status, code, self._tally, required, of_platform=self._of_platform)
         self._end()
 
@@ -415,7 +407,6 @@ class _Run:
             return _UNKNOWN
         if not self._of_platform:
             return of_pytest
-        self.judged = True
         return self._tally.concluded(of_pytest, self._required)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

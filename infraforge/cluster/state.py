@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from infraforge import locks
+from infraforge import locks, places
 from infraforge.errors import UsageError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -30,17 +30,7 @@ _REGISTRY = "_registry"
 def state_dir() -> Path:
     """`~/.local/state/infraforge`, or what INFRAFORGE_STATE says."""
     chosen = os.environ.get("INFRAFORGE_STATE")
-    return Path(chosen).absolute() if chosen else _home() / ".local" / "state" / "infraforge"
-
-
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError as error:  # no HOME, and no entry among the users either
-        raise UsageError(
-            "this user has no home folder; say by INFRAFORGE_STATE and INFRAFORGE_CACHE "
-            "where files are to be"
-        ) from error
+    return Path(chosen).absolute() if chosen else places.home() / ".local" / "state" / "infraforge"
 
 
 def cluster_dir(name: str) -> Path:

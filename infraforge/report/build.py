@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from infraforge import runs
+from infraforge import places, runs
 from infraforge.errors import InfraForgeError, UsageError
 from infraforge.evidence import REPORTS, known_controls
 from infraforge.places import (
@@ -75,7 +75,7 @@ def make(run: Run, out: Path = REPORT, history: Path | None = None) -> Path:
 def refuse_foreign(out: Path, history: Path | None = None) -> None:
     """Raise UsageError where something is in the way that we did not make."""
     protected = {
-        "the user's home": Path.home(),
+        "the user's home": places.home(),
         "this repository": REPORTS.parent,
         "the folder that you are in": Path.cwd(),
     }

@@ -30,7 +30,9 @@ def configure(commands: Any) -> None:
     making.add_argument("--bundle", type=Path, default=BUNDLE, help="(%(default)s)")
     making.add_argument("--history", type=Path, help="a file that keeps past runs, for trends")
     making.add_argument(
-        "--key", type=Path, help=f"sign with this ed25519 key (PEM); else {signing.default_key()}"
+        "--key",
+        type=Path,
+        help="sign with this ed25519 key (PEM); else ~/.config/infraforge/signing.key",
     )
     making.set_defaults(run=report)
     checking = commands.add_parser("verify", help="check a bundle, recompute its verdicts offline")

@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from infraforge import places
 from infraforge.errors import UsageError
 from infraforge.outcome import Outcome
 from infraforge.report.index import Index
@@ -46,7 +47,7 @@ class Signer:
 def default_key() -> Path:
     """Where the user's own signing key is, or will be."""
     chosen = os.environ.get("XDG_CONFIG_HOME")
-    base = Path(chosen) if chosen else Path.home() / ".config"
+    base = Path(chosen) if chosen else places.home() / ".config"
     return base / "infraforge" / "signing.key"
 
 

@@ -101,7 +101,7 @@ BAD = [
     (["bench", "nosuch"], "invalid choice: 'nosuch'"),
     (["bench", "reads", "--json", "/nosuch/x"], "there is no folder"),
     (["verify"], "required: BUNDLE"),
-    (["verify", "/nosuch"], "no bundle"),
+    (["verify", "/nosuch"], "there is no /nosuch; make a bundle: infraforge report"),
 ]
 BAD_NAMES = ["", "Big", "../../etc", "a" * 40, "1st", "a b", "a\n", "-x", "ä", "\udcff"]
 NAMED = [["up"], ["status"], ["down"], ["heal"], ["env"], ["password", "ada"]]
@@ -117,7 +117,6 @@ def test_bad_input_is_one_line_and_64(
     told: str,
 ) -> None:
     monkeypatch.setattr("infraforge.evidence.REPORTS", place / "reports")
-    monkeypatch.setattr("infraforge.running.RESULTS", place / "reports" / "results")
     assert ended(argv) == 64
     said = capsys.readouterr().err
     assert told in said

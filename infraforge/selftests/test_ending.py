@@ -17,7 +17,13 @@ FAILING_END = "def pytest_sessionfinish(): raise OSError(28, 'No space left on d
 FAILING_LATER = "def pytest_unconfigure(): raise RuntimeError('no end')\n"
 FAILING_LOOP = "def pytest_runtestloop(): raise RuntimeError('no tests')\n"
 NO_USE = "import pytest\ndef pytest_collection(): raise pytest.UsageError('not so')\n"
-VERDICT = "def pytest_sessionfinish(session): session.exitstatus = 3\n"
+VERDICT = """
+import pytest
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session):
+    yield
+    session.exitstatus = 3
+"""
 
 
 def run(folder: Path, *argv: str, conftest: str = "", test: str = PASSES) -> tuple[int, str]:
