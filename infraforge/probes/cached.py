@@ -50,7 +50,7 @@ def holders(cache: redis.Redis, project_id: str, of: str = "") -> list[str]:
     of: what comes after the project's key, e.g. `:files`. Raises ClusterError when Redis is silent.
     """
     try:
-        seconds, microseconds = cast("tuple[int, int]", cache.time())
+        seconds, microseconds = cache.time()
         now = seconds * 1000 + microseconds // 1000
         found = cast(
             "list[tuple[bytes, float]]",

@@ -38,7 +38,7 @@ FAULTS = {
 }
 EPOCHS = ("write_without_redis", "crash_or_start", "second", "silence", "read_0")
 OUTAGES = ("write_without_redis", "crash_or_start", "second", "second", "read_0")
-FENCES = ("step_0", "step_1", "step_1", "step_1", "step_1", "read_1", "die_after_commit")
+FENCES = ("step_0", "step_0", "write_1", "read_1", "die_after_commit")
 CREATIONS = ("delete", "read_0", "read_1", "step_0", "step_1")
 CHOICES = [CALM, EPOCHS, OUTAGES, FENCES] + [
     (*CALM, *FAULTS[one], *FAULTS[other]) for one, other in itertools.combinations(FAULTS, 2)
@@ -94,6 +94,9 @@ class Backend(RuleBasedStateMachine):
 
     def read_1(self) -> None:
         self.world.run(self.begin(1, "read"))
+
+    def write_1(self) -> None:
+        self.world.run(self.begin(1, "put"))
 
     def delete(self) -> None:
         self.world.run(self.begin(0, "delete"))
@@ -298,4 +301,4 @@ def test_the_search_finds_each_fault_that_a_rule_is_there_for(
     fault(monkeypatch)
     machine = type("Faulty", (Backend,), {"choices": [choice]})
     with pytest.raises(AssertionError, match=r"was read after|stays cached"):
-        search(machine, examples=300)
+        search(machine, examples=1000)

@@ -36,14 +36,17 @@ after the acknowledgement knows the new epoch or leaves the cache alone. Command
 Redis executes once it goes on are harmless: deletes only empty the cache, a late lease or mark
 expires, a late store carries the old epoch.
 
+While Redis answers, nobody who saw a change, acknowledged or not, reads what was before it: from
+the fence on there is nothing older in the cache, and the change is seen in PostgreSQL only later.
+
 A new project's keys are not fenced: its id is made at random in the request that creates it, so
 nobody can have asked for it and found it absent.
 
 Not covered: a Redis that comes back with an old memory (it must run without persistence, and a
-replica may only be promoted together with a raised epoch); a Redis so short of memory that it
-evicts a mark whose writer then dies; a writer whose connection breaks inside COMMIT gets no
-acknowledgement, and if that commit takes effect later than the mark's life the old value may live
-up to the TTL; reads that overlap a write may see either value.
+replica may only be promoted together with a raised epoch); a Redis that loses a mark (it restarts,
+or is so short of memory that it evicts it) whose writer then dies; a writer whose connection breaks
+inside COMMIT gets no acknowledgement, and if that commit takes effect later than the mark's life
+the old value may live up to the TTL; reads that overlap a write may see either value.
 """
 
 from __future__ import annotations
