@@ -26,7 +26,10 @@ class Cached:
 
 
 def project(cache: redis.Redis, project_id: str) -> Cached | None:
-    """The project's value; None where there is none. Raises ClusterError when Redis is silent."""
+    """The project's value; None where there is none, or the word that there is no such project.
+
+    Raises ClusterError when Redis is silent.
+    """
     key = f"project:{project_id}"
     try:
         left = cache.pttl(key)  # first: a value without an end would be -1, never -2
@@ -36,16 +39,26 @@ def project(cache: redis.Redis, project_id: str) -> Cached | None:
     if raw is None:
         return None
     epoch, _, body = raw.partition(b"\n")
+    if not body:
+        return None
     return Cached(int(epoch), json.loads(body), left / 1000 if left >= 0 else float("inf"))
 
 
-def lease(cache: redis.Redis, project_id: str) -> str | None:
-    """Who may fill the project's value, or holds fills off (`w:…`); None where nobody does."""
+def holders(cache: redis.Redis, project_id: str, of: str = "") -> list[str]:
+    """Who may fill the project's value, or holds fills off (`w:…`), as of now.
+
+    of: what comes after the project's key, e.g. `:files`. Raises ClusterError when Redis is silent.
+    """
     try:
-        held = cast("bytes | None", cache.get(f"project:{project_id}:lease"))
+        seconds, microseconds = cache.time()
+        now = seconds * 1000 + microseconds // 1000
+        found = cast(
+            "list[tuple[bytes, float]]",
+            cache.zrange(f"project:{project_id}{of}:lease", 0, -1, withscores=True),
+        )
     except redis.RedisError as error:
         raise ClusterError(f"the cache does not answer: {error}") from error
-    return None if held is None else held.decode()
+    return [holder.decode() for holder, end in found if end > now]
 
 
 def memory(cache: redis.Redis) -> str:

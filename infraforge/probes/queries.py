@@ -28,6 +28,10 @@ _WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name = 'backend' AND wait_event_type = 'Lock' AND state = 'active'
 """
+_IDLE = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name = 'backend' AND state LIKE 'idle in transaction%'
+"""
 _HEALTH = "SELECT dealloc, stats_reset::text FROM pg_stat_statements_info"
 
 
@@ -74,6 +78,23 @@ def held(connection: Connection, table: str) -> Iterator[Callable[[], int]]:
     with connection.transaction():
         connection.execute(lock)
         yield lambda: _number(connection)
+
+
+@contextlib.contextmanager
+def held_project(connection: Connection, project_id: str) -> Iterator[Callable[[], int]]:
+    """Let nobody change the project while the block runs; gives how many of the backend wait.
+
+    Only for moments, as `held`.
+    """
+    with connection.transaction():
+        connection.execute("SELECT 1 FROM projects WHERE id = %s FOR UPDATE", (project_id,))
+        yield lambda: _number(connection)
+
+
+def idle_in_transaction(connection: Connection) -> int:
+    """How many of the backend's sessions wait for its next statement inside a transaction."""
+    row = connection.execute(_IDLE).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _number(connection: Connection) -> int:

@@ -3,101 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from infraforge.selftests import apps  # noqa: F401
+from infraforge.selftests.backend_model import Clock, ScriptedRedis
 
-redis = importlib.import_module("redis")
 cache = importlib.import_module("infraforge_backend.cache")
 epoch = importlib.import_module("infraforge_backend.epoch")
 
 LEASE = 2.0
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class ModelRedis:
-    """What the five scripts do, without expiry. `stopped`: connects, but never answers."""
-
-    def __init__(self) -> None:
-        self.data: dict[str, Any] = {}
-        self.stopped = False
-        self.late: list[Callable[[], object]] = []
-
-    def ping(self) -> bool:
-        self._answer(lambda: True)
-        return True
-
-    def eval(self, script: str, count: int, *rest: Any) -> object:
-        keys, values = rest[:count], rest[count:]
-        does = {
-            cache._LOOKUP: self._lookup,
-            cache._FILL: self._fill,
-            cache._GIVE_BACK: self._give_back,
-            cache._FENCE: self._fence,
-            cache._RELEASE: self._release,
-        }[script]
-        return self._answer(lambda: does(keys, values))
-
-    def go_on(self) -> None:
-        """Execute what had been received, then answer again."""
-        self.stopped = False
-        for command in self.late:
-            command()
-        self.late.clear()
-
-    def close(self) -> None: ...
-
-    def _answer(self, command: Callable[[], object]) -> object:
-        if self.stopped:
-            self.late.append(command)
-            raise redis.TimeoutError
-        return command()
-
-    def _lookup(self, keys: Any, values: Any) -> list[object]:
-        found = self.data.get(keys[0], b"")
-        prefix = values[0].encode()
-        if found.startswith(prefix):
-            return [2, found[len(prefix) :]]
-        if keys[1] in self.data:
-            return [3] if self.data[keys[1]].startswith("w:") else [0]
-        self.data[keys[1]] = values[1]
-        return [1]
-
-    def _fill(self, keys: Any, values: Any) -> int:
-        if self.data.get(keys[1]) != values[0]:
-            return 0
-        self.data[keys[0]] = values[1]
-        del self.data[keys[1]]
-        return 1
-
-    def _give_back(self, keys: Any, values: Any) -> int:
-        if self.data.get(keys[1]) == values[0]:
-            del self.data[keys[1]]
-        return 1
-
-    def _fence(self, keys: Any, values: Any) -> int:
-        for value, lease in zip(keys[::2], keys[1::2], strict=True):
-            self.data.pop(value, None)
-            self.data[lease] = values[0]
-        return 1
-
-    def _release(self, keys: Any, values: Any) -> int:
-        for value, lease in zip(keys[::2], keys[1::2], strict=True):
-            self.data.pop(value, None)
-            held = self.data.get(lease)
-            if held and (held == values[0] or not held.startswith("w:")):
-                del self.data[lease]
-        return 1
 
 
 class World:
@@ -105,8 +24,8 @@ class World:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.redis = ModelRedis()
-        self.row = b"v1"
+        self.redis = ScriptedRedis()
+        self.row: bytes | None = b"v1"
         self.epoch = 1
 
     def process(self, meanwhile: Callable[[], None] | None = None) -> Any:
@@ -122,6 +41,10 @@ class World:
         made.use(self.redis)
         made.knowledge = knowledge
         return made
+
+    def hold(self, token: str) -> None:
+        """Let another reader have the lease."""
+        self.redis.server.zadd("k:lease", {token: 10**15})
 
     def read(self, process: Any) -> tuple[bytes | None, str]:
         found = process.read("k", lambda: self.row)
@@ -199,7 +122,7 @@ def test_fill_sent_to_a_stopped_redis_is_void_when_it_goes_on(world: World) -> N
     world.row, world.epoch = b"v2", 2
     world.clock.now += LEASE
     world.redis.go_on()  # stores v1 now, under epoch 1
-    assert world.redis.data["k"] == b"1\nv1"
+    assert world.redis.server.get("k") == b"1\nv1"
     late = world.process()
     assert world.read(late)[0] == b"v2"
 
@@ -222,16 +145,63 @@ def test_mark_of_a_write_that_redis_got_late_is_taken_back(world: World) -> None
     world.redis.stopped = True
     assert one.fence(["k"]) is None
     world.redis.go_on()
-    assert world.redis.data["k:lease"].startswith("w:")
+    assert world.redis.holders()[0].startswith("w:")
     assert one.probe()
     assert one.probe()
-    assert "k:lease" not in world.redis.data
+    assert world.redis.holders() == []
 
 
-def test_what_is_not_there_is_not_cached(world: World) -> None:
-    one = world.process()
-    assert one.read("k", lambda: None).body is None
-    assert "k" not in world.redis.data
+def test_what_is_not_there_is_cached_like_what_is(world: World) -> None:
+    one, two = world.process(), world.process()
+    found = [process.read("k", lambda: None) for process in (one, two)]
+    assert [(each.body, each.how) for each in found] == [(None, "miss"), (None, "hit")]
+
+
+def test_what_is_put_where_nothing_was_is_read_at_once(world: World) -> None:
+    one, two = world.process(), world.process()
+    world.row = None
+    assert world.read(one) == (None, "miss")
+    mark = two.fence(["k"])
+    world.row = b"v1"
+    assert two.release(["k"], mark)
+    assert world.read(one) == (b"v1", "miss")
+    assert world.read(one) == (b"v1", "hit")
+
+
+def test_absence_read_before_something_is_put_there_is_not_stored(world: World) -> None:
+    reader, writer = world.process(), world.process()
+
+    def load_slowly() -> None:
+        assert writer.release(["k"], writer.fence(["k"]))
+
+    assert reader.read("k", load_slowly).body is None
+    world.row = b"v1"
+    assert world.read(reader) == (b"v1", "miss")
+
+
+def test_many_who_read_what_is_not_there_are_one_query() -> None:
+    """And none of them holds its thread longer than that query takes."""
+    world, readers, queries = World(), 8, []
+    started, found = threading.Barrier(readers), []
+
+    def load() -> None:
+        queries.append(1)
+        threading.Event().wait(0.2)
+
+    def ask() -> None:
+        process = world.process(meanwhile=lambda: threading.Event().wait(0.02))
+        started.wait(10)
+        began = time.monotonic()
+        found.append((process.read("k", load).body, time.monotonic() - began))
+
+    threads = [threading.Thread(target=ask) for _ in range(readers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(queries) == 1
+    assert [body for body, _ in found] == [None] * readers
+    assert max(seconds for _, seconds in found) < 4 * 0.2 + 1  # one by one: 8 times
 
 
 def test_miss_beside_a_fill_waits_for_it_and_asks_nobody_else(world: World) -> None:
@@ -248,8 +218,9 @@ def test_miss_beside_a_fill_waits_for_it_and_asks_nobody_else(world: World) -> N
     def finish() -> None:
         if next(looks) < 2:
             return
-        token = world.redis.data["k:lease"]
-        assert world.redis.eval(cache._FILL, 2, "k", "k:lease", token, b"1\nv1", 1) == 1
+        (token,) = world.redis.holders()
+        fill = cache.scripts.FILL
+        assert world.redis.eval(fill, 2, "k", "k:lease", token, b"1\nv1", 1000) == 1
 
     assert filler.read("k", load_while_another_reads).body == b"v1"
     assert [(found.body, found.how) for found in answers] == [(b"v1", "hit")]
@@ -259,9 +230,9 @@ def test_one_that_waited_long_enough_asks_for_itself_and_stores_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "WAIT_SECONDS", 0.0)
-    world.redis.data["k:lease"] = "of one that died"
+    world.hold("of one that died")
     assert world.read(world.process()) == (b"v1", "miss")
-    assert "k" not in world.redis.data
+    assert world.redis.server.get("k") is None
 
 
 def test_nobody_waits_behind_a_writers_mark(world: World) -> None:
@@ -271,10 +242,10 @@ def test_nobody_waits_behind_a_writers_mark(world: World) -> None:
 
 
 def test_one_that_waits_takes_over_when_the_lease_is_given_back(world: World) -> None:
-    world.redis.data["k:lease"] = "another's"
-    waiting = world.process(meanwhile=lambda: world.redis.data.pop("k:lease"))
+    world.hold("another's")
+    waiting = world.process(meanwhile=lambda: world.redis.server.delete("k:lease"))
     assert world.read(waiting) == (b"v1", "miss")
-    assert world.redis.data["k"] == b"1\nv1"
+    assert world.redis.server.get("k") == b"1\nv1"
 
 
 def test_one_that_waits_leaves_the_cache_once_its_epoch_may_be_old(world: World) -> None:
@@ -282,23 +253,57 @@ def test_one_that_waits_leaves_the_cache_once_its_epoch_may_be_old(world: World)
 
     def a_writer_is_done() -> None:
         world.clock.now += LEASE
-        world.redis.data["k"] = b"1\nold"
-        del world.redis.data["k:lease"]
+        world.redis.server.set("k", b"1\nold")
+        world.redis.server.delete("k:lease")
 
-    world.redis.data["k:lease"] = "another's"
+    world.hold("another's")
     assert world.read(world.process(meanwhile=a_writer_is_done)) == (b"v1", "bypass")
 
 
-@pytest.mark.parametrize("fails", [False, True], ids=["not there", "database down"])
-def test_a_load_without_a_value_gives_its_lease_back(world: World, fails: bool) -> None:
+def test_a_load_that_fails_gives_its_lease_back(world: World) -> None:
     def load() -> None:
-        if fails:
-            raise ConnectionError
+        raise ConnectionError
 
-    one = world.process()
-    if fails:
-        with pytest.raises(ConnectionError):
-            one.read("k", load)
-    else:
-        assert one.read("k", load).body is None
-    assert world.redis.data == {}
+    with pytest.raises(ConnectionError):
+        world.process().read("k", load)
+    assert world.redis.server.keys() == []
+
+
+def test_writers_that_meet_have_a_mark_each(world: World) -> None:
+    """The one that ends first leaves the other's fence, and so nothing old when that one dies."""
+    one, two, reader = world.process(), world.process(), world.process()
+    first, second = one.fence(["k"]), two.fence(["k"])
+    assert sorted(world.redis.holders()) == sorted([first, second])
+    world.row = b"v2"
+    assert two.release(["k"], second)
+    assert world.redis.holders() == [first]
+    assert world.read(reader) == (b"v2", "miss")
+    world.row = b"v3"  # committed by the first, which dies before its release
+    assert world.read(reader) == (b"v3", "miss")
+    world.redis.put_forward(cache.FENCE_MS / 1000)
+    assert world.read(reader) == (b"v3", "miss")
+    assert world.read(reader) == (b"v3", "hit")
+
+
+def test_a_dead_writers_mark_ends_though_others_come_and_go(world: World) -> None:
+    world.process().fence(["k"])
+    other = world.process()
+    for _ in range(3):
+        world.redis.put_forward(8.0)
+        assert other.release(["k"], other.fence(["k"]))
+    assert world.redis.holders() == []
+
+
+def test_a_late_release_ends_the_lease_that_was_taken_after_its_mark_ran_out(world: World) -> None:
+    writer, reader = world.process(), world.process()
+    mark = writer.fence(["k"])
+    world.redis.put_forward(cache.FENCE_MS / 1000)
+
+    def load_slowly() -> bytes:
+        old = world.row
+        world.row = b"v2"
+        assert writer.release(["k"], mark)
+        return old
+
+    assert reader.read("k", load_slowly).body == b"v1"
+    assert world.read(reader) == (b"v2", "miss")

@@ -59,6 +59,28 @@ def test_while_nobody_gets_into_the_database_hits_go_on(knowledge: object, clock
         assert knowledge.usable() == 7
 
 
+def test_what_has_run_out_is_not_extended(knowledge: object, clock: Clock) -> None:
+    """A writer may have raised the epoch and acknowledged before PostgreSQL went away."""
+    knowledge.seen(7, clock.now)
+    clock.now += 30
+    knowledge.refused(clock.now)
+    assert knowledge.usable() is None
+    knowledge.seen(8, clock.now)
+    assert knowledge.usable() == 8
+
+
+def test_a_proof_that_comes_when_all_has_run_out_is_too_late(
+    knowledge: object, clock: Clock
+) -> None:
+    """Whatever it was asked for: PostgreSQL may have been there until just now."""
+    knowledge.seen(7, clock.now)
+    clock.now += 1.9
+    asked = clock.now
+    clock.now += 0.2
+    knowledge.refused(asked)
+    assert knowledge.usable() is None
+
+
 def test_but_not_when_the_cache_failed_since(knowledge: object, clock: Clock) -> None:
     knowledge.seen(7, clock.now)
     clock.now += 0.5
@@ -83,6 +105,24 @@ def test_but_not_when_the_cache_failed_since(knowledge: object, clock: Clock) ->
             'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
             "FATAL:  the database system is starting up",
             True,
+            False,
+        ),
+        (
+            'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+            "FATAL:  the database system is shutting down",
+            False,  # a smart shutdown: sessions work on
+            False,
+        ),
+        (
+            'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+            "FATAL:  the database system is in recovery mode",
+            False,
+            False,
+        ),
+        (
+            'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+            "server is in hot standby mode",
+            False,
             False,
         ),
         ("connection timeout expired", False, False),

@@ -51,13 +51,20 @@ class FakeRedis:
     def pttl(self, key: str) -> int:
         return self.ttl if key in self.values else -2
 
+    def time(self) -> tuple[int, int]:
+        return 100, 500_000
+
+    def zrange(self, key: str, first: int, last: int, withscores: bool) -> list[tuple[bytes, int]]:
+        assert (first, last, withscores) == (0, -1, True)
+        return [(b"w:1", 100_501), (b"w:2", 100_500)] if key in self.values else []
+
 
 def test_a_cached_value_is_read_with_its_epoch_and_its_end() -> None:
     client: Any = FakeRedis({"project:7": b'3\n{"version": 9}', "project:7:lease": b"w:1"})
     found = cached.project(client, "7")
     assert found == cached.Cached(3, {"version": 9}, 42.0)
     assert found.version == 9
-    assert cached.lease(client, "7") == "w:1"
+    assert cached.holders(client, "7") == ["w:1"]  # the other's time is over
 
 
 def test_a_value_without_an_end_lives_for_ever() -> None:
@@ -70,7 +77,12 @@ def test_a_value_without_an_end_lives_for_ever() -> None:
 def test_what_is_not_cached_is_none() -> None:
     client: Any = FakeRedis({})
     assert cached.project(client, "7") is None
-    assert cached.lease(client, "7") is None
+    assert cached.holders(client, "7") == []
+
+
+def test_the_word_that_there_is_no_project_is_no_project() -> None:
+    client: Any = FakeRedis({"project:7": b"3\n"})
+    assert cached.project(client, "7") is None
 
 
 def test_a_silent_cache_is_no_empty_cache() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +13,7 @@ from infraforge.probes import cached, declared, queries
 from infraforge.verdict import control
 from infraforge.wait import seconds, wait_until, wait_until_stable
 from infraforge.workloads import reading, register
-from infraforge.workloads.backend_client import Refused
+from infraforge.workloads.backend_client import BackendClient, Refused
 
 _READERS_WAIT = seconds(1.8)  # the backend's own patience with another's fill is 2 s
 
@@ -71,6 +72,33 @@ def test_concurrent_misses_are_one_query(developer, project, database, cache, ev
     patient = held <= _READERS_WAIT
     control(patient, f"the query was held for {held:.1f} s: readers may have given up on it")
     assert [read for read, _ in answers] == [project] * len(crowd)
+    assert sum(run.touching("projects").values()) == 1, run.calls
+    assert at_once == 1
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2")
+def test_concurrent_reads_of_what_is_not_there_are_one_query(developer, database, evidence):
+    """Many who read at once what does not exist cause one query, as if it were there."""
+    nowhere = str(uuid.uuid4())
+    crowd = [register.twin(developer) for _ in range(8)]
+    for reader in crowd:
+        reader.me()  # connected: nothing but the read itself is still to be done
+    with queries.counted(database) as run, ThreadPoolExecutor(len(crowd)) as pool:
+        with queries.held(database, "projects") as waiting:
+            reads = [pool.submit(status_of, reader, nowhere) for reader in crowd]
+            held = time.monotonic()
+            wait_until(waiting, within=seconds(10), every=0.02, what="a query waits for the table")
+            at_once = wait_until_stable(waiting, within=seconds(5), for_=0.5, every=0.05)
+            early = [read for read in reads if read.done()]
+            held = time.monotonic() - held
+        answers = [read.result() for read in reads]
+    evidence.attach(run.calls, answers=answers, waiting=at_once, held=held)
+    if early:
+        raise Inconclusive(f"{len(early)} reads were over before their query could run")
+    if held > _READERS_WAIT:
+        raise Inconclusive(f"the query was held for {held:.1f} s: readers may have given up on it")
+    assert answers == [404] * len(crowd)
     assert sum(run.touching("projects").values()) == 1, run.calls
     assert at_once == 1
 
@@ -162,3 +190,12 @@ def test_no_project_is_answered_with_what_is_cached_of_another(developer, reques
         for project in projects:
             developer.delete_project(project.id)
     assert "hit" in ways, f"the cache served nobody: {ways}"
+
+
+def status_of(reader: BackendClient, project_id: str) -> int:
+    """How a read of the project is answered."""
+    try:
+        reader.read_project(project_id)
+    except Refused as refused:
+        return refused.status
+    return 200

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from infraforge import faults
 from infraforge.checkers import no_stale_read, under_fault
-from infraforge.probes import cached
+from infraforge.components.postgres import Connection
+from infraforge.errors import Inconclusive
+from infraforge.probes import cached, queries
 from infraforge.verdict import check, control
+from infraforge.wait import seconds, wait_until
 from infraforge.workloads import reading, register
+from infraforge.workloads.backend_client import ApiError, BackendClient, Unknown
+
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'backend'
+"""
+_WRITERS_WAIT = seconds(1.8)  # a writer that the cache did not answer acknowledges 2 s later
 
 
 @pytest.mark.exclusive
@@ -53,3 +65,92 @@ def test_no_read_is_stale_while_the_cache_is_paused_and_goes_on(
     kept = cached.memory(cache) == memory
     control(kept, "the cache was restarted: it had no old value to bring back")
     assert verdict.holds, verdict.explain()
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-PI1.4", "NIST-SI-7")
+def test_no_fill_comes_in_while_any_change_is_under_way(
+    developer, project, database, cache, evidence
+):
+    """A change that begins and ends beside another leaves the other's fence: nothing is filled."""
+    developer.put_file(project.id, "old.txt", b"old")
+    wait_until(
+        lambda: developer.files(project.id)[1] == "hit",
+        within=seconds(20),
+        what="the list of files is a hit",
+        broken=True,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with queries.held_project(database, project.id) as waiting:
+            upload = pool.submit(register.twin(developer).put_file, project.id, "new.txt", b"new")
+            wait_until(waiting, within=seconds(10), every=0.02, what="the upload waits")
+            before = cached.holders(cache, project.id, ":files")
+            developer.delete_file(project.id, "old.txt")
+            after = cached.holders(cache, project.id, ":files")
+            lists = [developer.files(project.id) for _ in range(3)]
+        upload.result()
+    ways = [way for _, way in lists]
+    evidence.attach(before=before, after=after, ways=ways)
+    if len(before) != 1:
+        raise Inconclusive(f"the upload that waits should hold fills off alone: {before}")
+    assert [files for files, _ in lists] == [[]] * 3
+    assert ways == ["miss"] * 3
+    assert after == before
+    assert [file.name for file in developer.files(project.id)[0]] == ["new.txt"]
+
+
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2", "NIST-SI-7")
+def test_a_change_is_not_acknowledged_once_postgresql_went_away(
+    platform, developer, project, database, nemesis, evidence
+):
+    """What the cache did not confirm is acknowledged only if PostgreSQL stayed till all know it.
+
+    Else the answer is 503 and says that the outcome is unknown; here the change was made.
+    """
+    nemesis.inject(faults.Pause("redis-cache"))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(answer_to_a_change, register.twin(developer), project.id)
+        looked = [time.monotonic()]
+        wait_until(
+            lambda: looked.append(time.monotonic()) or version(database, project.id) > 1,
+            within=seconds(10),
+            every=0.02,
+            what="the change is committed",
+        )
+        ended = database.execute(_END_SESSIONS).fetchall()
+        struck = time.monotonic() - looked[-2]
+        answer = asked.result()
+    nemesis.heal()
+    evidence.attach(answer=answer, ended=len(ended), struck=struck)
+    if not ended:
+        raise Inconclusive("the backend had no session that could be ended")
+    if struck > _WRITERS_WAIT:
+        raise Inconclusive(f"the sessions were ended {struck:.1f} s after the commit: too late")
+    assert answer[0] == 503
+    assert "outcome is unknown" in answer[1]
+    after = wait_until(
+        lambda: developer.read_project(project.id)[0],
+        within=platform.profile.budgets.rejoin,
+        ignoring=(Unknown,),
+        what="the project is read again",
+        broken=True,
+    )
+    assert after.name == "changed, and nobody knows"
+
+
+def answer_to_a_change(user: BackendClient, project_id: str) -> tuple[int, str]:
+    """How a change of the project is answered: status, and the words of an error."""
+    try:
+        user.update_project(project_id, name="changed, and nobody knows")
+    except ApiError as error:
+        return error.status, str(error)
+    return 200, ""
+
+
+def version(database: Connection, project_id: str) -> int:
+    """The project's version, as the database has it."""
+    row = database.execute("SELECT version FROM projects WHERE id = %s", (project_id,)).fetchone()
+    if row is None:
+        raise Inconclusive(f"the database has no project {project_id}")
+    return int(row[0])

@@ -1,10 +1,10 @@
-"""No read finds what an acknowledged write or deletion has replaced, judged from histories."""
+"""No read finds what an acknowledged write or deletion has replaced, and no client goes back."""
 
 from __future__ import annotations
 
 import pytest
 
-from infraforge.checkers import no_stale_read
+from infraforge.checkers import no_stale_read, reads_are_monotonic
 from infraforge.verdict import check
 from infraforge.workloads import register
 
@@ -15,6 +15,17 @@ def test_no_read_is_stale_beside_concurrent_writes(developer, project, evidence)
     with register.Load(developer, [project.id], readers=5, writers=2) as load:
         load.until(reads=250, writes=40)
     verdict = check(load.history, no_stale_read)
+    evidence.attach(load.history, verdict, ways=load.ways)
+    assert verdict.holds, verdict.explain()
+    assert load.ways["hit"], f"the cache served nobody: {dict(load.ways)}"
+
+
+@pytest.mark.control("SOC2-PI1.4", "NIST-SI-7")
+def test_no_client_reads_backwards_beside_concurrent_writes(developer, project, evidence):
+    """Who saw a version of a project never reads an older one after it, acknowledged or not."""
+    with register.Load(developer, [project.id], readers=4, writers=2) as load:
+        load.until(reads=250, writes=60)
+    verdict = check(load.history, reads_are_monotonic)
     evidence.attach(load.history, verdict, ways=load.ways)
     assert verdict.holds, verdict.explain()
     assert load.ways["hit"], f"the cache served nobody: {dict(load.ways)}"

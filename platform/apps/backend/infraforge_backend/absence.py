@@ -3,7 +3,11 @@
 That this process gets no answer may be its own trouble, and so may a refusal by the Service, which
 says no more than that no pod counts as ready: others may still hold connections, and write. But
 where the cluster has no pod of PostgreSQL, or every one of them refuses connections at its own
-address, nobody can commit. A pod that does not answer at all may yet: that proves nothing.
+address, nobody has a session: those of a postmaster that was killed end before they take another
+command. A pod that does not answer at all may yet: that proves nothing. Neither does the word of a
+server that is shutting down: its sessions may work on.
+
+A pod that is deleted by force counts as gone although its processes may live on for some seconds.
 """
 
 from __future__ import annotations

@@ -1,37 +1,50 @@
 """Cache-aside on Redis such that no read returns what an acknowledged write has replaced.
 
 Keys: `project:ID` and `project:ID:files`; beside each, `KEY:lease`. A value is the epoch it was
-stored under, a newline, and the JSON body. The epoch stands in the value and not in the key, so
-that a writer deletes what *every* process may serve, whichever epoch that process knows.
+stored under, a newline, and the JSON body; no body stands for "there is no such thing". The epoch
+stands in the value and not in the key, so that a writer deletes what *every* process may serve,
+whichever epoch that process knows.
 
 Reader                                         Writer
 1. epoch known and fresh? else bypass          1. in the transaction, before its change, fence:
-2. value of that epoch there? hit                 delete value, put own mark in the lease
+2. value of that epoch there? hit                 delete value, end leases, add a mark of its own
 3. else take the lease, if nobody holds it     2. change, commit
-4. read PostgreSQL                             3. release: delete value and lease
+4. read PostgreSQL                             3. release: delete value, end leases, remove its mark
 5. store only if the lease is still its own    4. acknowledge
+   and there is no mark
 
 One query for many misses: who finds the lease held by another reader looks again (1 to 3) until
 that one has filled, or gave the lease back, or `WAIT_SECONDS` are over; then it reads PostgreSQL
-for itself and stores nothing. Behind a writer's mark nobody waits: no fill can come.
+for itself and stores nothing. Behind a writer's mark nobody waits: no fill can come. Absence is
+filled like a body, so that readers of what is not there are one query, too, and do not pass the
+lease from one to the next.
 
 Why it is right, while Redis answers: a value read before the commit (4) was read under a lease
-taken before the release (3), which deletes both the lease and whatever was stored; so after the
+taken before the release (3), which ends the lease and deletes whatever was stored; so after the
 acknowledgement the cache holds nothing that was read before the commit. A reader that waits
 trusts nobody for it: each of its looks is that of a reader that begins then, under the epoch that
 is usable then. The fence in front of the commit makes that true even when the writer dies between
 commit and release: the value is gone, and nobody gets a lease until the mark expires; the mark is
-younger than the transaction and lives twice as long as PostgreSQL lets a transaction last.
+younger than the transaction and lives twice as long as PostgreSQL lets a transaction last. Writers
+that meet have a mark each, so the end of one does not end the fence of another.
 
 When Redis does not answer the writer (stopped, cut off, slow), the fence or the release may
 happen later or never. Then the epoch is raised, inside the transaction when the fence failed,
-right after it when only the release failed, and the writer acknowledges `lease` seconds later
-(see epoch.py): whoever reads after the acknowledgement knows the new epoch or leaves the cache
-alone. Commands that a stopped Redis executes once it goes on are harmless: deletes only empty
-the cache, a late lease or mark expires, a late store carries the old epoch.
+right after it when only the release failed. The writer acknowledges `lease` seconds later, and
+only if the very session that raised the epoch still answers then (see epoch.py): whoever reads
+after the acknowledgement knows the new epoch or leaves the cache alone. Commands that a stopped
+Redis executes once it goes on are harmless: deletes only empty the cache, a late lease or mark
+expires, a late store carries the old epoch.
+
+While Redis answers, nobody who saw a change, acknowledged or not, reads what was before it: from
+the fence on there is nothing older in the cache, and the change is seen in PostgreSQL only later.
+
+A new project's keys are not fenced: its id is made at random in the request that creates it, so
+nobody can have asked for it and found it absent.
 
 Not covered: a Redis that comes back with an old memory (it must run without persistence, and a
-replica may only be promoted together with a raised epoch); a writer whose connection breaks
+replica may only be promoted together with a raised epoch); a Redis that loses a mark (it restarts,
+or is so short of memory that it evicts it) whose writer then dies; a writer whose connection breaks
 inside COMMIT gets no acknowledgement, and if that commit takes effect later than the mark's life
 the old value may live up to the TTL; reads that overlap a write may see either value.
 """
@@ -51,7 +64,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from infraforge_backend import metrics
+from infraforge_backend import metrics, scripts
 from infraforge_backend.config import Config
 from infraforge_backend.epoch import EpochKnowledge
 
@@ -62,57 +75,15 @@ FENCE_MS = 20_000
 SOCKET_SECONDS = 0.3
 CONNECT_SECONDS = 0.5
 WAIT_SECONDS = 2.0  # for another's fill: less than its lease, so that a dead one costs just this
+_ABSENT = b""
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.05
 _LOST_ROUNDS = 2
 
-_HELD, _TAKEN, _HIT, _HELD_OFF = 0, 1, 2, 3
+_HELD, _TAKEN, _HIT = 0, 1, 2  # or, by a writer's mark, held off: 3
 
-# KEYS value, lease; ARGV epoch prefix, token, ms
-# → {2, body} hit | {1} lease taken | {0} held by a reader | {3} held off by a writer
-_LOOKUP = """
-local value = redis.call('GET', KEYS[1])
-if value and string.sub(value, 1, #ARGV[1]) == ARGV[1] then
-  return {2, string.sub(value, #ARGV[1] + 1)}
-end
-if redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) then return {1} end
-if string.sub(redis.call('GET', KEYS[2]) or '', 1, 2) == 'w:' then return {3} end
-return {0}
-"""
-# KEYS value, lease; ARGV token, value, ms → 1 stored | 0 refused
-_FILL = """
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('DEL', KEYS[2])
-return 1
-"""
-# KEYS value, lease; ARGV token: the lease is given back, nothing is stored
-_GIVE_BACK = """
-if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
-return 1
-"""
-# KEYS value; ARGV value, ms
-_KEEP = "return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"
-_KEPT = "return redis.call('GET', KEYS[1])"
-# KEYS value, lease, value, lease …; ARGV mark, ms
-_FENCE = """
-for i = 1, #KEYS, 2 do
-  redis.call('DEL', KEYS[i])
-  redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
-end
-return 1
-"""
-# KEYS as above; ARGV mark. Another writer's mark stays: its commit may be still to come.
-_RELEASE = """
-for i = 1, #KEYS, 2 do
-  redis.call('DEL', KEYS[i])
-  local held = redis.call('GET', KEYS[i + 1])
-  if held and (held == ARGV[1] or string.sub(held, 1, 2) ~= 'w:') then
-    redis.call('DEL', KEYS[i + 1])
-  end
-end
-return 1
-"""
+# the key's own end follows its newest member: see scripts.py
+assert FILL_LEASE_MS <= FENCE_MS
 
 
 def project_key(project_id: uuid.UUID) -> str:
@@ -142,7 +113,8 @@ def connect(config: Config, username: str, password: str) -> redis.Redis:
 
 @dataclass(frozen=True)
 class Read:
-    """A body and how it was come by: hit, miss, or bypass (the cache was not asked or not able)."""
+    """A body (None: nothing is there) and the path that produced it: cache hit, cache miss, or
+    bypass (the cache was left alone, or did not answer)."""
 
     body: bytes | None
     how: str
@@ -176,22 +148,26 @@ class Cache:
             old.close()
 
     def read(self, key: str, load: Callable[[], bytes | None]) -> Read:
-        """The body under `key`, from the cache or else by `load`; None is never cached."""
+        """What is under `key`, from the cache or else by `load`. None: nothing is there.
+
+        That nothing is there is cached like a body is: whoever puts something there must fence
+        the key, unless nobody can have asked for it before. No body is empty.
+        """
         found = self._read(key, load)
         metrics.CACHE.labels(found.how).inc()
         return found
 
     def fence(self, keys: Sequence[str]) -> str | None:
         """Empty the keys and hold fills off; the mark, or None where Redis did not confirm."""
-        mark = f"w:{uuid.uuid4().hex}"
-        if self._ask(_FENCE, _pairs(keys), mark, FENCE_MS) == 1:
+        mark = f"{scripts.MARK}{uuid.uuid4().hex}"
+        if self._ask(scripts.FENCE, _pairs(keys), mark, FENCE_MS) == 1:
             return mark
         self._lost.append((keys, mark, _LOST_ROUNDS))
         return None
 
     def release(self, keys: Sequence[str], mark: str) -> bool:
         """Empty the keys again and let fills in; False where Redis did not confirm."""
-        if self._ask(_RELEASE, _pairs(keys), mark) == 1:
+        if self._ask(scripts.RELEASE, _pairs(keys), mark) == 1:
             return True
         self._lost.append((keys, mark, _LOST_ROUNDS))
         return False
@@ -213,11 +189,11 @@ class Cache:
 
     def keep(self, key: str, value: bytes, seconds: float) -> None:
         """Lay `value` down for other processes, unfenced: only for what is allowed to be old."""
-        self._ask(_KEEP, [key], value, max(1, round(seconds * 1000)))
+        self._ask(scripts.KEEP, [key], value, max(1, round(seconds * 1000)))
 
     def kept(self, key: str) -> bytes | None:
         """What was kept under `key`, if it is still there and Redis answers."""
-        found = self._ask(_KEPT, [key])
+        found = self._ask(scripts.KEPT, [key])
         return found if isinstance(found, bytes) else None
 
     def _take_back_lost_marks(self) -> None:
@@ -227,8 +203,11 @@ class Cache:
         buffers may be executed after this.
         """
         for _ in range(len(self._lost)):
-            keys, mark, rounds = self._lost.popleft()
-            if self._ask(_RELEASE, _pairs(keys), mark) == 1:
+            try:
+                keys, mark, rounds = self._lost.popleft()
+            except IndexError:  # somebody else who probes took the last
+                return
+            if self._ask(scripts.RELEASE, _pairs(keys), mark) == 1:
                 rounds -= 1
             if rounds:
                 self._lost.append((keys, mark, rounds))
@@ -239,19 +218,17 @@ class Cache:
         if looked is None:
             return Read(load(), "bypass")
         if looked[0] == _HIT:
-            return Read(looked[1], "hit")
+            return Read(looked[1] or None, "hit")
         if looked[0] != _TAKEN:
             return Read(load(), "miss")
-        body = None
         try:
             body = load()
-        finally:
-            if body is None:
-                self._ask(_GIVE_BACK, _pairs([key]), token)
-        if body is not None:
-            value = prefix.encode() + body
-            stored = self._ask(_FILL, _pairs([key]), token, value, self._ttl_ms)
-            metrics.FILLS.labels("stored" if stored == 1 else "refused").inc()
+        except BaseException:
+            self._ask(scripts.GIVE_BACK, _pairs([key]), token)
+            raise
+        value = prefix.encode() + (body or _ABSENT)
+        stored = self._ask(scripts.FILL, _pairs([key]), token, value, self._ttl_ms)
+        metrics.FILLS.labels("stored" if stored == 1 else "refused").inc()
         return Read(body, "miss")
 
     def _look(self, key: str, token: str) -> tuple[list[Any] | None, str]:
@@ -265,7 +242,7 @@ class Cache:
             if epoch is None:
                 return None, ""
             prefix, asked = f"{epoch}\n", not self._open
-            found = self._ask(_LOOKUP, _pairs([key]), prefix, token, FILL_LEASE_MS)
+            found = self._ask(scripts.LOOKUP, _pairs([key]), prefix, token, FILL_LEASE_MS)
             if not isinstance(found, list):
                 if asked:  # it may take the lease late, and others would wait for nobody
                     self._lost.append(([key], token, _LOST_ROUNDS))

@@ -1,10 +1,14 @@
 """PostgreSQL: a pool that follows the credentials, reads, and writes that empty the cache.
 
 A connection is verified against the platform CA and the server's name, works as the tables'
-owner (the login role switches by itself), and is ended when it waits too long. A read that meets
-a broken connection is tried once more on a new one. A write is, too, as long as COMMIT was not
-sent; when the connection breaks inside COMMIT nobody can tell what happened, and the client is
-told just that.
+owner (the login role switches by itself), and is ended when it waits too long. It is one to a
+primary: a standby would show the past.
+
+An error is a *fault* where the server or the connection is to blame, whatever psycopg calls it: a
+session that the server ended, a server that has become read-only, no answer. After a fault the
+connection leaves the pool and the work is tried once more on a new one; then the answer is
+Unavailable. A write is tried again only as long as COMMIT was not sent. When the connection ends
+inside COMMIT nobody can tell what happened, and the client is told just that.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -29,6 +34,11 @@ from infraforge_backend.deadline import Watchdog
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Connection = psycopg.Connection[dict[str, Any]]
+
+FAULTS = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)
+"""What psycopg raises for faults of the server or of the connection to it (see above)."""
+# the server undid the transaction; the session is as good as before
+_UNDONE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 _RAISE_EPOCH = "UPDATE cache_epoch SET epoch = epoch + 1"
 _STATEMENT_SECONDS = 5
@@ -64,6 +74,7 @@ def parameters(config: Config, login: Login) -> dict[str, Any]:
         "password": login.password,
         "sslmode": "verify-full",
         "sslrootcert": config.ca_file,
+        "target_session_attrs": "primary",
         "connect_timeout": 3,
         "application_name": config.vault_role,
         "client_encoding": "UTF8",
@@ -79,12 +90,22 @@ def retire(pool: psycopg_pool.ConnectionPool[Connection]) -> None:
 
 
 class Database:
-    """The database of one process."""
+    """The database of one process.
 
-    def __init__(self, config: Config, cache: Cache, watchdog: Watchdog) -> None:
+    pause: waits so many seconds, while what is cached elsewhere runs out.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        cache: Cache,
+        watchdog: Watchdog,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._config = config
         self._cache = cache
         self._watchdog = watchdog
+        self._pause = pause
         self._lock = threading.Lock()
         self._pool: psycopg_pool.ConnectionPool[Connection] | None = None
 
@@ -135,10 +156,12 @@ class Database:
                     if None in marks:
                         connection.execute(_RAISE_EPOCH)
                     committing = True
-            except psycopg.OperationalError as error:
-                if committing:
+            except psycopg.Error as error:
+                if committing and not _commit_was_refused(error):
                     raise OutcomeUnknown from error
                 raise
+            if None in marks:
+                self._outlast_leases(connection)
             return result
 
         try:
@@ -148,50 +171,73 @@ class Database:
         except BaseException:
             self._release(keys, marks)
             raise
-        if None in marks:
-            metrics.EPOCHS.inc()
-            self._wait_for_leases()
-        elif not self._release(keys, marks):
+        if not self._release(keys, marks) and None not in marks:
             self._raise_epoch()
-            self._wait_for_leases()
         return result
 
     def _release(self, keys: Sequence[str], marks: Sequence[str | None]) -> bool:
-        return all(mark is None or self._cache.release(keys, mark) for mark in marks)
+        """Take all marks away; False where one was not confirmed, by Redis or from the start."""
+        confirmed = [mark is not None and self._cache.release(keys, mark) for mark in marks]
+        return all(confirmed)
 
     def _raise_epoch(self) -> None:
         """Raise the epoch on its own; OutcomeUnknown where that fails: no acknowledgement then."""
-        try:
-            self._attempt(lambda connection: connection.execute(_RAISE_EPOCH))
-        except Unavailable as error:
-            raise OutcomeUnknown from error
-        metrics.EPOCHS.inc()
 
-    def _wait_for_leases(self) -> None:
-        """Until nobody can rely any more on an epoch seen before this moment."""
+        def raised(connection: Connection) -> None:
+            connection.execute(_RAISE_EPOCH)
+            self._outlast_leases(connection)
+
+        try:
+            self._attempt(raised)
+        except (Unavailable, psycopg.Error) as error:
+            raise OutcomeUnknown from error
+
+    def _outlast_leases(self, connection: Connection) -> None:
+        """Return once nobody relies any more on an epoch from before this moment.
+
+        connection: the one that raised the epoch. OutcomeUnknown where it does not answer at the
+        end: PostgreSQL may have been gone meanwhile, and others may rely on the old epoch still.
+        """
         log.warning("cache not reached by a write: epoch raised, acknowledgement delayed")
-        threading.Event().wait(self._config.lease_seconds)
+        metrics.EPOCHS.inc()
+        seconds = self._config.lease_seconds
+        try:
+            with self._watchdog.limit(connection, seconds + _READ_SECONDS):
+                self._pause(seconds)
+                connection.execute("SELECT 1")
+        except psycopg.Error as error:
+            raise OutcomeUnknown from error
 
     def _attempt(
         self, work: Callable[[Connection], T], seconds: float = _TRANSACTION_SECONDS + 1
     ) -> T:
+        """What `work` returns, at the second attempt where the first meets a fault."""
         try:
             return self._once(work, seconds)
-        except psycopg_pool.PoolTimeout as error:
-            raise Unavailable("the database does not answer") from error
-        except psycopg.OperationalError as error:
-            if isinstance(error, psycopg.errors.QueryCanceled):
-                raise Unavailable("the database took too long") from error
-            log.info("database connection broke, trying once more")
+        except (psycopg_pool.PoolTimeout, psycopg.errors.QueryCanceled) as error:
+            raise _unavailable(error) from error
+        except _UNDONE:
+            log.info("the database undid a transaction, trying once more")
+        except FAULTS as error:
+            log.info("database connection broke, trying once more", extra=_named(error))
             self._forget_connections()
         try:
             return self._once(work, seconds)
-        except psycopg.OperationalError as error:
-            raise Unavailable("the database does not answer") from error
+        except FAULTS as error:
+            log.warning("the database fails", extra=_named(error))
+            raise _unavailable(error) from error
 
     def _once(self, work: Callable[[Connection], T], seconds: float) -> T:
-        with self._borrowed() as connection, self._watchdog.limit(connection, seconds):
-            return work(connection)
+        with self._borrowed() as connection:
+            try:
+                with self._watchdog.limit(connection, seconds):
+                    return work(connection)
+            except (*_UNDONE, psycopg.errors.QueryCanceled):
+                raise
+            except (*FAULTS, OutcomeUnknown):
+                # not before the watchdog has let go of it; the pool takes none back that is closed
+                connection.close()
+                raise
 
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[Connection]:
@@ -214,3 +260,25 @@ class Database:
         if pool is not None:
             with contextlib.suppress(psycopg_pool.PoolClosed):
                 pool.drain()
+
+
+def _commit_was_refused(error: psycopg.Error) -> bool:
+    """Whether the server answered COMMIT by undoing the transaction, and said so.
+
+    An error that ends the session (FATAL), or one without the server's word, says nothing.
+    """
+    return error.diag.severity_nonlocalized == "ERROR"
+
+
+def _unavailable(error: psycopg.Error) -> Unavailable:
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return Unavailable("the database took too long")
+    if isinstance(error, _UNDONE):
+        return Unavailable("the database undid the change: others met it; try again")
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return Unavailable("the database takes no changes now")
+    return Unavailable("the database does not answer")
+
+
+def _named(error: psycopg.Error) -> dict[str, str]:
+    return {"error": type(error).__name__, "sqlstate": error.sqlstate or ""}

@@ -8,9 +8,22 @@ A writer that raises the epoch and waits `lease` seconds therefore knows that no
 still serves what was cached before.
 
 One extension: while PostgreSQL is proved to be gone for everybody (absence.py, heartbeat.py)
-nobody can raise the epoch, so hits go on being served. Not, though, when the cache failed this
-process since its last look: then a writer may have raised the epoch in the moment before
-PostgreSQL went away.
+nobody can raise the epoch, so hits go on being served. Two rules make that right:
+
+- Only what is fresh when the proof is there is extended. What has run out may be old: a writer
+  may have raised the epoch and acknowledged before PostgreSQL went away.
+- A writer that raised the epoch acknowledges only if the session it did that in answers at the end
+  of its wait. A session survives no restart, crash or failover of its server, so PostgreSQL was
+  never gone meanwhile; otherwise the outcome is unknown (database.py).
+
+Suppose a process uses epoch e after a raise to e + 1, committed at c, was acknowledged, so at
+c + lease or later. Its last look was before c. Without a proof after c it stopped at c + lease.
+The first proof after c was complete before the knowledge from before c ran out, so before
+c + lease, and says that PostgreSQL had no session at some moment between. But the writer's session
+lived from c to its acknowledgement.
+
+Nor is anything extended when the cache failed this process since its last look. The argument does
+not need that; it keeps a process that shares the writer's trouble out of it.
 """
 
 from __future__ import annotations
@@ -39,9 +52,7 @@ class EpochKnowledge:
     def usable(self) -> int | None:
         """The epoch to use the cache under, or None where the cache must be left alone."""
         with self._lock:
-            if self._epoch is None or self._clock() - self._newest() >= self._lease:
-                return None
-            return self._epoch
+            return self._epoch if self._fresh() else None
 
     def seen(self, epoch: int, asked_at: float) -> None:
         """PostgreSQL answered `epoch` to a question sent at `asked_at`."""
@@ -50,14 +61,21 @@ class EpochKnowledge:
                 self._epoch, self._as_of = epoch, asked_at
 
     def refused(self, asked_at: float) -> None:
-        """At `asked_at` PostgreSQL was gone: it took connections from nobody."""
+        """At some moment since `asked_at` PostgreSQL had no session at all, of anybody.
+
+        Extends what is known, unless that has run out by now.
+        """
         with self._lock:
-            self._extended = max(self._extended, asked_at)
+            if self._fresh():
+                self._extended = max(self._extended, asked_at)
 
     def cache_failed(self) -> None:
         """The cache did not answer this process: some writer may have met the same."""
         with self._lock:
             self._trouble = self._clock()
+
+    def _fresh(self) -> bool:
+        return self._clock() - self._newest() < self._lease
 
     def _newest(self) -> float:
         if self._trouble >= self._as_of:

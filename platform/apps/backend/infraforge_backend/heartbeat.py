@@ -23,12 +23,14 @@ log = logging.getLogger(__name__)
 
 PULSE = 0.5
 _ANSWER_WITHIN = 1.0
-_NOBODY_GETS_IN = ("system is starting up", "system is shutting down")
+# not "shutting down": a smart shutdown lets sessions work on; not "in recovery mode" either: what
+# crashed may have been there a moment ago
+_NOBODY_GETS_IN = ("system is starting up",)
 _NOT_WITH_THIS_LOGIN = ("authentication failed", "does not exist", "not permitted to log in")
 
 
-def refuses_everybody(error: psycopg.OperationalError) -> bool:
-    """Whether PostgreSQL itself says that it lets nobody in at all.
+def refuses_everybody(error: psycopg.Error) -> bool:
+    """Whether PostgreSQL itself says that it has no session and lets nobody in.
 
     With several addresses tried, all must have said so. A timeout says nothing, and neither does a
     refused connection: the Service refuses, too (see absence.py).
@@ -39,7 +41,7 @@ def refuses_everybody(error: psycopg.OperationalError) -> bool:
     )
 
 
-def refuses_login(error: psycopg.OperationalError) -> bool:
+def refuses_login(error: psycopg.Error) -> bool:
     """Whether PostgreSQL is there and does not take this login (any more)."""
     return any(words in str(error) for words in _NOT_WITH_THIS_LOGIN)
 
@@ -80,7 +82,7 @@ class EpochPulse:
         asked_at = self._knowledge.now()
         try:
             epoch = self._ask(login)
-        except psycopg.OperationalError as error:
+        except database.FAULTS as error:
             self._drop()
             self._missed(error, asked_at)
             return
@@ -105,7 +107,7 @@ class EpochPulse:
             raise psycopg.OperationalError("cache_epoch is empty")
         return int(row["epoch"])
 
-    def _missed(self, error: psycopg.OperationalError, asked_at: float) -> None:
+    def _missed(self, error: psycopg.Error, asked_at: float) -> None:
         if refuses_login(error):
             self._suspect()
         elif refuses_everybody(error):
