@@ -10,6 +10,7 @@ from typing import cast
 
 import flask
 import psycopg
+from infraforge_shared import conditions
 from infraforge_shared.problems import OutcomeUnknown, Problem, Unavailable
 
 from infraforge_backend import audit, headers, metrics
@@ -19,6 +20,10 @@ from infraforge_backend.services import Services
 log = logging.getLogger("requests")
 
 JSON_LIMIT = 64 * 1024
+_PROJECT = "/api/projects/<uuid:project_id>"
+_FILE = f"{_PROJECT}/files/<path:name>"
+_CONDITIONAL = frozenset((method, path) for method in ("PUT", "DELETE") for path in (_PROJECT, _FILE))
+"""The changes that look at their conditions themselves, in the transaction that makes them."""
 
 
 def services() -> Services:
@@ -69,9 +74,11 @@ def install(app: flask.Flask) -> None:
             raise Problem(401, "sign in first")
         flask.g.who = identity = _as_of_now(identity)
         _authorize(identity)
+        conditions.enter(_CONDITIONAL)
 
     @app.after_request
     def leave(response: flask.Response) -> flask.Response:
+        response = conditions.leave(response)
         response.headers["X-Request-Id"] = flask.g.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
