@@ -9,7 +9,7 @@ import threading
 import psycopg
 from infraforge_shared.problems import OutcomeUnknown, Unavailable
 
-from infraforge_backend import absence, garbage, migrations, uploads
+from infraforge_backend import absence, audit, garbage, migrations, uploads
 from infraforge_backend.absence import AbsencePulse
 from infraforge_backend.bus import Bus
 from infraforge_backend.cache import Cache, connect
@@ -53,12 +53,15 @@ class Services:
             lambda: self.platform.addresses(config.postgres_namespace, "postgres"),
             functools.partial(absence.refuses, port=config.postgres_port),
         )
+        self.denials = audit.Denials(self.database)
         self.uploads = Uploads(self.database)
         collector = garbage.Collector(self.database, self.objects)
         self._pulses = (
             Pulse("epoch", self.epoch_pulse.beat),
             Pulse("absence", gone.beat),
             Pulse("cache", CachePulse(self.cache).beat),
+            Pulse("denials", self.denials.beat, 5.0),
+            Pulse("prune", lambda: audit.prune(self.database), audit.PRUNE_EVERY),
             Pulse("uploads", self.uploads.beat, uploads.EVERY),
             Pulse("garbage", collector.beat, garbage.EVERY),
         )
@@ -82,6 +85,7 @@ class Services:
             pulse.stop()
         self._relay.stop()
         self.bus.stop()
+        self.denials.flush()
         self.database.close()
         self.credentials.stop()
         self.watchdog.stop()

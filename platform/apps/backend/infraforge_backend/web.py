@@ -9,9 +9,8 @@ import uuid
 from typing import cast
 
 import flask
-import psycopg
 from infraforge_shared import conditions
-from infraforge_shared.problems import OutcomeUnknown, Problem, Unavailable
+from infraforge_shared.problems import Problem
 
 from infraforge_backend import audit, headers, metrics
 from infraforge_backend.access import Identity
@@ -123,10 +122,5 @@ def _authorize(identity: Identity) -> None:
     target = f"{flask.request.method} {flask.request.path}"
     audit.tell(identity, "request", target, "denied")
     if flask.request.method not in ("GET", "HEAD"):
-        try:
-            services().database.write(
-                (), lambda c: audit.record(c, identity, "request", target, "denied")
-            )
-        except (Unavailable, OutcomeUnknown, psycopg.Error) as error:
-            log.warning("a denial is in the log only", extra={"error": type(error).__name__})
+        services().denials.note(identity, f"{flask.request.method} {rule.rule}", target)
     raise Problem(403, f"your role ({identity.role_name or 'none'}) does not allow this")
