@@ -73,7 +73,9 @@ class Server:
         text = (COMPONENT / name).read_text()
         with self.connect("postgres") as connection:
             if connection.info.server_version < 160000:
-                text = text.replace("WITH ADMIN TRUE, INHERIT FALSE, SET FALSE", "WITH ADMIN OPTION")
+                text = text.replace(
+                    "WITH ADMIN TRUE, INHERIT FALSE, SET FALSE", "WITH ADMIN OPTION"
+                )
         return text.encode()
 
     def fresh(self) -> None:
@@ -92,7 +94,7 @@ class Server:
             admin.execute(self.script("database.sql"))
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(  # noqa: S603  programs of this machine's packages
+        done = subprocess.run(
             [*self._as, str(self._bin / program), *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

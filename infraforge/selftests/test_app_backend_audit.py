@@ -78,7 +78,9 @@ def test_the_applications_logins_add_and_read_and_do_nothing_else(
         assert rows(running) == before
         assert login.execute("SELECT actor FROM public.audit").fetchall() == [{"actor": "a"}]
         with pytest.raises(psycopg.errors.CheckViolation):
-            login.execute(f"INSERT INTO public.audit {ROW}".replace("'d'", "repeat('d', 5000)").encode())
+            login.execute(
+                f"INSERT INTO public.audit {ROW}".replace("'d'", "repeat('d', 5000)").encode()
+            )
 
 
 def test_a_platform_that_is_up_hands_its_trail_over(running: backend_world.Server) -> None:

@@ -129,7 +129,9 @@ def test_names_that_are_one_to_unicode_are_one() -> None:
     assert names.read("caf\u0435") != names.read("cafe")
 
 
-@pytest.mark.parametrize("text", ["a\u200fb", "a\u061cb", "a\u202eb", "a\u2028b", "a\x07", "\U0010ffff"])
+@pytest.mark.parametrize(
+    "text", ["a\u200fb", "a\u061cb", "a\u202eb", "a\u2028b", "a\x07", "\U0010ffff"]
+)
 def test_prose_turns_no_text_round_either(text: str) -> None:
     with pytest.raises(validation.Invalid):
         validation.project({"name": "a", "description": text})
@@ -154,7 +156,14 @@ def test_no_name_takes_long() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["\u0663" * 32, "{00000000-0000-4000-8000-000000000001}", "urn:uuid:" + "0" * 32, "0" * 32, 7, ""],
+    [
+        "\u0663" * 32,
+        "{00000000-0000-4000-8000-000000000001}",
+        "urn:uuid:" + "0" * 32,
+        "0" * 32,
+        7,
+        "",
+    ],
 )
 def test_an_id_is_a_uuid_in_its_usual_form(key: object) -> None:
     with pytest.raises(validation.Invalid):

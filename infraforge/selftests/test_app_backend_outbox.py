@@ -81,7 +81,9 @@ def fill(database: Any, count: int) -> list[str]:
 
 
 def waits(database: Any) -> list[str]:
-    rows = database.read(lambda c: c.execute("SELECT message_id FROM outbox ORDER BY id").fetchall())
+    rows = database.read(
+        lambda c: c.execute("SELECT message_id FROM outbox ORDER BY id").fetchall()
+    )
     return [row["message_id"] for row in rows]
 
 

@@ -52,7 +52,10 @@ def test_parts_of_a_process_that_was_killed_are_removed_in_the_stated_time(servi
     """No word came from it for as long as is stated: parts, object and row go."""
     key = "projects/p/o"
     services.database.write(
-        (), lambda c: c.execute("INSERT INTO discarded_objects VALUES (%s, now() + interval '60 s')", (key,))
+        (),
+        lambda c: c.execute(
+            "INSERT INTO discarded_objects VALUES (%s, now() + interval '60 s')", (key,)
+        ),
     )
     services.objects.parts[key] = b"half of it"
     collector = garbage.Collector(services.database, services.objects)
@@ -122,8 +125,8 @@ def test_one_whose_condition_fails_at_the_end_leaves_nothing(app: Any, services:
     ask, once = Client(app), iter([True, False])
     file = f"{ask.project()}/files/f"
     # in a thread of its own: a request within a request would share its globals
-    services.objects.before_end = lambda: next(once) and backend_world.at_once(
-        lambda: ask("PUT", file, b"first")
+    services.objects.before_end = lambda: (
+        next(once) and backend_world.at_once(lambda: ask("PUT", file, b"first"))
     )
     assert ask("PUT", file, b"second", If_None_Match="*").status_code == 412
     garbage.Collector(services.database, services.objects).beat()

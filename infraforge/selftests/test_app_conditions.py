@@ -21,11 +21,21 @@ OLD, FUTURE = "Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
 MALFORMED = {
     "If-Match": ["nonsense", '"a', 'a"', "", ",", '*, "a"', '"a" "b"', 'w/"a"', "'a'", '"a"; x'],
     "If-None-Match": ["nonsense", "**", '"a", *', "W/a", "\x01"],
-    "If-Unmodified-Since": ["yesterday", "", "0", "2026-01-01T00:00:00Z", "Sun, 99 Nov 1994 08:49:37 GMT"],
+    "If-Unmodified-Since": [
+        "yesterday",
+        "",
+        "0",
+        "2026-01-01T00:00:00Z",
+        "Sun, 99 Nov 1994 08:49:37 GMT",
+    ],
     "If-Modified-Since": ["now", "Sun, 06 Nov 1994 08:49:37 CET"],
     "If-Range": ["x", '"a", "b"', "*"],
 }
-DATES = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+DATES = [
+    "Sun, 06 Nov 1994 08:49:37 GMT",
+    "Sunday, 06-Nov-94 08:49:37 GMT",
+    "Sun Nov  6 08:49:37 1994",
+]
 
 
 @pytest.mark.parametrize("name", MALFORMED)
@@ -147,7 +157,10 @@ def test_a_project_is_changed_only_as_it_was_read(ask: Client) -> None:
     place = ask.project()
     first = ask("GET", place).headers["ETag"]
     changed = ask("PUT", place, {"name": "q"}, If_Match=first)
-    assert (changed.status_code, changed.headers["ETag"]) == (200, ask("GET", place).headers["ETag"])
+    assert (changed.status_code, changed.headers["ETag"]) == (
+        200,
+        ask("GET", place).headers["ETag"],
+    )
     for header, value in (
         ("If_Match", first),
         ("If_Match", '"nonsense"'),
@@ -220,7 +233,14 @@ def test_of_two_changes_of_a_version_at_once_one_is(ask: Client) -> None:
 def test_reads_are_conditional_everywhere(ask: Client) -> None:
     place = ask.project()
     ask("PUT", f"{place}/files/f", b"0123456789")
-    for path in (place, f"{place}/files", f"{place}/files/f", "/api/projects", f"{place}/jobs", "/api/me"):
+    for path in (
+        place,
+        f"{place}/files",
+        f"{place}/files/f",
+        "/api/projects",
+        f"{place}/jobs",
+        "/api/me",
+    ):
         first = ask("GET", path)
         tag = first.headers["ETag"]
         assert tag.startswith('"'), path

@@ -93,7 +93,8 @@ def test_the_book_that_the_policy_calls_full_is_the_one_that_is_kept() -> None:
     (policy,) = (
         item["spec"]
         for item in objects(OWN)
-        if item["metadata"]["name"] == "infraforge-platform-api-actions" and "validations" in item["spec"]
+        if item["kind"] == "ValidatingAdmissionPolicy"
+        and item["metadata"]["name"] == "infraforge-platform-api-actions"
     )
     kept = importlib.import_module("infraforge_platform_api.config").Config().actions_kept
     removal = policy["validations"][1]["expression"]

@@ -139,7 +139,7 @@ class Objects:
         client = self._ready()
         try:
             for upload in self._begun(client, key):
-                client._abort_multipart_upload(BUCKET, key, upload)  # noqa: SLF001
+                client._abort_multipart_upload(BUCKET, key, upload)
             client.remove_object(BUCKET, key)
         except S3Error as error:
             if error.code not in _GONE:
@@ -153,7 +153,7 @@ class Objects:
 
         The client library has no public way to them (7.2). MinIO lists those of a whole key.
         """
-        found = client._list_multipart_uploads(BUCKET, prefix=key)  # noqa: SLF001
+        found = client._list_multipart_uploads(BUCKET, prefix=key)
         return [str(one.upload_id) for one in found.uploads if one.object_name == key]
 
     def probe(self, seconds: float) -> str:

@@ -21,7 +21,9 @@ log = logging.getLogger("requests")
 JSON_LIMIT = 64 * 1024
 _PROJECT = "/api/projects/<uuid:project_id>"
 _FILE = f"{_PROJECT}/files/<path:name>"
-_CONDITIONAL = frozenset((method, path) for method in ("PUT", "DELETE") for path in (_PROJECT, _FILE))
+_CONDITIONAL = frozenset(
+    (method, path) for method in ("PUT", "DELETE") for path in (_PROJECT, _FILE)
+)
 """The changes that look at their conditions themselves, in the transaction that makes them."""
 
 

@@ -104,7 +104,11 @@ class Conditions:
         failed = self.fails(tag, at)
         if failed:
             there = f"what is there is {tag}" if tag else "there is nothing"
-            raise Problem(412, f"{failed} does not hold: {there}", {**(headers or {}), **({"ETag": tag} if tag else {})})
+            raise Problem(
+                412,
+                f"{failed} does not hold: {there}",
+                {**(headers or {}), **({"ETag": tag} if tag else {})},
+            )
 
     def answer(self, tag: str, at: datetime.datetime | None = None) -> int:
         """How a read is to be answered: 200, 304, or 412."""
