@@ -71,7 +71,7 @@ def under(store: minio.Minio, prefix: str) -> list[str]:
 
 
 def announced(database: Connection, project_id: str) -> list[str]:
-    """Keys of objects of a project that no file names (yet): uploads under way, and what is to go."""
+    """Keys of a project's objects that no file names: uploads under way, and what is to go."""
     query = "SELECT object_key FROM discarded_objects WHERE object_key LIKE %s ORDER BY 1"
     return [str(row[0]) for row in database.execute(query, (f"projects/{project_id}/%",))]
 

@@ -186,7 +186,7 @@ class NoCache:
 
 
 def application(running: Server) -> Any:
-    """The application, signed in through headers as in test_app_backend_app; its parts in `.extensions`."""
+    """The application; who asks is told by headers, as in test_app_backend_app."""
     from infraforge.selftests.test_app_backend_app import NoCredentials  # noqa: PLC0415
 
     made = importlib.import_module("infraforge_backend.app")

@@ -35,8 +35,8 @@ TAKEN = {
     "Malayalam chillu": "അവന്\u200d",
     "Mongolian": "ᠭ\u180b",
     "no-break space": "a\u00a0b",
-    "Persian": "می\u200cخواهم",
-    "Persian, two joining letters": "خانه\u200cای",
+    "Persian": "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    "Persian, two joining letters": "\u062e\u0627\u0646\u0647\u200c\u0627\u06cc",
     "Sinhala": "ශ්\u200dරී",
     "SQL": "'; DROP TABLE projects; --",
     "thirty marks": "a" + "\u0323" * 30,
@@ -90,7 +90,7 @@ REFUSED = {
     "ZWJ between Arabic letters": "م\u200dخ",
     "ZWNJ at the end": "می\u200c",
     "ZWNJ between Latin letters": "a\u200cb",
-    "ZWNJ where nothing joins": "ا\u200cب",
+    "ZWNJ where nothing joins": "\u0627\u200c\u0628",
     "ZWSP": "\u200b",
 }
 

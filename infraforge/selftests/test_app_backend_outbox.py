@@ -1,4 +1,4 @@
-"""The outbox and its relay over a real PostgreSQL, with a bus that is a model: slow, away, forgetful."""
+"""The outbox and its relay over a real PostgreSQL; the bus is a model: slow, away, forgetful."""
 
 from __future__ import annotations
 

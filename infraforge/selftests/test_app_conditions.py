@@ -204,21 +204,20 @@ def test_a_file_is_replaced_only_as_it_was_read(ask: Client, app: Any) -> None:
     assert ask("DELETE", file, If_Match=ask("GET", file).headers["ETag"]).status_code == 204
 
 
-def test_of_two_first_uploads_at_once_one_is(app: Any) -> None:
+@pytest.mark.parametrize("there", [False, True])
+def test_of_two_uploads_at_once_that_must_be_alone_one_is(app: Any, there: bool) -> None:
     """Both have sent all before either is switched to: the check is in the transaction."""
+    ask, store = Client(app), app.extensions["infraforge"].objects
+    file = f"{ask.project()}/files/f"
+    told = {"If_None_Match": "*"}
+    if there:
+        told = {"If_Match": ask("PUT", file, b"before").headers["ETag"]}
     both = threading.Barrier(2)
-    app.extensions["infraforge"].objects.before_end = lambda: both.wait(10)
-    ask = Client(app)
-    for n, (header, value) in enumerate((("If_None_Match", "*"), ("If_Match", ""))):
-        file = f"{ask.project()}/files/{n}"
-        if not value:
-            app.extensions["infraforge"].objects.before_end = lambda: None
-            value = ask("PUT", file, b"before").headers["ETag"]
-            app.extensions["infraforge"].objects.before_end = lambda: both.wait(10)
-        answers = backend_world.at_once(
-            *(lambda b=b: ask("PUT", file, b, **{header: value}).status_code for b in (b"a", b"b"))
-        )
-        assert sorted(answers) == [201, 412]
+    store.before_end = lambda: both.wait(10)
+    answers = backend_world.at_once(
+        *(lambda body=body: ask("PUT", file, body, **told).status_code for body in (b"a", b"b"))
+    )
+    assert sorted(answers) == [201, 412]
 
 
 def test_of_two_changes_of_a_version_at_once_one_is(ask: Client) -> None:

@@ -298,7 +298,7 @@ def test_names_that_hide_or_deceive_are_refused(author, own, unharmed, name):
 
 @pytest.mark.parametrize("name", WRITTEN.values(), ids=WRITTEN.keys())
 def test_names_that_need_invisible_characters_are_taken(author, own, name):
-    """Where a script is written with joiners, or a picture of several, the name is kept as it is."""
+    """Where a script is written with joiners, or a picture of several, the name is kept."""
     assert author.update_project(own.id, name).name == name
     assert author.put_file(own.id, name, b"content").name == name
     assert name in [file.name for file in author.files(own.id)[0]]

@@ -52,7 +52,7 @@ def test_a_project_is_changed_only_as_it_was_read(developer, project, evidence):
 
 
 def test_a_file_is_replaced_only_as_it_was_read(developer, project, evidence):
-    """A file that is there is not made anew, one that is not is not replaced, and none by mistake."""
+    """What is there is not made anew, what is not is not replaced, and nothing by mistake."""
     place = f"/api/projects/{project.id}/files/notes.txt"
     found, declared = {}, {}
 
@@ -108,7 +108,7 @@ def test_of_uploads_that_must_each_be_the_first_one_is(developer, project, evide
 
 
 def test_what_the_client_has_is_not_sent_again(developer, project, evidence):
-    """Every read has an ETag; with If-None-Match it is 304 without a body, with another all of it."""
+    """Every read has an ETag: with If-None-Match of it 304 without a body, of another all."""
     developer.put_file(project.id, "a.txt", b"content")
     base = f"/api/projects/{project.id}"
     found, declared = {}, {}
@@ -129,7 +129,7 @@ def test_what_the_client_has_is_not_sent_again(developer, project, evidence):
 
 
 def test_a_part_of_a_file_is_that_part(developer, project):
-    """One range is sent as asked for, of that very upload or not at all; what is not there is 416."""
+    """One range is sent as asked for, of that very upload or not at all; beyond the end is 416."""
     data = secrets.token_bytes(300_000)
     developer.put_file(project.id, "data.bin", data)
     place = f"/api/projects/{project.id}/files/data.bin"

@@ -69,7 +69,7 @@ def test_files_and_their_list_agree_through_an_outage_of_minio(
 def test_parts_of_an_upload_whose_backend_was_killed_leave_minio(
     platform, developer, project, nemesis, store, evidence
 ):
-    """Killed in the middle of an upload, a backend leaves parts: they are gone in 60 s and a beat."""
+    """Killed in the middle of an upload, a backend leaves parts: gone in 60 s and a beat."""
     killed = threading.Event()
 
     def body():

@@ -55,7 +55,7 @@ def test_a_job_that_is_asked_for_twice_is_done_once(platform, developer, project
 
 @pytest.mark.control("SOC2-PI1.3")
 def test_a_job_whose_id_was_used_before_is_done(developer):
-    """Done, deleted with its project, and asked for under the same id in another: done there, too."""
+    """Done, deleted with its project, asked for under the same id in another: done there, too."""
     body = {"kind": "report", "id": str(uuid.uuid4())}
     for name in ("the first", "the second", "the third"):
         made = developer.create_project(name)

@@ -19,7 +19,7 @@ from infraforge.workloads import jobs
 def test_jobs_whose_messages_are_lost_are_done_all_the_same(
     platform, developer, project, nemesis, evidence
 ):
-    """The stream is emptied under a worker that stands still: every acknowledged job is done once."""
+    """The stream is emptied while the worker stands still: every acknowledged job is done once."""
     site = platform.site
     nemesis.inject(faults.Pause("worker"))
     with jobs.Load(developer, project.id, clients=2) as load:

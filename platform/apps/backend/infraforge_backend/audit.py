@@ -1,9 +1,9 @@
 """Who did what: a row in the same transaction as the change, and a line in the log.
 
 The table belongs to nobody the application can act as: it adds rows and reads them
-(`components/postgres/database.sql`). What it holds is bounded. A field is cut at `FIELD_BYTES`; of
-the denials of one person on one route some are rows of their own (`BURST` a minute), and the rest are
-counted and become one row with their number; and old rows are pruned.
+(`components/postgres/database.sql`). What it holds is bounded. A field is cut at `FIELD_BYTES`.
+Of the denials of one person on one route some are rows of their own (`BURST` a minute), and the
+rest are counted and become one row with their number. Old rows are pruned.
 """
 
 from __future__ import annotations

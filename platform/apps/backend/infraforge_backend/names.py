@@ -1,9 +1,9 @@
 """What can be a name, by Unicode's own properties (the `regex` package's tables). Pure.
 
-A name is put into NFC first, so that canonically equivalent names are one name. Then it is refused if
+A name is put into NFC first, so that canonically equivalent names are one. Then it is refused if
 
-- it holds a control, surrogate, private, unassigned, separating or format code point, or one that is
-  Default_Ignorable: such are drawn as nothing, or turn the text round (Bidi_Control);
+- it holds a control, surrogate, private, unassigned, separating or format code point, or one that
+  is Default_Ignorable: such are drawn as nothing, or turn the text round (Bidi_Control);
 - it holds a blank that no property tells: U+2800 outside of braille, U+1D159, U+16FE4, U+FFFC;
 - nothing of it is to be seen: white space and marks alone;
 - a combining mark has nothing to combine with, or there are more than 30 in a row
@@ -14,7 +14,7 @@ Of what is ignorable this much is taken, where a script needs it:
 - U+200C between joining letters or after a virama, U+200D after a virama (RFC 5892, A.1 and A.2);
 - in emoji: U+200D between two, a variation selector after one, `1 U+FE0F U+20E3`, and the three
   flags that are spelt with tags;
-- variation selectors after an ideograph, Mongolian ones after a Mongolian letter (UTS #37, UAX #44).
+- variation selectors after an ideograph (UTS #37), Mongolian ones after a Mongolian letter.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 A message is a row written in the transaction of the change it tells of: it exists exactly when
 the change does, and a bus that is away delays it. The relay (relay.py) publishes the rows in order
-and deletes each one once a stream has confirmed it. A relay that dies between the two publishes again
-under the same message id: the stream drops it within its window, and every consumer takes an id once
-anyway. So an id is the server's own, made with the row that the message is about: a name that a
-client chose may come again, for something else.
+and deletes each one once a stream has confirmed it. A relay that dies between the two publishes
+again under the same message id: the stream drops it within its window, and every consumer takes an
+id once anyway. So an id is the server's own, made with the row that the message is about: a name
+that a client chose may come again, for something else.
 
 Publishing beside the transaction would lose or invent messages whenever one of the two fails;
 a two-phase commit is what NATS does not have.

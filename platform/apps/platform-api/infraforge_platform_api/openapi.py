@@ -25,9 +25,9 @@ def document() -> Schema:
             "title": "InfraForge platform API",
             "version": "1.0.0",
             "description": "Health, versions and digests of the platform's components; scaling "
-            "and restarting them; the registry's state; who did what. Answers to GET have an ETag, and "
-            "If-Match, If-None-Match and their like are honoured. A change takes no condition: what it "
-            "changes has no version, so one that bears a condition is refused (412).",
+            "and restarting them; the registry's state; who did what. Answers to GET have an "
+            "ETag, and If-Match, If-None-Match and their like are honoured. What a change is about "
+            "has no version, so one that bears a condition is refused (412).",
         },
         "servers": [{"url": "/"}],
         "security": [{"session": []}],

@@ -1,4 +1,4 @@
-"""Conditions and ranges in a request's header (RFC 9110, 13 and 14): honoured or refused, never lost.
+"""Conditions and ranges of requests (RFC 9110, 13 and 14): honoured or refused, never lost.
 
     malformed, or of a kind that nobody here knows          400
     Content-Range, or Range on a change                     400   nothing is stored in parts
@@ -53,7 +53,7 @@ def etag(*parts: object) -> str:
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditions of one request. match, none_match: entity tags, `("*",)` for any, None: unsaid.
+    """The conditions of one request; None is unsaid. match, none_match: entity tags, `*` for any.
 
     unmodified_since, modified_since: moments (UTC). if_range: a tag or a moment as it was sent.
     """
