@@ -240,6 +240,17 @@ def test_a_jobs_id_that_comes_again_is_another_job(database: Any) -> None:
     assert worker.do(name_in(again)) == "known"
 
 
+def test_an_id_comes_again_while_the_bus_is_away(database: Any) -> None:
+    """The first message is still in the outbox when the second is left."""
+    job, bus = uuid.uuid4(), Bus()
+    ask(database, job)
+    database.write((), lambda c: c.execute("DELETE FROM projects WHERE id = %s", (PROJECT,)))
+    ask(database, job, uuid.UUID(int=8))
+    drain(carrier(database, bus))
+    worker = tasks.Tasks(database, None)
+    assert [worker.do(name_in(payload)) for payload in bus.jobs] == ["gone", "done"]
+
+
 def test_a_message_from_before_rows_had_a_name_is_understood(database: Any) -> None:
     job = uuid.uuid4()
     ask(database, job)
