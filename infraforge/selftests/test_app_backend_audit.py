@@ -185,7 +185,7 @@ def test_old_rows_are_pruned_and_denials_drive_nothing_else_out(
     add = """
     INSERT INTO public.audit (at, actor, role, action, target, outcome, request_id)
     SELECT now() - make_interval(days => n), 'a', 'b', 'c', 'd', %s, ''
-    FROM generate_series(1, 500) n
+    FROM generate_series(1, 500) n ORDER BY n DESC
     """
     with running.connect() as admin:
         for outcome in ("done", "denied"):

@@ -88,12 +88,14 @@ def test_a_flood_of_denials_is_a_few_rows_and_their_number(front_door, people, d
 def test_what_is_older_than_stated_leaves_the_trail(platform, database):
     """Changes are kept for 400 days and denials for 90: what is older goes, what is not stays."""
     add = """
-    INSERT INTO audit (at, actor, role, action, target, outcome, request_id)
-    VALUES (now() - make_interval(days => %s), 'retention', '', 'x', %s, %s, '')
+    INSERT INTO audit (id, at, actor, role, action, target, outcome, request_id)
+    OVERRIDING SYSTEM VALUE
+    VALUES (-%(days)s, now() - make_interval(days => %(days)s), 'retention', '', 'x',
+      %(days)s::text, %(outcome)s, '')
     """
     kept = {(399, "done"), (89, "denied")}
     for days, outcome in (*kept, (401, "done"), (91, "denied")):
-        database.execute(add, (days, f"{days}", outcome))
+        database.execute(add, {"days": days, "outcome": outcome})
     backend = Backend()
     login = backend.new_login(platform.site)
     try:
