@@ -182,6 +182,6 @@ def test_what_was_removed_is_struck_off_though_the_next_fails(services: Any) -> 
 
     garbage.Collector(services.database, Failing()).beat()
     assert list(listed(services).values()) == [True, True]
-    later(services, 1000)
+    later(services, garbage.EVERY + 1)
     garbage.Collector(services.database, services.objects).beat()
     assert listed(services) == {}

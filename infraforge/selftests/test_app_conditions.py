@@ -255,6 +255,8 @@ def test_reads_are_conditional_everywhere(ask: Client) -> None:
             assert (refused.status_code, refused.mimetype) == (400, "application/problem+json")
     assert ask("GET", f"{place}/files/f", If_Modified_Since=FUTURE).status_code == 304
     assert ask("GET", f"{place}/files/f", If_Unmodified_Since=OLD).status_code == 412
+    assert ask("GET", place, If_Modified_Since=FUTURE).status_code == 304
+    assert ask("GET", place, If_Unmodified_Since=OLD).status_code == 412
     absent = ask("GET", f"{place}/files/g", If_None_Match="*")
     assert absent.status_code == 404
 

@@ -27,6 +27,10 @@ WHERE object_key IN (
   ORDER BY delete_after LIMIT %s FOR UPDATE SKIP LOCKED
 ) RETURNING object_key
 """
+_SOON = """
+UPDATE discarded_objects SET delete_after = now() + make_interval(secs => %s)
+WHERE object_key = ANY(%s)
+"""
 _STRIKE = "DELETE FROM discarded_objects WHERE object_key = ANY(%s)"
 
 
@@ -51,15 +55,20 @@ class Collector:
                 return
 
     def _collect(self, due: list[str]) -> None:
-        """Remove them one by one; what was removed is struck off, whatever becomes of the rest."""
+        """Remove them one by one; what was removed is struck off, the rest is due again soon."""
         removed: list[str] = []
         try:
             for key in due:
                 self._objects.remove(key)
                 removed.append(key)
         finally:
-            if removed:
-                self._database.write((), lambda c: c.execute(_STRIKE, (removed,)))
+            self._database.write((), lambda c: _settle(c, due, removed))
+
+
+def _settle(connection: Connection, due: list[str], removed: list[str]) -> None:
+    connection.execute(_STRIKE, (removed,))
+    if len(removed) < len(due):
+        connection.execute(_SOON, (EVERY, due))
 
 
 def _mark(connection: Connection) -> list[str]:

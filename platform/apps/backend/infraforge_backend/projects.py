@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import uuid
 from typing import Any
@@ -81,7 +82,9 @@ def read(project_id: uuid.UUID) -> flask.Response:
     found = web.services().cache.read(cache.project_key(project_id), load)
     if found.body is None:
         raise Problem(404, "there is no such project", {"X-Cache": found.how})
-    return web.answer(found.body, more={"X-Cache": found.how, **_tag(json.loads(found.body))})
+    row = json.loads(found.body)
+    conditions.changed_at(datetime.datetime.fromisoformat(row["updated_at"]))
+    return web.answer(found.body, more={"X-Cache": found.how, **_tag(row)})
 
 
 @blueprint.put("/api/projects/<uuid:project_id>")

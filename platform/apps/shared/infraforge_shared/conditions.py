@@ -9,6 +9,8 @@
 
 Every JSON answer to GET carries an ETag, made of the body where its route gives none. A change
 takes its condition in the transaction that makes it (`Conditions.require`), against the locked row.
+Dates are compared to the microsecond, and no Last-Modified is sent: two changes can be of one
+second. Where what is read has no date (lists), conditions on dates are passed over, as the RFC says.
 """
 
 from __future__ import annotations
@@ -199,6 +201,11 @@ def given() -> Conditions:
     return found if isinstance(found, Conditions) else Conditions()
 
 
+def changed_at(moment: datetime.datetime) -> None:
+    """When what is being read was changed last: conditions on dates are about that moment."""
+    flask.g.changed_at = moment
+
+
 def leave(made: flask.Response) -> flask.Response:
     """Give a read's answer its ETag, and turn it into 304 or 412 where its conditions say so."""
     if flask.request.method not in SAFE or made.status_code != 200 or "conditions" not in flask.g:
@@ -210,7 +217,7 @@ def leave(made: flask.Response) -> flask.Response:
         tag = etag(hashlib.sha256(made.get_data()).hexdigest()[:32])
         made.headers["ETag"] = tag
     made.headers.setdefault("Accept-Ranges", "none")
-    status = given().answer(tag)
+    status = given().answer(tag, flask.g.get("changed_at"))
     if status == 200:
         return made
     kept = {name: made.headers[name] for name in ("ETag", "X-Cache") if name in made.headers}
