@@ -10,7 +10,7 @@
 Every JSON answer to GET carries an ETag, made of the body where its route gives none. A change
 takes its condition in the transaction that makes it (`Conditions.require`), against the locked row.
 Dates are compared to the microsecond, and no Last-Modified is sent: two changes can be of one
-second. Where what is read has no date (lists), conditions on dates are passed over, as the RFC says.
+second. Where what is read has no date (lists), conditions on dates are passed over (13.1.3).
 """
 
 from __future__ import annotations
