@@ -34,6 +34,11 @@ def jobs_limit(site: Site) -> int:
     return int(_backend_setting(site, "JOBS_LIMIT"))
 
 
+def retelling(site: Site) -> float:
+    """Seconds after which a job that still waits is told of again."""
+    return _backend_setting(site, "RETELL_SECONDS")
+
+
 def object_keeping(site: Site) -> float:
     """Seconds the object of a replaced or deleted file stays, for downloads under way."""
     return _backend_setting(site, "GARBAGE_SECONDS")

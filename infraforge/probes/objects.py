@@ -70,6 +70,22 @@ def under(store: minio.Minio, prefix: str) -> list[str]:
         raise ClusterError(f"MinIO does not list {prefix}: {error}") from error
 
 
+def announced(database: Connection, project_id: str) -> list[str]:
+    """Keys of a project's objects that no file names: uploads under way, and what is to go."""
+    query = "SELECT object_key FROM discarded_objects WHERE object_key LIKE %s ORDER BY 1"
+    return [str(row[0]) for row in database.execute(query, (f"projects/{project_id}/%",))]
+
+
+def unfinished(store: minio.Minio, key: str) -> list[str]:
+    """Ids of the uploads to the object that MinIO keeps parts of."""
+    try:
+        # the client library has no public way to them
+        found = store._list_multipart_uploads(BUCKET, prefix=key)
+    except (MinioException, urllib3.exceptions.HTTPError) as error:
+        raise ClusterError(f"MinIO does not list uploads to {key}: {error}") from error
+    return [str(one.upload_id) for one in found.uploads if one.object_name == key]
+
+
 def content(store: minio.Minio, key: str) -> bytes:
     """The object's bytes as MinIO serves them."""
     try:

@@ -90,6 +90,15 @@ def publish(site: Site, subject: str, data: bytes) -> None:
     Nats().work(site, send)
 
 
+def empty(site: Site) -> None:
+    """Have the queue forget all its jobs, as its operator: what a lost volume does."""
+
+    async def purge(_client: Client, ask: Ask) -> None:
+        await ask("$JS.API.STREAM.PURGE.JOBS", {})
+
+    Nats().work(site, purge)
+
+
 def may(site: Site, user: str, ways: Sequence[tuple[str, str]]) -> Mapping[str, str]:
     """`publish SUBJECT` or `subscribe SUBJECT` → allowed or denied, as NATS itself says."""
     complaints: list[str] = []

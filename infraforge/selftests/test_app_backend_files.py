@@ -19,9 +19,9 @@ problems = importlib.import_module("infraforge_shared.problems")
 migrations = importlib.import_module("infraforge_backend.migrations")
 
 
-@pytest.mark.parametrize("name", ["a", "ünï", "u\u0308", "漢字 🎉.bin", " x ", "a" * 255, ".h"])
+@pytest.mark.parametrize("name", ["a", "ünï", "漢字 🎉.bin", " x ", "a" * 255, ".h"])
 def test_names_are_kept_as_given(name: str) -> None:
-    assert validation.file_name(name) == name
+    assert validation.new_file_name(name) == name
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,30 @@ def test_names_are_kept_as_given(name: str) -> None:
 )
 def test_names_that_deceive_or_do_not_fit_are_refused(name: str) -> None:
     with pytest.raises(validation.Invalid):
-        validation.file_name(name)
+        validation.new_file_name(name)
+
+
+def test_what_is_stored_already_can_still_be_named() -> None:
+    """A name from before a rule can be read and deleted; only none is given any more."""
+    assert validation.file_name("\u200b") == "\u200b"
+    with pytest.raises(validation.Invalid):
+        validation.new_file_name("\u200b")
+
+
+def test_a_length_is_counted_in_the_form_that_is_stored() -> None:
+    grows = "\ufb1d"  # one character, two in NFC
+    assert validation.new_file_name("u\u0308" * 127) == "\u00fc" * 127
+    with pytest.raises(validation.Invalid):
+        validation.new_file_name(grows * 64)
+    with pytest.raises(validation.Invalid):
+        validation.project({"name": grows * 101})
+    assert validation.project({"name": "u\u0308" * 200}).name == "\u00fc" * 200
 
 
 @given(st.text(min_size=1, max_size=80))
 def test_content_disposition_is_plain_ascii_with_nothing_to_break_out_of(name: str) -> None:
     try:
-        validation.file_name(name)
+        name = validation.new_file_name(name)
     except validation.Invalid:
         return
     header = headers.attachment(name)

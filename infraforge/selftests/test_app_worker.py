@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import importlib
 import json
 import uuid
@@ -31,24 +32,27 @@ class Stream:
         self.data = json.dumps({"job": str(JOB)}).encode() if data is None else data
         self.subject = "jobs.report"
         self.metadata = SimpleNamespace(
-            num_delivered=attempt, stream="JOBS", sequence=SimpleNamespace(stream=7)
+            num_delivered=attempt,
+            stream="JOBS",
+            sequence=SimpleNamespace(stream=7),
+            timestamp=datetime.datetime.fromtimestamp(1.5, datetime.UTC),
         )
         self.buried: list[tuple[str, bytes, dict[str, str]]] = []
 
     # the tasks
-    def do(self, job_id: uuid.UUID) -> str:
-        assert job_id == JOB
+    def do(self, name: Any) -> str:
+        assert name == tasks.Name(JOB)
         self.log.append("do")
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return str(answer)
 
-    def give_up(self, job_id: uuid.UUID, why: str) -> str:
+    def give_up(self, name: Any, why: str) -> str:
         self.log.append("give up")
         return "dead"
 
-    def over(self, job_id: uuid.UUID) -> bool:
+    def over(self, name: Any) -> bool:
         return False
 
     # the message
@@ -99,7 +103,7 @@ def test_a_job_that_failed_as_often_as_it_may_is_buried_before_it_is_acknowledge
     subject, data, headers = stream.buried[0]
     assert (subject, data) == ("deadletters.jobs", stream.data)
     assert headers["Infraforge-Reason"] == "failed 5 times: x"
-    assert headers["Nats-Msg-Id"] == "JOBS-7"
+    assert headers["Nats-Msg-Id"] == "JOBS-7-1.5"
 
 
 def test_a_hopeless_job_is_buried_at_once() -> None:
@@ -159,3 +163,16 @@ def test_a_client_may_name_its_job() -> None:
     assert jobs.read_input({"kind": "report", "id": str(JOB)}).id == JOB
     one, two = (jobs.read_input({"kind": "report"}).id for _ in range(2))
     assert one != two
+
+
+def test_a_message_names_the_row_that_it_is_about() -> None:
+    row = uuid.UUID(int=5)
+    message = SimpleNamespace(data=json.dumps({"job": str(JOB), "row": str(row)}).encode())
+    assert worker.Delivery(message, 1).name == tasks.Name(JOB, row)
+
+
+@pytest.mark.parametrize("row", [1, "x", []])
+def test_a_message_that_names_no_row_is_poison(row: Any) -> None:
+    message = SimpleNamespace(data=json.dumps({"job": str(JOB), "row": row}).encode())
+    with pytest.raises(worker.Poison):
+        _ = worker.Delivery(message, 1).name

@@ -86,7 +86,19 @@ def test_a_patch_is_judged_by_a_policy_that_is_in_force() -> None:
     patched = {
         resource for rule in RULES if "patch" in rule["verbs"] for resource in rule["resources"]
     }
-    assert patched - {"configmaps"} <= judged
+    assert patched <= judged
+
+
+def test_the_book_that_the_policy_calls_full_is_the_one_that_is_kept() -> None:
+    (policy,) = (
+        item["spec"]
+        for item in objects(OWN)
+        if item["kind"] == "ValidatingAdmissionPolicy"
+        and item["metadata"]["name"] == "infraforge-platform-api-actions"
+    )
+    kept = importlib.import_module("infraforge_platform_api.config").Config().actions_kept
+    removal = policy["validations"][1]["expression"]
+    assert f"size(variables.new) >= {kept} " in removal
 
 
 def test_no_generated_name_is_one_that_a_role_means() -> None:

@@ -1,5 +1,6 @@
 """The platform API's own place: whose word it takes, who reaches it, what its account may do."""
 
+import json
 from functools import partial
 
 import allure
@@ -20,6 +21,7 @@ pytestmark = [
 
 ACCOUNT = "platform-api"
 LOOK = {"list apps/deployments", "list apps/statefulsets", "list pods"}
+BOOK = f"/api/v1/namespaces/{NAMESPACE}/configmaps/platform-api-actions"
 EVERYWHERE = {"create authentication.k8s.io/tokenreviews"}
 
 
@@ -121,6 +123,48 @@ def test_its_account_is_refused_all_else(platform, evidence):
     }
     evidence.attach(words="\n".join(f"{name}: {tried.words}" for name, tried in found.items()))
     judge(cells, declared, evidence, [("the account", name) for name in allowed])
+
+
+def test_its_account_adds_to_the_book_and_rewrites_nothing(platform, evidence):
+    """Of what is written down it may say what became of it; it changes and removes nothing."""
+    account = rights.Account(platform.site, NAMESPACE, ACCOUNT)
+    core, where = platform.site.core, ("platform-api-actions", NAMESPACE)
+    asked, done, other = (f"{n:019}-00000{n}" for n in (1, 2, 3))
+
+    def entry(key, outcome="asked", actor="ada"):
+        told = {"id": key, "actor": actor, "detail": "all pods", "outcome": outcome}
+        return json.dumps(told, separators=(",", ":"))
+
+    book = {asked: entry(asked), done: entry(done, "done")}
+    core.patch_namespaced_config_map(*where, {"data": book})
+    try:
+        found = {
+            name: account.tries(rights.Request("PATCH", BOOK, change))
+            for name, change in {
+                "adds an action": {"data": {other: entry(other)}},
+                "says what became of one": {"data": {asked: entry(asked, "failed")}},
+                "says so again of another": {"data": {done: entry(done, "failed")}},
+                "says who did it": {"data": {asked: entry(asked, actor="vera")}},
+                "says both": {"data": {asked: entry(asked, "done", "vera")}},
+                "removes the oldest": {"data": {asked: None}},
+                "removes another": {"data": {done: None}},
+                "empties it": {"data": None},
+                "adds what is none": {"data": {"note": "x"}},
+                "adds bytes": {"binaryData": {"note": "eA=="}},
+                "closes it": {"immutable": True},
+                "labels it": {"metadata": {"labels": {"x": "y"}}},
+            }.items()
+        }
+    finally:
+        core.patch_namespaced_config_map(*where, {"data": dict.fromkeys(book)})
+    cells = {("the account", name): tried.outcome for name, tried in found.items()}
+    allowed = ("adds an action", "says what became of one")
+    declared = {
+        ("the account", name): rights.ALLOWED if name in allowed else rights.REFUSED
+        for name in found
+    }
+    evidence.attach(words="\n".join(f"{name}: {tried.words}" for name, tried in found.items()))
+    judge(cells, declared, evidence)
 
 
 def bearer(site, account, *audiences):

@@ -266,6 +266,78 @@ def test_path_tricks_are_refused(author, own, unharmed):
     unharmed.check()
 
 
+HIDDEN = {
+    "nothing to be seen": "\u200b",
+    "a filler": "\u3164",
+    "an empty braille cell": "\u2800",
+    "white space": "\u2003\u3000",
+    "a variation selector": "\ufe0f",
+    "a mark on nothing": "\u0301a",
+    "a turn to the right": "a\u200fb",
+    "a turn, the Arabic way": "a\u061cb",
+    "a turn that is overridden": "a\u202eb",
+    "a joiner between Latin letters": "a\u200db",
+    "hidden ASCII": "a\U000e0041\U000e0042",
+    "a soft hyphen": "a\u00adb",
+    "what is private": "\ue000",
+    "what is no character": "\U0010ffff",
+}
+WRITTEN = {
+    "Persian": "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+    "Hindi": "\u0915\u094d\u200d\u0937",
+    "emoji": "\U0001f469\U0001f3fd\u200d\U0001f4bb \u2764\ufe0f",
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN.values(), ids=HIDDEN.keys())
+def test_names_that_hide_or_deceive_are_refused(author, own, unharmed, name):
+    """No project and no file is called what nobody can see, or what turns text round."""
+    raw = json.dumps({"name": name}).encode()
+    unharmed.append(send(author, "POST", "/api/projects", raw))
+    unharmed.append(send(author, "PUT", f"/api/projects/{own.id}", raw))
+    unharmed.append(author.session.ask("PUT", file_path(own.id, name), data=b"content"))
+    unharmed.check()
+
+
+@pytest.mark.parametrize("name", WRITTEN.values(), ids=WRITTEN.keys())
+def test_names_that_need_invisible_characters_are_taken(author, own, name):
+    """Where a script is written with joiners, or a picture of several, the name is kept."""
+    assert author.update_project(own.id, name).name == name
+    assert author.put_file(own.id, name, b"content").name == name
+    assert name in [file.name for file in author.files(own.id)[0]]
+
+
+CONDITIONS = {
+    "malformed If-Match": ("If-Match", "nonsense"),
+    "malformed If-None-Match": ("If-None-Match", '*, "a"'),
+    "malformed If-Unmodified-Since": ("If-Unmodified-Since", "yesterday"),
+    "malformed If-Modified-Since": ("If-Modified-Since", "0"),
+    "malformed If-Range": ("If-Range", "x"),
+    "If-Match of nothing": ("If-Match", '"nonsense"'),
+    "a part only": ("Content-Range", "bytes 0-6/10"),
+    "a part of what is to be changed": ("Range", "bytes=0-1"),
+}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS.keys())
+def test_conditions_that_are_not_honoured_are_refused(author, own, unharmed, condition):
+    """On every way to change something: refused, and nothing is changed or made."""
+    name, value = condition
+    told, raw = {name: value}, json.dumps({"name": MARK}).encode()
+    file = file_path(own.id, "stays.txt")
+    for method, path, body in (
+        ("POST", "/api/projects", raw),
+        ("PUT", f"/api/projects/{own.id}", raw),
+        ("DELETE", f"/api/projects/{own.id}", None),
+        ("PUT", file, b"another"),
+        ("PUT", file_path(own.id, "new.txt"), b"another"),
+        ("DELETE", file, None),
+    ):
+        kind = {"Content-Type": "application/json"} if body == raw else {}
+        unharmed.append(author.session.ask(method, path, data=body, headers={**kind, **told}))
+    unharmed.check()
+
+
 TEXTS = {f"SQL {n}": text for n, text in enumerate(SQL)}
 TEXTS |= {f"Unicode {n}": text for n, text in enumerate(UNICODE)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import unicodedata
 
 import pytest
 
@@ -64,23 +65,35 @@ def test_large_file_is_streamed_byte_for_byte(developer, project, size, announce
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
 def test_file_keeps_its_name(developer, project, name):
-    """A file is stored, listed, read and deleted under exactly the name it was given."""
+    """A file is stored, listed, read and deleted under the name it was given, in NFC."""
     content = f"the content of {name}".encode()
     developer.put_file(project.id, name, content)
-    assert [file.name for file in developer.files(project.id)[0]] == [name]
+    kept = unicodedata.normalize("NFC", name)
+    assert [file.name for file in developer.files(project.id)[0]] == [kept]
     assert developer.get_file(project.id, name) == content
     developer.delete_file(project.id, name)
     assert developer.files(project.id)[0] == []
 
 
 def test_names_that_only_look_alike_are_different_files(developer, project):
-    """Names that differ in their code points, or by case, do not overwrite each other."""
-    alike = ("caf\u00e9", "cafe\u0301", "CAF\u00c9", "caf\u0435")
+    """Names that differ in their letters, or by case, do not overwrite each other."""
+    alike = ("caf\u00e9", "cafe", "CAF\u00c9", "caf\u0435")
     for name in alike:
         developer.put_file(project.id, name, name.encode())
     assert {file.name for file in developer.files(project.id)[0]} == set(alike)
     for name in alike:
         assert developer.get_file(project.id, name) == name.encode()
+
+
+def test_a_name_is_one_however_it_is_composed(developer, project):
+    """Names that are canonically equivalent are one file, whichever of them it is asked for by."""
+    forms = ("caf\u00e9", "cafe\u0301")
+    for name in forms:
+        developer.put_file(project.id, name, name.encode())
+    assert [file.name for file in developer.files(project.id)[0]] == [forms[0]]
+    assert [developer.get_file(project.id, name) for name in forms] == [forms[1].encode()] * 2
+    developer.delete_file(project.id, forms[1])
+    assert developer.files(project.id)[0] == []
 
 
 @pytest.mark.control("SOC2-PI1.5")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from infraforge import faults
 from infraforge.checkers import acknowledged_writes_kept, under_fault
+from infraforge.components.postgres import Postgres
+from infraforge.errors import Inconclusive
 from infraforge.history import Kind
+from infraforge.probes import objects
 from infraforge.verdict import check
 from infraforge.wait import wait_until
 from infraforge.workloads import uploads
-from infraforge.workloads.backend_client import Unknown
+from infraforge.workloads.backend_client import ApiError, Unknown
+from infraforge.workloads.register import twin
+
+PIECE = 1024 * 1024
+GRACE = 60  # seconds after the last word of an upload's process (uploads.py)
 
 
 @pytest.mark.exclusive
@@ -52,3 +61,58 @@ def test_files_and_their_list_agree_through_an_outage_of_minio(
     assert wrong == {}
     assert {file.name: file for file in developer.files(project.id)[0]}[name] == stored
     assert verdict.holds, verdict.explain()
+
+
+@pytest.mark.exclusive
+@pytest.mark.waits
+@pytest.mark.control("SOC2-PI1.5", "ISO27001-A.8.10")
+def test_parts_of_an_upload_whose_backend_was_killed_leave_minio(
+    platform, developer, project, nemesis, store, evidence
+):
+    """Killed in the middle of an upload, a backend leaves parts: gone in 60 s and a beat."""
+    killed = threading.Event()
+
+    def body():
+        for _ in range(20):
+            yield b"x" * PIECE
+        killed.wait(60)
+
+    def upload():
+        try:
+            twin(developer).put_file(project.id, "half.bin", body())
+        except ApiError as error:
+            ended.append(str(error))
+
+    ended = []
+    sending = threading.Thread(target=upload)
+    with Postgres().connect(platform.site) as database:
+        sending.start()
+        try:
+            wait_until(
+                lambda: [
+                    key
+                    for key in objects.announced(database, project.id)
+                    if objects.unfinished(store, key)
+                ],
+                within=60,
+                what="MinIO has parts of the upload",
+            )
+            (key,) = objects.announced(database, project.id)
+            nemesis.inject(faults.KillContainer("backend"))
+        finally:
+            killed.set()
+            sending.join(90)
+        nemesis.heal()
+        left = objects.unfinished(store, key)
+        evidence.attach(f"{key}: {left}; the client was told: {ended}")
+        if not left:
+            raise Inconclusive("the backend that was killed had left no parts")
+        wait_until(
+            lambda: not objects.unfinished(store, key) and not objects.stored(store, key),
+            within=GRACE + 30,
+            every=2.0,
+            what="the parts are gone from MinIO",
+            broken=True,
+        )
+        assert objects.announced(database, project.id) == []
+    assert developer.files(project.id)[0] == []

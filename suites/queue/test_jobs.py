@@ -54,6 +54,24 @@ def test_a_job_that_is_asked_for_twice_is_done_once(platform, developer, project
 
 
 @pytest.mark.control("SOC2-PI1.3")
+def test_a_job_whose_id_was_used_before_is_done(developer):
+    """Done, deleted with its project, asked for under the same id in another: done there, too."""
+    body = {"kind": "report", "id": str(uuid.uuid4())}
+    for name in ("the first", "the second", "the third"):
+        made = developer.create_project(name)
+        try:
+            assert developer.create_job(made.id, body).state == "queued"
+            wait_until(
+                lambda made=made: developer.read_job(made.id, body["id"]).state == "done",
+                within=WITHIN,
+                what=f"the job is done in {name} project",
+                broken=True,
+            )
+        finally:
+            developer.delete_project(made.id)
+
+
+@pytest.mark.control("SOC2-PI1.3")
 def test_jobs_of_many_clients_are_each_done_once(platform, developer, project, evidence):
     """Every acknowledged job has one result and one event, and nothing else has one."""
     with jobs.Load(developer, project.id, clients=3) as load:

@@ -1,9 +1,13 @@
 -- Roles; run in database postgres, any number of times.
 DO $$
 BEGIN
-  -- owns all tables and cannot log in: logins come and go, what they made stays
+  -- owns the application's tables and cannot log in: logins come and go, what they made stays
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app_owner') THEN
     CREATE ROLE app_owner NOLOGIN;
+  END IF;
+  -- owns the audit trail; nobody acts as it, and Vault makes nobody a member of it
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'audit_owner') THEN
+    CREATE ROLE audit_owner NOLOGIN;
   END IF;
   -- what workers' logins may do; the tables say what that is
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'app_worker') THEN
@@ -16,6 +20,7 @@ BEGIN
 END $$;
 
 ALTER ROLE app_owner NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
+ALTER ROLE audit_owner NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
 ALTER ROLE app_worker NOLOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS;
 ALTER ROLE vault LOGIN CREATEROLE NOSUPERUSER NOCREATEDB NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 20;
 

@@ -15,7 +15,8 @@ class Config:
     stays for downloads already under way. ready_seconds: how long the database may be silent
     before this process calls itself unready. standing_seconds: how long what Vault said of somebody
     counts; standing_grace_seconds: how long while Vault does not answer. nats_url: empty
-    where the platform has no queue. jobs_limit: how many jobs may wait. vault_keys: which services'
+    where the platform has no queue. jobs_limit: how many jobs may wait. retell_seconds: after how
+    long a job that still waits is told of again. vault_keys: which services'
     keys Vault holds for this role.
     """
 
@@ -41,6 +42,7 @@ class Config:
     file_limit_bytes: int = 100 * 1024 * 1024
     nats_url: str = ""
     jobs_limit: int = 100
+    retell_seconds: float = 120.0
     vault_keys: str = "minio redis"
 
     @classmethod

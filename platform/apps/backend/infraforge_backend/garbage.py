@@ -1,4 +1,9 @@
-"""Removes objects that no file names: replaced, deleted, or of an upload that never ended."""
+"""Removes objects that no file names: replaced, deleted, or of an upload that never ended.
+
+What is due is marked in one transaction, removed from the store in none, and struck off the list in
+another: a slow store holds up no transaction. What is marked no upload can take back. Marks of a
+process that died over its work are void after `_AGAIN` seconds.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +16,22 @@ from infraforge_backend.objects import Objects
 
 log = logging.getLogger(__name__)
 
-_DUE = """
-SELECT object_key FROM discarded_objects WHERE delete_after < now()
-ORDER BY delete_after LIMIT %s FOR UPDATE SKIP LOCKED
-"""
 EVERY = 10.0
-_BATCH = 10  # in one transaction: few enough for its time limit
-_ROUNDS = 50
+_AGAIN = 300.0  # longer than a batch can take: three answers of the store for each object
+_BATCH = 5
+_ROUNDS = 100
+_MARK = """
+UPDATE discarded_objects SET going = true, delete_after = now() + make_interval(secs => %s)
+WHERE object_key IN (
+  SELECT object_key FROM discarded_objects WHERE delete_after < now()
+  ORDER BY delete_after LIMIT %s FOR UPDATE SKIP LOCKED
+) RETURNING object_key
+"""
+_SOON = """
+UPDATE discarded_objects SET delete_after = now() + make_interval(secs => %s)
+WHERE object_key = ANY(%s)
+"""
+_STRIKE = "DELETE FROM discarded_objects WHERE object_key = ANY(%s)"
 
 
 class Collector:
@@ -30,21 +44,33 @@ class Collector:
     def beat(self) -> None:
         for _ in range(_ROUNDS):
             try:
-                removed = self._database.write((), self._collect)
+                due = self._database.write((), _mark)
+                if due:
+                    self._collect(due)
+                    log.info("objects removed", extra={"count": len(due)})
             except (Unavailable, OutcomeUnknown) as error:
                 log.debug("not now: %s", error.detail)  # next time; the list keeps what is due
                 return
-            if removed:
-                log.info("objects removed", extra={"count": removed})
-            if removed < _BATCH:
+            if len(due) < _BATCH:
                 return
 
-    def _collect(self, connection: Connection) -> int:
-        # the rows stay locked meanwhile, so that an upload cannot take its object back
-        rows = connection.execute(_DUE, (_BATCH,)).fetchall()
-        for row in rows:
-            self._objects.remove(row["object_key"])
-            connection.execute(
-                "DELETE FROM discarded_objects WHERE object_key = %s", (row["object_key"],)
-            )
-        return len(rows)
+    def _collect(self, due: list[str]) -> None:
+        """Remove them one by one; what was removed is struck off, the rest is due again soon."""
+        removed: list[str] = []
+        try:
+            for key in due:
+                self._objects.remove(key)
+                removed.append(key)
+        finally:
+            self._database.write((), lambda c: _settle(c, due, removed))
+
+
+def _settle(connection: Connection, due: list[str], removed: list[str]) -> None:
+    connection.execute(_STRIKE, (removed,))
+    if len(removed) < len(due):
+        connection.execute(_SOON, (EVERY, due))
+
+
+def _mark(connection: Connection) -> list[str]:
+    rows = connection.execute(_MARK, (_AGAIN, _BATCH)).fetchall()
+    return [row["object_key"] for row in rows]

@@ -14,7 +14,7 @@ from typing import Any
 import flask
 from infraforge_shared.problems import Problem
 
-from infraforge_backend import audit, outbox, validation, web
+from infraforge_backend import audit, relay, validation, web
 from infraforge_backend.database import Connection
 
 blueprint = flask.Blueprint("jobs", __name__)
@@ -36,6 +36,7 @@ _PROJECT = "SELECT id FROM projects WHERE id = %s FOR KEY SHARE"
 _FILE = "SELECT 1 FROM files WHERE project_id = %s AND name = %s"
 _INSERT = """
 INSERT INTO jobs (id, project_id, kind, file, created_by) VALUES (%s, %s, %s, %s, %s)
+RETURNING id, row_id, kind, tellings
 """
 
 
@@ -66,10 +67,7 @@ def read_input(body: object) -> JobInput:
         raise validation.Invalid("a report is of the whole project, not of a file")
     if key is None:
         return JobInput(uuid.uuid4(), kind, file)
-    try:
-        return JobInput(uuid.UUID(key), kind, file)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise validation.Invalid("id must be a UUID") from error
+    return JobInput(validation.identifier(key), kind, file)
 
 
 @blueprint.post("/api/projects/<uuid:project_id>/jobs")
@@ -101,9 +99,10 @@ def create(project_id: uuid.UUID) -> flask.Response:
         if waiting is None or waiting["jobs"] >= services.config.jobs_limit:
             raise Problem(503, "too many jobs are waiting", {"Retry-After": "5"})
         values = (given.id, project_id, given.kind, given.file, who.user)
-        connection.execute(_INSERT, values)
-        # the job's own id is the message's: the stream takes it once
-        outbox.put(connection, f"jobs.{given.kind}", {"job": str(given.id)}, str(given.id))
+        inserted = connection.execute(_INSERT, values).fetchone()
+        assert inserted is not None
+        # under the row's own id, not the client's: after a deletion that one may come again
+        relay.tell_of(connection, inserted)
         audit.record(connection, who, "job.create", f"{project_id}/{given.id}")
         made = connection.execute(_ONE, (given.id,)).fetchone()
         assert made is not None

@@ -19,7 +19,7 @@ from infraforge_backend.config import Config
 BUCKET = "files"
 _CHUNK = 256 * 1024
 _PART = 8 * 1024 * 1024
-_GONE = ("NoSuchKey", "NoSuchObject")
+_GONE = ("NoSuchKey", "NoSuchObject", "NoSuchUpload")
 
 
 class Readable(Protocol):
@@ -113,33 +113,48 @@ class Objects:
             raise Problem(400, came, {"Connection": "close"}) from error
         return Stored(reader.size, reader.sha256)
 
-    def get(self, key: str, size: int) -> Iterator[bytes]:
+    def get(self, key: str, size: int, start: int = 0, length: int = 0) -> Iterator[bytes]:
         """The object's bytes in pieces. Gone when it is not there.
+
+        size: all its bytes; length: how many are wanted from `start` on, 0 for all of them.
 
         The first piece is there when this returns, so that errors can still be told by a status.
         """
         try:
-            answer = self._ready().get_object(BUCKET, key)
+            answer = self._ready().get_object(BUCKET, key, start, length)
         except S3Error as error:
             if error.code in _GONE:
                 raise Gone(key) from error
             raise _unavailable(error) from error
         except (MinioException, HTTPError) as error:
             raise _unavailable(error) from error
-        if int(answer.headers.get("Content-Length", "-1")) != size:
+        if int(answer.headers.get("Content-Length", "-1")) != (length or size):
+            answer.close()
             answer.release_conn()
             raise Problem(500, "the stored object has not the recorded size")
         return _pieces(answer)
 
     def remove(self, key: str) -> None:
-        """Remove the object; one that is not there is no error."""
+        """Remove the object, and all parts of uploads to it; what is not there is no error."""
+        client = self._ready()
         try:
-            self._ready().remove_object(BUCKET, key)
+            for upload in self._begun(client, key):
+                client._abort_multipart_upload(BUCKET, key, upload)
+            client.remove_object(BUCKET, key)
         except S3Error as error:
             if error.code not in _GONE:
                 raise _unavailable(error) from error
         except (MinioException, HTTPError) as error:
             raise _unavailable(error) from error
+
+    @staticmethod
+    def _begun(client: minio.Minio, key: str) -> list[str]:
+        """Ids of the uploads to the object that were begun and neither ended nor given up.
+
+        The client library has no public way to them (7.2). MinIO lists those of a whole key.
+        """
+        found = client._list_multipart_uploads(BUCKET, prefix=key)
+        return [str(one.upload_id) for one in found.uploads if one.object_name == key]
 
     def probe(self, seconds: float) -> str:
         """The store's liveness as it tells it itself: an empty string, or what is wrong."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import uuid
 from typing import Any
 
 import flask
+from infraforge_shared import conditions
 from infraforge_shared.problems import Problem
 
 from infraforge_backend import audit, cache, validation, web
@@ -28,6 +31,7 @@ _UPDATE = f"""
 UPDATE projects SET name = %s, description = %s, version = version + 1, updated_at = now()
 WHERE id = %s RETURNING {_COLUMNS}
 """  # noqa: S608
+_LOCKED = "SELECT version, updated_at FROM projects WHERE id = %s FOR UPDATE"
 _DISCARD_FILES = """
 INSERT INTO discarded_objects (object_key, delete_after)
 SELECT object_key, now() + make_interval(secs => %s) FROM files WHERE project_id = %s
@@ -64,7 +68,7 @@ def create() -> flask.Response:
 
     row = web.services().database.write((), insert)  # nobody can have cached it yet
     audit.tell(who, "project.create", str(project_id))
-    return web.answer(_shape(row), 201, {"Location": f"/api/projects/{project_id}"})
+    return web.answer(_shape(row), 201, {"Location": f"/api/projects/{project_id}", **_tag(row)})
 
 
 @blueprint.get("/api/projects/<uuid:project_id>")
@@ -78,15 +82,22 @@ def read(project_id: uuid.UUID) -> flask.Response:
     found = web.services().cache.read(cache.project_key(project_id), load)
     if found.body is None:
         raise Problem(404, "there is no such project", {"X-Cache": found.how})
-    return web.answer(found.body, more={"X-Cache": found.how})
+    row = json.loads(found.body)
+    conditions.changed_at(datetime.datetime.fromisoformat(row["updated_at"]))
+    return web.answer(found.body, more={"X-Cache": found.how, **_tag(row)})
 
 
 @blueprint.put("/api/projects/<uuid:project_id>")
 def change(project_id: uuid.UUID) -> flask.Response:
-    """Replace name and description. With `version`, only if that is still the version: else 409."""
+    """Replace name and description. With `version`, only if that is still the version: else 409.
+
+    If-Match and its like are looked at in the same transaction: else 412.
+    """
     given, who = validation.project(web.body()), web.who()
 
     def update(connection: Connection) -> dict[str, Any]:
+        if conditions.given().on_a_change:
+            _lock(connection, project_id)
         values = (given.name, given.description, project_id)
         row = _found(connection.execute(_UPDATE, values).fetchone())
         if given.version is not None and row["version"] != given.version + 1:
@@ -97,7 +108,7 @@ def change(project_id: uuid.UUID) -> flask.Response:
 
     row = web.services().database.write([cache.project_key(project_id)], update)
     audit.tell(who, "project.change", str(project_id))
-    return web.answer(_shape(row))
+    return web.answer(_shape(row), more=_tag(row))
 
 
 @blueprint.delete("/api/projects/<uuid:project_id>")
@@ -107,10 +118,7 @@ def delete(project_id: uuid.UUID) -> flask.Response:
 
     def remove(connection: Connection) -> None:
         # locked first: no file can join while its project goes
-        locked = connection.execute(
-            "SELECT id FROM projects WHERE id = %s FOR UPDATE", (project_id,)
-        )
-        _found(locked.fetchone())
+        _lock(connection, project_id)
         connection.execute(_DISCARD_FILES, (services.config.garbage_seconds, project_id))
         connection.execute("DELETE FROM projects WHERE id = %s", (project_id,))
         audit.record(connection, who, "project.delete", str(project_id))
@@ -124,6 +132,17 @@ def delete(project_id: uuid.UUID) -> flask.Response:
 
 def _tell(connection: Connection, event: str, project_id: uuid.UUID, **more: object) -> None:
     web.services().outbox.event(connection, event, web.who().user, project_id, **more)
+
+
+def _lock(connection: Connection, project_id: uuid.UUID) -> None:
+    """Nobody else changes the project until the transaction is over; 404, or 412 where not to."""
+    row = _found(connection.execute(_LOCKED, (project_id,)).fetchone())
+    conditions.given().require(_tag(row)["ETag"], row["updated_at"])
+
+
+def _tag(row: dict[str, Any]) -> dict[str, str]:
+    """A project is as it is for as long as its version is."""
+    return {"ETag": conditions.etag(f"v{row['version']}")}
 
 
 def _found(row: dict[str, Any] | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import threading
 import psycopg
 from infraforge_shared.problems import OutcomeUnknown, Unavailable
 
-from infraforge_backend import absence, garbage, migrations
+from infraforge_backend import absence, audit, garbage, migrations, uploads
 from infraforge_backend.absence import AbsencePulse
 from infraforge_backend.bus import Bus
 from infraforge_backend.cache import Cache, connect
@@ -19,9 +19,11 @@ from infraforge_backend.deadline import Watchdog
 from infraforge_backend.epoch import EpochKnowledge
 from infraforge_backend.heartbeat import CachePulse, EpochPulse, Pulse
 from infraforge_backend.objects import Objects
-from infraforge_backend.outbox import Outbox, Relay
+from infraforge_backend.outbox import Outbox
 from infraforge_backend.platform_api import PlatformApi
+from infraforge_backend.relay import Relay
 from infraforge_backend.standing import Standings
+from infraforge_backend.uploads import Uploads
 from infraforge_backend.vault import Credentials, Keys
 
 log = logging.getLogger(__name__)
@@ -51,16 +53,21 @@ class Services:
             lambda: self.platform.addresses(config.postgres_namespace, "postgres"),
             functools.partial(absence.refuses, port=config.postgres_port),
         )
+        self.denials = audit.Denials(self.database)
+        self.uploads = Uploads(self.database)
         collector = garbage.Collector(self.database, self.objects)
         self._pulses = (
             Pulse("epoch", self.epoch_pulse.beat),
             Pulse("absence", gone.beat),
             Pulse("cache", CachePulse(self.cache).beat),
+            Pulse("denials", self.denials.beat, 5.0),
+            Pulse("prune", lambda: audit.prune(self.database), audit.PRUNE_EVERY),
+            Pulse("uploads", self.uploads.beat, uploads.EVERY),
             Pulse("garbage", collector.beat, garbage.EVERY),
         )
         self.outbox = Outbox(enabled=bool(config.nats_url))
         self.bus = Bus(config)
-        self._relay = Relay(self.database, self.bus)
+        self._relay = Relay(self.database, self.bus, config.retell_seconds)
         self._migrated = threading.Event()
         self._stopping = threading.Event()
         self._migration = threading.Thread(target=self._migrate, name="migration", daemon=True)
@@ -78,6 +85,7 @@ class Services:
             pulse.stop()
         self._relay.stop()
         self.bus.stop()
+        self.denials.flush()
         self.database.close()
         self.credentials.stop()
         self.watchdog.stop()

@@ -1,7 +1,8 @@
 """What a worker does for a job: work out the result, then write it down once.
 
 The result and the job's end are one transaction, and the job's id is the result's key: however
-often a job is delivered, it has one effect.
+often a job is delivered, it has one effect. A message names the row, too, that it was written with:
+one about a job that went with its project is nothing to another job that was given its id.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -17,8 +19,11 @@ from infraforge_backend import outbox
 from infraforge_backend.database import Connection, Database
 from infraforge_backend.objects import Gone, Objects
 
-_JOB = "SELECT id, project_id, kind, file, state, created_by FROM jobs WHERE id = %s"
-_LOCKED = "SELECT state FROM jobs WHERE id = %s FOR UPDATE"
+_JOB = """
+SELECT id, row_id, project_id, kind, file, state, created_by FROM jobs
+WHERE id = %s AND (%s::uuid IS NULL OR row_id = %s)
+"""
+_LOCKED = "SELECT state FROM jobs WHERE id = %s AND row_id = %s FOR UPDATE"
 _FILE = "SELECT object_key, size FROM files WHERE project_id = %s AND name = %s"
 _REPORT = """
 SELECT count(*) AS files, coalesce(sum(size), 0)::bigint AS bytes FROM files WHERE project_id = %s
@@ -28,6 +33,14 @@ _END = "UPDATE jobs SET state = %s, error = %s, finished_at = now() WHERE id = %
 _LOOKS = 3
 
 Job = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Name:
+    """Which job a message is about. row: None in messages from before there was one."""
+
+    job: uuid.UUID
+    row: uuid.UUID | None = None
 
 
 class Hopeless(Exception):
@@ -45,9 +58,9 @@ class Tasks:
             "report": self._report,
         }
 
-    def do(self, job_id: uuid.UUID) -> str:
+    def do(self, name: Name) -> str:
         """Have the job done: `done`; `known` when it was over before, `gone` with its project."""
-        job = self._database.read(lambda c: c.execute(_JOB, (job_id,)).fetchone())
+        job = self._find(name)
         if job is None:
             return "gone"
         if job["state"] != "queued":
@@ -61,17 +74,21 @@ class Tasks:
 
         return self._database.write((), finish)
 
-    def over(self, job_id: uuid.UUID) -> bool:
+    def over(self, name: Name) -> bool:
         """Whether nothing is left to be done for the job."""
-        job = self._database.read(lambda c: c.execute(_JOB, (job_id,)).fetchone())
+        job = self._find(name)
         return job is None or job["state"] != "queued"
 
-    def give_up(self, job_id: uuid.UUID, why: str) -> str:
+    def give_up(self, name: Name, why: str) -> str:
         """Write down that the job will never be done; `dead`, or as `do` where it is over."""
-        job = self._database.read(lambda c: c.execute(_JOB, (job_id,)).fetchone())
+        job = self._find(name)
         if job is None:
             return "gone"
         return self._database.write((), lambda c: _end(c, job, "dead", error=why))
+
+    def _find(self, name: Name) -> Job | None:
+        values = (name.job, name.row, name.row)
+        return self._database.read(lambda c: c.execute(_JOB, values).fetchone())
 
     def _checksum(self, job: Job) -> Mapping[str, object]:
         place = (job["project_id"], job["file"])
@@ -101,7 +118,7 @@ def _end(
     result: Mapping[str, object] | None = None,
     error: str = "",
 ) -> str:
-    locked = connection.execute(_LOCKED, (job["id"],)).fetchone()
+    locked = connection.execute(_LOCKED, (job["id"], job["row_id"])).fetchone()
     if locked is None:
         return "gone"
     if locked["state"] != "queued":

@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
+import re
 import unicodedata
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infraforge_backend import names
+
 NAME_LENGTH = 200
 DESCRIPTION_LENGTH = 10_000
 FILE_NAME_BYTES = 255
 PAGE = 50
 PAGE_LIMIT = 200
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_NEVER_TAKEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 class Invalid(ValueError):
@@ -48,20 +51,32 @@ def project(body: object) -> ProjectInput:
     return ProjectInput(name=_name(body["name"]), description=_description(body), version=version)
 
 
+def new_file_name(text: str) -> str:
+    """A name that a file may be given, in NFC; Invalid where it cannot be one."""
+    return _fit("the file name", file_name(text))
+
+
 def file_name(text: str) -> str:
-    """A file's name exactly as given; Invalid where it cannot be one."""
+    """A name that a file may have, in NFC: also one that was given before the rules of `names`."""
     if not text or text in (".", ".."):
         raise Invalid("a file needs a name")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise Invalid("the file name is not UTF-8") from error
+    odd = next((c for c in text if unicodedata.category(c) in _NEVER_TAKEN), "")
+    if odd:
+        raise Invalid(f"the file name holds U+{ord(odd):04X}")
+    text = unicodedata.normalize("NFC", text)
+    size = len(text.encode())
     if size > FILE_NAME_BYTES:
         raise Invalid(f"a file name may have {FILE_NAME_BYTES} bytes, not {size}")
     if "/" in text or "\\" in text:
         raise Invalid("a file name has no slashes")
-    _characters("file name", text, allowed="")
     return text
+
+
+def identifier(value: object) -> uuid.UUID:
+    """A UUID in its usual form; Invalid for the many others that `uuid.UUID` takes."""
+    if not isinstance(value, str) or not _UUID.fullmatch(value):
+        raise Invalid("id must be a UUID")
+    return uuid.UUID(value)
 
 
 def limit(text: str | None) -> int:
@@ -84,7 +99,7 @@ def read_cursor(text: str) -> tuple[datetime.datetime, uuid.UUID]:
     """The place `cursor` wrote; Invalid for anything else."""
     try:
         moment, key = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
-        return datetime.datetime.fromisoformat(moment), uuid.UUID(key)
+        return datetime.datetime.fromisoformat(moment), identifier(key)
     except (ValueError, binascii.Error) as error:
         raise Invalid("after is not a cursor this service gave") from error
 
@@ -101,9 +116,10 @@ def _name(value: object) -> str:
         raise Invalid("name must be a string")
     if not value.strip():
         raise Invalid("name is empty")
-    if len(value) > NAME_LENGTH:
-        raise Invalid(f"name may have {NAME_LENGTH} characters, not {len(value)}")
-    return _characters("name", value, allowed="")
+    name = _fit("the name", value)
+    if len(name) > NAME_LENGTH:
+        raise Invalid(f"name may have {NAME_LENGTH} characters, not {len(name)}")
+    return name
 
 
 def _description(body: Mapping[str, Any]) -> str:
@@ -112,14 +128,15 @@ def _description(body: Mapping[str, Any]) -> str:
         raise Invalid("description must be a string")
     if len(value) > DESCRIPTION_LENGTH:
         raise Invalid(f"description may have {DESCRIPTION_LENGTH} characters, not {len(value)}")
-    return _characters("description", value, allowed="\n\t\r")
+    odd = names.unfit_for_text(value)
+    if odd:
+        raise Invalid(f"description holds U+{ord(odd):04X}, a control or what turns text round")
+    return value
 
 
-def _characters(what: str, text: str, allowed: str) -> str:
-    """The text itself; Invalid where it holds a control or direction-changing character."""
-    for character in text:
-        if character in allowed:
-            continue
-        if unicodedata.category(character) in _FORBIDDEN or character in _BIDI:
-            raise Invalid(f"{what} holds the control character U+{ord(character):04X}")
-    return text
+def _fit(what: str, text: str) -> str:
+    """The text as a name, in NFC; Invalid where it cannot be one."""
+    try:
+        return names.read(text)
+    except names.Unfit as error:
+        raise Invalid(f"{what} {error}") from error

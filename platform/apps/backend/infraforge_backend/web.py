@@ -9,8 +9,8 @@ import uuid
 from typing import cast
 
 import flask
-import psycopg
-from infraforge_shared.problems import OutcomeUnknown, Problem, Unavailable
+from infraforge_shared import conditions
+from infraforge_shared.problems import Problem
 
 from infraforge_backend import audit, headers, metrics
 from infraforge_backend.access import Identity
@@ -19,6 +19,12 @@ from infraforge_backend.services import Services
 log = logging.getLogger("requests")
 
 JSON_LIMIT = 64 * 1024
+_PROJECT = "/api/projects/<uuid:project_id>"
+_FILE = f"{_PROJECT}/files/<path:name>"
+_CONDITIONAL = frozenset(
+    (method, path) for method in ("PUT", "DELETE") for path in (_PROJECT, _FILE)
+)
+"""The changes that look at their conditions themselves, in the transaction that makes them."""
 
 
 def services() -> Services:
@@ -69,9 +75,11 @@ def install(app: flask.Flask) -> None:
             raise Problem(401, "sign in first")
         flask.g.who = identity = _as_of_now(identity)
         _authorize(identity)
+        conditions.enter(_CONDITIONAL)
 
     @app.after_request
     def leave(response: flask.Response) -> flask.Response:
+        response = conditions.leave(response)
         response.headers["X-Request-Id"] = flask.g.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
@@ -116,10 +124,5 @@ def _authorize(identity: Identity) -> None:
     target = f"{flask.request.method} {flask.request.path}"
     audit.tell(identity, "request", target, "denied")
     if flask.request.method not in ("GET", "HEAD"):
-        try:
-            services().database.write(
-                (), lambda c: audit.record(c, identity, "request", target, "denied")
-            )
-        except (Unavailable, OutcomeUnknown, psycopg.Error) as error:
-            log.warning("a denial is in the log only", extra={"error": type(error).__name__})
+        services().denials.note(identity, f"{flask.request.method} {rule.rule}", target)
     raise Problem(403, f"your role ({identity.role_name or 'none'}) does not allow this")

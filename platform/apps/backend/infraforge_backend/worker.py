@@ -22,7 +22,7 @@ from nats.aio.msg import Msg
 
 from infraforge_backend import metrics
 from infraforge_backend.bus import FAILURES, Bus
-from infraforge_backend.tasks import Hopeless, Tasks
+from infraforge_backend.tasks import Hopeless, Name, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,12 @@ class Delivery:
     attempt: int
 
     @property
-    def job_id(self) -> uuid.UUID:
+    def name(self) -> Name:
         """Which job it is. Poison where it names none."""
         try:
             found = json.loads(self.message.data)
-            return uuid.UUID(found["job"])
+            row = found.get("row")
+            return Name(uuid.UUID(found["job"]), None if row is None else uuid.UUID(row))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Poison("the message names no job") from error
 
@@ -115,41 +116,42 @@ class Worker:
     async def _outcome(self, delivery: Delivery) -> str:
         """How the delivery ended: done, known, gone, dead, or again."""
         try:
-            job_id = delivery.job_id
+            job = delivery.name
         except Poison as poison:
             return await self._bury(delivery, None, str(poison))
-        if delivery.attempt > TRIES and not await self._patiently(self._tasks.over, job_id):
-            return await self._bury(delivery, job_id, f"its worker died {TRIES} times over it")
+        if delivery.attempt > TRIES and not await self._patiently(self._tasks.over, job):
+            return await self._bury(delivery, job, f"its worker died {TRIES} times over it")
         try:
-            outcome: str = await self._patiently(self._tasks.do, job_id)
+            outcome: str = await self._patiently(self._tasks.do, job)
         except Hopeless as error:
-            return await self._bury(delivery, job_id, str(error))
+            return await self._bury(delivery, job, str(error))
         except Stopped:
             raise  # no failure of the job's
         except Exception as error:
-            log.exception("a job failed", extra={"job": str(job_id), "attempt": delivery.attempt})
+            log.exception("a job failed", extra={"job": str(job.job), "attempt": delivery.attempt})
             if delivery.attempt < TRIES:
                 return "again"
-            return await self._bury(delivery, job_id, f"failed {TRIES} times: {error}")
-        log.info("job %s", outcome, extra={"job": str(job_id), "attempt": delivery.attempt})
+            return await self._bury(delivery, job, f"failed {TRIES} times: {error}")
+        log.info("job %s", outcome, extra={"job": str(job.job), "attempt": delivery.attempt})
         return outcome
 
-    async def _bury(self, delivery: Delivery, job_id: uuid.UUID | None, why: str) -> str:
+    async def _bury(self, delivery: Delivery, job: Name | None, why: str) -> str:
         """Keep the message among the dead letters, and only then be done with it."""
         message = delivery.message
         place = message.metadata
         headers = {
-            # of the message, not of the try: kept once, however often this is repeated
-            "Nats-Msg-Id": f"{place.stream}-{place.sequence.stream}",
+            # of the message, not of the try: kept once, however often this is repeated. With its
+            # time: a stream that was made anew counts from one again
+            "Nats-Msg-Id": f"{place.stream}-{place.sequence.stream}-{place.timestamp.timestamp()}",
             "Infraforge-Subject": message.subject,
             "Infraforge-Reason": why.encode("ascii", "replace").decode()[:500],
             "Infraforge-Deliveries": str(delivery.attempt),
         }
         client = await self._bus.client()
         await client.jetstream(timeout=2.0).publish(DEAD, message.data, headers=headers)
-        log.warning("dead letter: %s", why, extra={"job": str(job_id or "")})
+        log.warning("dead letter: %s", why, extra={"job": str(job.job) if job else ""})
         # after it: a worker that dies in between is followed by one that does both again
-        return await self._patiently(self._tasks.give_up, job_id, why) if job_id else "dead"
+        return await self._patiently(self._tasks.give_up, job, why) if job else "dead"
 
     async def _patiently(self, work, *arguments):  # type: ignore[no-untyped-def]
         """What `work` returns, in a thread; again for as long as what it needs is away."""

@@ -25,7 +25,9 @@ def document() -> Schema:
             "title": "InfraForge platform API",
             "version": "1.0.0",
             "description": "Health, versions and digests of the platform's components; scaling "
-            "and restarting them; the registry's state; who did what.",
+            "and restarting them; the registry's state; who did what. Answers to GET have an "
+            "ETag, and If-Match, If-None-Match and their like are honoured. What a change is about "
+            "has no version, so one that bears a condition is refused (412).",
         },
         "servers": [{"url": "/"}],
         "security": [{"session": []}],
@@ -137,12 +139,13 @@ _PAGE = [
     {"name": "before", "in": "query", "schema": _ACTION_ID},
 ]
 _PROBLEMS = {
-    400: "what was sent is not HTTP or JSON",
+    400: "what was sent is not HTTP or JSON, or a condition that cannot be read",
     401: "there is no session",
     403: "the role does not allow this",
     404: "there is no such component",
     405: "nothing is done that way here",
     409: "not with this component, or not now",
+    412: "a condition of the request (If-Match and its like) does not hold",
     413: "what was sent is too large",
     415: "the body is not JSON",
     422: "what was sent is not acceptable",
@@ -156,12 +159,15 @@ def _answer(words: str, schema: str, kind: str = "application/json") -> Schema:
 
 
 def _operation(name: str, words: str, answers: dict[str, Schema], *problems: int) -> Schema:
-    told = (401, 403, *problems, 429, 503)
+    told = sorted({400, 401, 403, 412, *problems, 429, 503})
     refusals = {
         str(status): _answer(_PROBLEMS[status], "Problem", "application/problem+json")
         for status in told
     }
-    return {"operationId": name, "summary": words, "responses": {**answers, **refusals}}
+    kept: dict[str, Schema] = {}
+    if "200" in answers:  # a read: its answer has an ETag, and conditions are honoured
+        kept = {"304": {"description": "what the client has is what there is"}}
+    return {"operationId": name, "summary": words, "responses": {**answers, **kept, **refusals}}
 
 
 def _paths() -> Schema:

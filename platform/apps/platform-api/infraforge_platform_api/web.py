@@ -10,6 +10,7 @@ import uuid
 from typing import cast
 
 import flask
+from infraforge_shared import conditions
 from infraforge_shared.problems import Problem
 
 from infraforge_platform_api.access import OWN, Identity
@@ -69,9 +70,11 @@ def install(app: flask.Flask) -> None:
         # unknown paths and methods stay so: the router's own 404 or 405 follows
         if rule is not None and not identity.may(flask.request.method, rule.rule):
             raise Problem(403, f"your role ({identity.role_name or 'none'}) does not allow this")
+        conditions.enter(())
 
     @app.after_request
     def leave(response: flask.Response) -> flask.Response:
+        response = conditions.leave(response)
         response.headers["X-Request-Id"] = flask.g.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"

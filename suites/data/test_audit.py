@@ -1,0 +1,119 @@
+"""The audit trail: nobody rewrites it, nobody floods it, and it does not grow for ever."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from infraforge.components.backend import Backend
+from infraforge.probes import logins
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads.backend_client import BackendClient
+
+pytestmark = pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-9")
+
+ALLOWED, REFUSED = "allowed", "refused"
+ROW = "(actor, role, action, target, outcome, request_id) VALUES ('x', '', 'x', 'x', 'done', '')"
+MAY = {
+    "adds a row": f"INSERT INTO public.audit {ROW}",
+    "reads it": "SELECT count(*) FROM public.audit",
+    "has old rows removed": "SELECT public.prune_audit()",
+}
+MAY_NOT = {
+    "changes rows": "UPDATE public.audit SET actor = 'x'",
+    "removes rows": "DELETE FROM public.audit",
+    "empties it": "TRUNCATE public.audit",
+    "drops it": "DROP TABLE public.audit",
+    "renames it": "ALTER TABLE public.audit RENAME TO other",
+    "takes it": "ALTER TABLE public.audit OWNER TO app_owner",
+    "disables triggers": "ALTER TABLE public.audit DISABLE TRIGGER ALL",
+    "adds a rule": "CREATE RULE r AS ON INSERT TO public.audit DO INSTEAD NOTHING",
+    "sets a row's time": "INSERT INTO public.audit (at, actor, role, action, target, outcome,"
+    " request_id) VALUES (now(), 'x', '', 'x', 'x', 'done', '')",
+    "acts as its owner": "SET ROLE audit_owner",
+    "drops the schema": "DROP SCHEMA public CASCADE",
+    "replaces what prunes it": "CREATE OR REPLACE FUNCTION public.prune_audit() RETURNS bigint"
+    " LANGUAGE sql AS 'SELECT 0::bigint'",
+    "leads names astray": "ALTER DATABASE infraforge SET search_path = other",
+}
+FLOOD, MOST_ROWS, ROW_BYTES = 60, 20, 4096
+PERIOD = 75  # a minute, and the beats of the backend's processes
+
+
+def test_the_backends_logins_add_to_the_trail_and_rewrite_nothing(platform, evidence):
+    """A login as Vault makes them for the backend inserts and reads; all else is refused."""
+    backend = Backend()
+    login = backend.new_login(platform.site)
+    try:
+        with logins.signed_in(platform.site, login) as database:
+            found = {what: tried(database, one) for what, one in {**MAY, **MAY_NOT}.items()}
+    finally:
+        backend.revoke(platform.site, login.lease_id)
+    evidence.attach("\n".join(f"{what}: {answer}" for what, answer in found.items()))
+    assert {what: found[what] for what in MAY} == dict.fromkeys(MAY, ALLOWED)
+    assert {what: found[what] for what in MAY_NOT} == dict.fromkeys(MAY_NOT, REFUSED)
+
+
+@pytest.mark.waits
+def test_a_flood_of_denials_is_a_few_rows_and_their_number(front_door, people, database, evidence):
+    """Sixty denials on one route: a few rows of bounded size that say sixty in all."""
+    person = people.make("viewer")
+    client = BackendClient(front_door.sign_in(person.name, person.password), front_door.origin)
+    answers = []
+    for n in range(FLOOD):
+        place = f"/api/projects/00000000-0000-4000-8000-{n:012}/files/{'long' * 60}"
+        answers.append(client.session.ask("DELETE", place).status_code)
+    assert answers == [403] * FLOOD
+
+    def rows():
+        return database.execute(
+            "SELECT target, count, octet_length(a::text) FROM audit a WHERE actor = %s ORDER BY id",
+            (person.name,),
+        ).fetchall()
+
+    wait_until(
+        lambda: sum(row[1] for row in rows()) >= FLOOD,
+        within=seconds(PERIOD),
+        every=2.0,
+        what="all denials are in the trail",
+        broken=True,
+    )
+    found = rows()
+    evidence.attach("\n".join(map(str, found)))
+    assert sum(row[1] for row in found) == FLOOD
+    assert 1 <= len(found) <= MOST_ROWS
+    assert max(row[2] for row in found) <= ROW_BYTES
+
+
+def test_what_is_older_than_stated_leaves_the_trail(platform, database):
+    """Changes are kept for 400 days and denials for 90: what is older goes, what is not stays."""
+    add = """
+    INSERT INTO audit (id, at, actor, role, action, target, outcome, request_id)
+    OVERRIDING SYSTEM VALUE
+    VALUES (-%(days)s, now() - make_interval(days => %(days)s), 'retention', '', 'x',
+      %(days)s::text, %(outcome)s, '')
+    """
+    kept = {(399, "done"), (89, "denied")}
+    for days, outcome in (*kept, (401, "done"), (91, "denied")):
+        database.execute(add, {"days": days, "outcome": outcome})
+    backend = Backend()
+    login = backend.new_login(platform.site)
+    try:
+        with logins.signed_in(platform.site, login) as session:
+            session.execute("SELECT public.prune_audit()")
+        found = database.execute("SELECT target, outcome FROM audit WHERE actor = 'retention'")
+        left = {(int(target), outcome) for target, outcome in found.fetchall()}
+    finally:
+        backend.revoke(platform.site, login.lease_id)
+        database.execute("DELETE FROM audit WHERE actor = 'retention'")
+    assert left == kept
+
+
+def tried(database, statement):
+    """Whether PostgreSQL lets the login do it; whatever it did is undone."""
+    try:
+        with database.transaction(force_rollback=True):
+            database.execute(statement)
+    except psycopg.errors.InsufficientPrivilege:
+        return REFUSED
+    return ALLOWED
