@@ -91,8 +91,7 @@ def test_no_fill_comes_in_while_any_change_is_under_way(
         upload.result()
     ways = [way for _, way in lists]
     evidence.attach(before=before, after=after, ways=ways)
-    if len(before) != 1:
-        raise Inconclusive(f"the upload that waits should hold fills off alone: {before}")
+    control(len(before) == 1, f"the upload that waits should hold fills off alone: {before}")
     assert [files for files, _ in lists] == [[]] * 3
     assert ways == ["miss"] * 3
     assert after == before
@@ -123,10 +122,8 @@ def test_a_change_is_not_acknowledged_once_postgresql_went_away(
         answer = asked.result()
     nemesis.heal()
     evidence.attach(answer=answer, ended=len(ended), struck=struck)
-    if not ended:
-        raise Inconclusive("the backend had no session that could be ended")
-    if struck > _WRITERS_WAIT:
-        raise Inconclusive(f"the sessions were ended {struck:.1f} s after the commit: too late")
+    control(bool(ended), "the backend had no session that could be ended")
+    control(struck <= _WRITERS_WAIT, f"sessions ended {struck:.1f} s after the commit: too late")
     assert answer[0] == 503
     assert "outcome is unknown" in answer[1]
     after = wait_until(
