@@ -182,11 +182,16 @@ def test_every_connection_is_counted_before_http_begins() -> None:
     (most,) = re.findall(r"limit_conn open (\d+);", stream)
     (room,) = re.findall(r"worker_connections (\d+);", CONF)
     assert 3 * int(most) < int(room), "one address alone could fill a worker"
-    passed = dict(re.findall(r"listen (\d+);\s+proxy_pass (127\.0\.0\.1:\d+);", stream))
+    passed = dict(re.findall(r"listen (\d+) backlog=\d+;\s+proxy_pass (127\.0\.0\.1:\d+);", stream))
     http = re.findall(r"^ +listen (\S+) (?:ssl )?proxy_protocol", CONF, re.MULTILINE)
     assert sorted(passed.values()) == sorted(http)
     assert set(passed) == {"8443", "8080"}
-    assert not re.findall(r"listen (?!127\.0\.0\.1:|8443;|8080;)\S+", CONF)
+    others = re.findall(r"listen (?!127\.0\.0\.1:|8443 |8080 )(\d+)", CONF)
+    assert others == ["8082", "8445"], "the kubelet's own, which no policy lets anybody else reach"
+    policy = yaml.safe_load_all((INGRESS / "networkpolicy.yaml").read_text())
+    open_ports = {str(p["port"]) for one in policy for rule in one["spec"].get("ingress", ())
+                  for p in rule["ports"]}  # fmt: skip
+    assert not open_ports & set(others)
 
 
 def test_a_read_is_tried_again_only_after_all_that() -> None:

@@ -55,11 +55,12 @@ def test_an_address_without_a_session_is_limited(front_door, viewer, evidence):
 def test_guessing_passwords_is_limited_whatever_the_cookies(front_door, evidence):
     """Made-up session cookies do not get anybody more guesses; fewer are heard than sign-ins."""
     attempt = front_door.begin()
+    own = attempt.visitor.cookie_header()
     shots = [
         Shot(
             attempt.form.action,
             {
-                "Cookie": f"__Host-infraforge_session=made-up-{number}",
+                "Cookie": f"{own}; __Host-infraforge_session=made-up-{number}",
                 "Content-Type": "application/x-www-form-urlencoded",
             },
             "username=ada&password=guess&form=none",
