@@ -15,7 +15,10 @@ from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
-_NOBODY = "user default reset"
+# Off, and without a password: nobody can be this user. Redis itself is, as it loads its log of
+# changes (8.0.2), and leaves out each transaction that the user may not do: what a script had
+# removed, for instance, would be back after a restart.
+_NOBODY = "user default reset ~* &* +@all"
 _OBSERVER = "observer"
 _RENEWER = "renewer"
 _FILES = (

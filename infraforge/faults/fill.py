@@ -13,7 +13,8 @@ from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
 _FILE = "infraforge-fill"
-EVICTED = "Evicted"
+_OVER = ("Failed", "Succeeded")
+"""Phases of a pod that was put out: Succeeded where its programs ended well when they were told."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Empty:
         found = _pod(site, self)
         if found is None:
             return
-        if found.status.phase != "Failed":
+        if found.status.phase not in _OVER:
             run_in(site, self, "rm", "-f", self.path)
             return
         same = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=self.uid))
@@ -101,9 +102,9 @@ class Empty:
 
 
 def put_out(site: Site, where: Empty) -> bool:
-    """Whether the pod is there no more, or is there only as something that was evicted."""
+    """Whether the pod is there no more, or is there only as something that is over."""
     found = _pod(site, where)
-    return found is None or found.status.reason == EVICTED
+    return found is None or found.status.phase in _OVER
 
 
 def run_in(site: Site, where: Empty, *argv: str) -> str:

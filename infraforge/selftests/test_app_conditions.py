@@ -142,7 +142,9 @@ class Client:
     def __call__(self, method: str, path: str, body: Any = None, **more: str) -> Any:
         headers = {**DEVELOPER, **{name.replace("_", "-"): value for name, value in more.items()}}
         rest = {"json": body} if isinstance(body, dict) else {"data": body}
-        return self.app.test_client().open(path, method=method, headers=headers, buffered=True, **rest)
+        return self.app.test_client().open(
+            path, method=method, headers=headers, buffered=True, **rest
+        )
 
     def project(self) -> str:
         return f"/api/projects/{self('POST', '/api/projects', {'name': 'p'}).json['id']}"

@@ -177,7 +177,7 @@ def test_the_acl_file_holds_hashes_and_shuts_the_default_user_out() -> None:
     text = redis.acl({"b": "+ping", "a": "~x:* +get"}, {"a": "clear-a", "b": "clear-b"})
     digest = hashlib.sha256(b"clear-a").hexdigest()
     lines = text.splitlines()
-    assert lines[0] == "user default reset"
+    assert lines[0] == "user default reset ~* &* +@all"  # `reset` leaves it off, without a password
     assert lines[1] == f"user a reset on #{digest} ~x:* +get"
     assert "clear" not in text
 

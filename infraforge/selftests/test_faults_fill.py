@@ -21,7 +21,7 @@ class World:
     """One pod, and what is run in it and asked of it."""
 
     def __init__(self) -> None:
-        self.uid, self.phase, self.reason = "u1", "Running", ""
+        self.uid, self.phase = "u1", "Running"
         self.size, self.there = 0, True
         self.ran: list[tuple[str, ...]] = []
         self.deleted: list[str] = []
@@ -38,7 +38,7 @@ class World:
             raise client.ApiException(status=404)
         return SimpleNamespace(
             metadata=SimpleNamespace(uid=self.uid),
-            status=SimpleNamespace(phase=self.phase, reason=self.reason),
+            status=SimpleNamespace(phase=self.phase),
         )
 
     def delete_namespaced_pod(self, _name: str, _namespace: str, body: Any) -> None:
@@ -64,7 +64,7 @@ def test_what_is_half_written_proves_nothing(world: Any) -> None:
 
 
 def test_a_pod_that_was_put_out_for_it_proves_it_too(world: Any) -> None:
-    world.phase, world.reason = "Failed", "Evicted"
+    world.phase = "Succeeded"
     assert "put out" in Filling(TARGET, TMP, 3).took_effect(world)
 
 
@@ -78,7 +78,7 @@ def test_another_process_can_end_it(world: Any) -> None:
 
 def test_remains_are_removed_and_a_successor_is_not(world: Any) -> None:
     undo = Filling(TARGET, TMP, 3).undo
-    world.phase, world.reason = "Failed", "Evicted"
+    world.phase = "Succeeded"
     undo.perform(world)
     assert world.deleted == ["u1"]
     world.uid = "u2"  # the name is another's
@@ -90,9 +90,10 @@ def test_remains_are_removed_and_a_successor_is_not(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uid", "reason", "out"),
-    [("u1", "", False), ("u1", "Evicted", True), ("u1", "NodeLost", False), ("u2", "", True)],
-)
-def test_who_is_put_out(world: Any, uid: str, reason: str, out: bool) -> None:
-    world.uid, world.reason = uid, reason
+    ("uid", "phase", "out"),
+    [("u1", "Running", False), ("u1", "Failed", True), ("u1", "Succeeded", True),
+     ("u1", "Pending", False), ("u2", "Running", True)],
+)  # fmt: skip
+def test_who_is_put_out(world: Any, uid: str, phase: str, out: bool) -> None:
+    world.uid, world.phase = uid, phase
     assert put_out(world, Empty("n", "p", "u1", "c", TMP)) is out
