@@ -38,6 +38,10 @@ class RedisComponent(Component):
     reloads = True
     trust = Trust.RUNNING
 
+    def given(self, site: Site) -> str:
+        """What nobody may be is written here, not in its folder."""
+        return _NOBODY
+
     def certify(self, site: Site) -> None:
         """Also for the members' own names."""
         site.certificate(

@@ -87,3 +87,25 @@ def test_every_answer_must_be_read_in_time_and_no_body_is_bounded_by_it() -> Non
         app.test_client().put("/", environ_base={"gunicorn.socket": link})
         assert seen == [None]
         assert link.gettimeout() == transfers.PIECE_SECONDS
+
+
+def test_a_reader_who_is_given_up_on_is_not_waited_for() -> None:
+    serving = importlib.import_module("infraforge_shared.serving")
+    link, other = socket.socketpair()
+    with link, other:
+
+        def given_up(error: Exception) -> None:
+            try:
+                raise error
+            finally:  # as gunicorn calls it
+                serving.post_request(None, None, {"gunicorn.socket": link}, None)
+
+        with pytest.raises(ConnectionError):
+            given_up(ConnectionError())
+        other.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            other.recv(1)  # still open: gunicorn's own to close
+        with pytest.raises(TimeoutError):
+            given_up(TimeoutError())
+        assert other.recv(1) == b""
+        serving.post_request(None, None, {}, None)

@@ -132,7 +132,17 @@ def test_its_account_adds_to_the_book_and_rewrites_nothing(platform, evidence):
     asked, done, other = (f"{n:019}-00000{n}" for n in (1, 2, 3))
 
     def entry(key, outcome="asked", actor="ada"):
-        told = {"id": key, "actor": actor, "detail": "all pods", "outcome": outcome}
+        told = {  # whole: others may be reading the book meanwhile
+            "id": key,
+            "at": "2026-01-01T00:00:00+00:00",
+            "actor": actor,
+            "role": "admin",
+            "action": "restart",
+            "component": "frontend",
+            "detail": "all pods",
+            "outcome": outcome,
+            "request_id": "tried",
+        }
         return json.dumps(told, separators=(",", ":"))
 
     book = {asked: entry(asked), done: entry(done, "done")}
