@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infraforge.cluster.registry import docker
+from infraforge.cluster.registry import NETWORK, docker
 from infraforge.errors import ClusterError, UsageError
 
 _LABEL = "io.x-k8s.kind.cluster"
@@ -42,7 +42,6 @@ class NodeContainer:
     def parse(cls, found: Mapping[str, Any]) -> NodeContainer:
         """Of one object of `docker inspect`."""
         networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-        addresses = [str(one.get("IPAddress") or "") for one in networks.values()]
         binds = (found.get("HostConfig") or {}).get("Binds") or ()
         return cls(
             container_id=str(found["Id"]),
@@ -50,7 +49,7 @@ class NodeContainer:
             role=str(((found.get("Config") or {}).get("Labels") or {}).get(_ROLE, "")),
             status=str(found["State"]["Status"]),
             started=_when(str(found["State"].get("StartedAt", ""))),
-            address=next(filter(None, addresses), ""),
+            address=str((networks.get(NETWORK) or {}).get("IPAddress") or ""),
             mounted=tuple(Path(bind.split(":")[0]) for bind in binds),
         )
 

@@ -7,27 +7,23 @@ from collections.abc import Sequence
 from infraforge.cluster import node_containers
 from infraforge.cluster.kind import Kind
 from infraforge.cluster.node_containers import NodeContainer
-from infraforge.cluster.registry import docker
-
-_SHARED = "label=infraforge"
-"""What the clusters of this machine share: the registry's containers."""
+from infraforge.cluster.registry import docker, ours
 
 
 def machines(cluster: Kind) -> list[NodeContainer]:
     """Nodes and registry, by their addresses. Raises ClusterError where Docker does not say."""
-    said = docker("ps", "--all", "--no-trunc", "--filter", _SHARED, "--format", "{{.ID}}")
-    nodes = node_containers.find(cluster.name, cluster.folder)
-    shared = node_containers.inspect(said.split())
-    there = {one.container_id: one for one in (*nodes, *shared)}  # our node image has the label
-    return sorted(there.values(), key=lambda one: [int(n) for n in one.address.split(".") if n])
+    found = [*node_containers.find(cluster.name, cluster.folder), *node_containers.inspect(ours())]
+    return sorted(found, key=lambda one: [int(n) for n in one.address.split(".") if n])
 
 
 def in_another_order(found: Sequence[NodeContainer]) -> list[NodeContainer]:
     """The order of starting in which none gets its former address.
 
-    Docker gives the lowest free one to each that starts: so each begins one place earlier.
+    Docker gives the lowest free one to each that starts: so each begins one place earlier. What has
+    no address in the nodes' network takes none away, and comes last.
     """
-    return [*found[1:], *found[:1]]
+    there = [one for one in found if one.address]
+    return [*there[1:], *there[:1], *(one for one in found if not one.address)]
 
 
 def restart(found: Sequence[NodeContainer]) -> None:

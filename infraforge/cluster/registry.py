@@ -173,6 +173,14 @@ def remove() -> list[str]:
     return removed
 
 
+def ours() -> list[str]:
+    """Names of the registry's containers, of those that there are and that we made.
+
+    By name and label: whatever is run from one of our images inherits a label of ours.
+    """
+    return [one.container for one in LISTENERS if _label(one.container) == one.label]
+
+
 def _argv(one: Listener, image: str, authority: pki.Authority, tree: Path) -> list[str]:
     """How to start it, its files written; the label says by digest what that comes to."""
     text = (tree / "cluster" / "registry" / one.configuration).read_text()

@@ -75,8 +75,10 @@ class Started:
         return cls(float(parameters["within"]), tuple(str(one) for one in found))
 
     def perform(self, site: Site) -> None:
+        there = set(docker("ps", "--all", "--quiet", "--no-trunc").split())
         for one in self.container_ids:
-            docker("start", one)  # nothing to do where it runs
+            if one in there:  # the registry may have been replaced meanwhile; nodes, `wake` misses
+                docker("start", one)  # nothing to do where it runs
         _kind(site).wake(self.within, lambda _line: None)
 
 

@@ -91,8 +91,11 @@ def _main(argv: list[str]) -> int:
     if verb == "info":
         return 0
     if verb == "ps":
-        wanted = rest[rest.index("--filter") + 1]
-        print("\n".join(one["Id"] for one in there if _fits(one, wanted)))
+        wanted = rest[rest.index("--filter") + 1] if "--filter" in rest else "name="
+        asked = re.search(r'\.Label "([^"]+)"', " ".join(rest))
+        for one in there:
+            if _fits(one, wanted):
+                print(f"<{one['Config']['Labels'].get(asked[1], '')}>" if asked else one["Id"])
         return 0
     names = [word for word in rest if not word.startswith("-")]
     if verb == "exec":
@@ -133,7 +136,7 @@ def _begin(one: dict[str, Any], there: list[dict[str, Any]]) -> None:
 def _fits(one: dict[str, Any], wanted: str) -> bool:
     kind, _, value = wanted.partition("=")
     if kind == "name":
-        return re.search(value, one["Name"].lstrip("/")) is not None
+        return any(re.search(value, name) for name in (one["Name"], one["Name"].lstrip("/")))
     key, given, text = value.partition("=")
     labels = one["Config"]["Labels"]
     return labels.get(key) == text if given else key in labels

@@ -224,7 +224,7 @@ def test_a_restart_gives_each_another_address_and_proves_it(docker: FakeDocker, 
     docker.add(
         "infraforge-worker", "infraforge", mounts=folder, address="172.20.0.4", role="worker"
     )
-    docker.add("theirs", address="172.20.0.9")
+    docker.add("theirs", ours="image", address="172.20.0.9")  # run from one of our images
     kubeconfig(api.url)
     site: Any = SimpleNamespace(
         cluster=kind.Kind("infraforge", TREE), profile=Profile.load("minimal", TREE)
