@@ -23,6 +23,7 @@ from infraforge.selftests.stand_ins import (
     Api,
     StandUp,
     cluster_folder,
+    digests,
     kubeconfig,
 )
 from infraforge.stack import TREE
@@ -131,7 +132,9 @@ def test_a_node_is_ours_from_the_moment_it_is_made(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     cluster = kind.Kind("infraforge", TREE)
     with contextlib.suppress(ClusterError):  # pytest-kind wants a kubeconfig in the end
-        cluster.create(Profile.load("minimal", TREE), "image", tmp_path / "ca.crt", lambda _: None)
+        cluster.create(
+            Profile.load("minimal", TREE), "image", tmp_path / "ca.crt", digests(), lambda _: None
+        )
     assert cluster.nodes() == [NODE]
     _pid, heard = json.loads(creating.read_text())
     assert heard.keys() <= {"FAKE_DOCKER"}
@@ -144,9 +147,10 @@ import sys
 from pathlib import Path
 from infraforge.cluster import kind
 from infraforge.profile import Profile
+from infraforge.selftests.stand_ins import digests
 from infraforge.stack import TREE
 kind.Kind("infraforge", TREE).create(
-    Profile.load("minimal", TREE), "image", Path(sys.argv[1]), lambda line: None)
+    Profile.load("minimal", TREE), "image", Path(sys.argv[1]), digests(), lambda line: None)
 """
 
 
