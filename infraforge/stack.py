@@ -243,13 +243,15 @@ def stand_up(
     profile = dataclasses.replace(profile, ports=ports)
     cluster = kind.Kind(name, tree)
     with nothing_left(name), state.locked(name):
-        cluster.check(profile)
+        cluster.check()
         if found and found.profile != profile_name:
             raise UsageError(
                 f"{name!r} runs profile {found.profile!r}; remove it first "
                 f"(infraforge down --name {name}), or use another --name"
             )
         how = _How(images, frozenset(renew), keep, _there(cluster, found, progress))
+        if how.fresh:  # else the ports are its own
+            cluster.check_ports(profile)
         try:
             with state.sharing_machine():
                 return _stand_up(cluster, profile, tree, progress, how)
