@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import cli
-from infraforge.cluster import kind, tools
+from infraforge import cli, stack
+from infraforge.cluster import kind, state, tools
+from infraforge.cluster.users import Use
 from infraforge.errors import ClusterError, UsageError
-from infraforge.profile import Profile
+from infraforge.note import Note
+from infraforge.profile import Ports, Profile
 from infraforge.selftests.fake_docker import FakeDocker
 from infraforge.selftests.stand_ins import (
     NODE,
@@ -86,6 +88,29 @@ def test_ours_is_removed_by_down_alone_and_others_stay(docker: FakeDocker) -> No
         "/dev-control-plane",
         "/infraforge-two-control-plane",
     ]
+
+
+def test_a_run_that_cannot_remove_what_it_stood_up_says_so(
+    docker: FakeDocker, tmp_path: Path
+) -> None:
+    docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
+    Note("minimal", Ports(), "", {}, {}, keep=False).write("infraforge")
+    use = Use("infraforge", "infraforge test").join()
+    says = "Cannot connect to the Docker daemon"
+    (tmp_path / "bin" / "docker").write_text(f"#!/bin/sh\necho {says} >&2; exit 1\n")
+    with pytest.raises(UsageError, match=says):
+        stack.leave(use)
+    assert Note.read("infraforge") is not None
+
+
+def test_a_platform_that_somebody_changes_is_left_to_that_one(docker: FakeDocker) -> None:
+    docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
+    Note("minimal", Ports(), "", {}, {}, keep=False).write("infraforge")
+    use = Use("infraforge", "infraforge test").join()
+    with state.locked("infraforge"):
+        assert stack.leave(use) == []
+    assert docker.status(NODE) == "running"
+    assert Note.read("infraforge") is not None
 
 
 def test_a_strangers_node_is_no_place_for_commands(docker: FakeDocker) -> None:
