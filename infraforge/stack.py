@@ -243,13 +243,15 @@ def stand_up(
     profile = dataclasses.replace(profile, ports=ports)
     cluster = kind.Kind(name, tree)
     with nothing_left(name), state.locked(name):
-        cluster.check(profile)
+        cluster.check()
         if found and found.profile != profile_name:
             raise UsageError(
                 f"{name!r} runs profile {found.profile!r}; remove it first "
                 f"(infraforge down --name {name}), or use another --name"
             )
         how = _How(images, frozenset(renew), keep, _there(cluster, found, progress))
+        if how.fresh:  # else the ports are its own
+            cluster.check_ports(profile)
         try:
             with state.sharing_machine():
                 return _stand_up(cluster, profile, tree, progress, how)
@@ -409,15 +411,19 @@ def leave(use: Use, tree: Path = TREE) -> list[str]:
     """End a run's use of a platform; what was removed, in words.
 
     The last one removes a platform that was not stood up to stay. One that somebody is changing
-    just now is that one's. Interrupts wait until it is done.
+    just now is that one's. Interrupts wait until it is done. Raises UsageError or ClusterError
+    where it cannot be removed.
     """
     removed: list[str] = []
     with interrupts.undisturbed():
-        with use.last() as last, contextlib.suppress(UsageError), contextlib.ExitStack() as held:
+        with use.last() as last, contextlib.ExitStack() as held:
             found = Note.read(use.name) if last else None
             if found and not found.keep and not found.brought:
-                held.enter_context(state.locked(use.name))
-                if not stays(use.name):  # now that nobody can change it
+                mine = False
+                with contextlib.suppress(UsageError):  # it is being changed
+                    held.enter_context(state.locked(use.name))
+                    mine = True
+                if mine and not stays(use.name):  # now that nobody can change it
                     removed = _remove(kind.Kind(use.name, tree))
         if not state.cluster_dir(use.name).exists():
             state.forget(use.name)

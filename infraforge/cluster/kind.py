@@ -188,16 +188,18 @@ class Kind:
             raise ClusterError(f"{self.kubeconfig} is gone, and kind: {done.stderr.strip()}")
         write_private(self.kubeconfig, done.stdout)
 
-    def check(self, profile: Profile) -> None:
-        """Raise UsageError, before anything starts, for what would stop a stand-up."""
+    def check(self) -> None:
+        """Raise UsageError where Docker does not work here, or a node has somebody else's name."""
         if shutil.which("docker") is None:
             raise UsageError("docker is missing; ./bootstrap installs it")
         done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             why = machine_fault(done.stderr) or "no Docker daemon answers; run: ./bootstrap true"
             raise UsageError(why)
-        if self._nodes():
-            return  # our own nodes hold the ports
+        self._nodes()
+
+    def check_ports(self, profile: Profile) -> None:
+        """Raise UsageError where somebody has the front door's ports, before it is made."""
         for port in (profile.ports.https, profile.ports.http):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,8 @@ import pytest
 import yaml
 
 from infraforge import stack
-from infraforge.cluster import install, kind, state
+from infraforge.cluster import install, kind, node_files, state
+from infraforge.images.catalogue import Catalogue
 from infraforge.note import Brought, Note
 from infraforge.profile import Ports
 
@@ -83,8 +86,25 @@ def kubeconfig(url: str, name: str = "infraforge") -> None:
     (cluster_folder(name) / "kubeconfig").write_text(yaml.safe_dump(config))
 
 
+def free_ports() -> tuple[int, int]:
+    """Two ports of 127.0.0.1 that nobody listens on."""
+    anywhere = ("127.0.0.1", 0)
+    with socket.create_server(anywhere) as one, socket.create_server(anywhere) as other:
+        return one.getsockname()[1], other.getsockname()[1]
+
+
 def note(name: str = "infraforge", brought_one: Brought | None = None) -> None:
     Note("minimal", Ports(), "https://127.0.0.1:8443", {}, {}, True, {}, brought_one).write(name)
+
+
+def digests() -> dict[str, str]:
+    """A digest for each image of the catalogue that the registry has: canonical reference → it."""
+    catalogue = Catalogue.load(stack.TREE)
+    return {
+        catalogue.reference(name): f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+        for name, image in catalogue.images.items()
+        if not image.local
+    }
 
 
 DEAD = "http://127.0.0.1:9"
@@ -117,11 +137,16 @@ class StandUp:
             (install, "install"),
             (install, "wait_ready"),
             (install, "wait_seen"),
+            (node_files, "refresh"),
             (stack.Platform, "deploy"),
             (stack.Platform, "wait_open"),
         ):
             monkeypatch.setattr(module, name, noted(name))
         monkeypatch.setattr(stack, "authority", lambda _name: None)
+        # whatever else runs on this machine, a platform of its own for instance
+        https, http = free_ports()
+        monkeypatch.setenv("INFRAFORGE_HTTPS_PORT", str(https))
+        monkeypatch.setenv("INFRAFORGE_HTTP_PORT", str(http))
 
     def run(self) -> None:
         stack.stand_up("infraforge", "minimal")

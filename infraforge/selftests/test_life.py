@@ -23,6 +23,7 @@ from infraforge.selftests.processes import ROOT, other
 from infraforge.wait import wait_until
 
 NAME = "mine"
+OPEN = "found the way in open"
 FAKE = '''
 """Stands in for the cluster: `stack` on files."""
 import os, shutil, sys, time
@@ -96,6 +97,7 @@ from infraforge import sabotage
 sabotage._try_all = lambda experiments: say("sabotages") or {}
 
 stack.is_up, stack.attach, stack.stand_up, stack._remove = is_up, attach, stand_up, remove
+stack.Platform.wait_open = lambda self, progress=None: say("found the way in open")
 
 def heal_sabotage(name):
     (state.cluster_dir(name) / sabotage_experiment.JOURNAL).unlink(missing_ok=True)
@@ -301,7 +303,7 @@ def test_a_run_heals_first_and_says_so(world: World) -> None:
     code, said = world.run()
     assert "undone, left by a run before: break disk" in said
     assert "1 passed" in said
-    assert world.log == ["mended disk"]
+    assert world.log == ["mended disk", OPEN]
     assert in_journal() == []
     assert code != 1
 
@@ -391,7 +393,7 @@ def test_a_run_that_is_killed_in_a_fault_is_healed_by_the_next(world: World) -> 
     assert in_journal() == ["break disk"]
     _code, said = world.run("suites/test_judges.py")
     assert "1 passed" in said
-    assert world.log == ["mended disk"]
+    assert world.log == ["mended disk", OPEN]
 
 
 DIES = """

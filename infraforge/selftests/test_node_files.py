@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -18,14 +17,11 @@ from infraforge.cluster.kind import kind_config
 from infraforge.errors import ClusterError, TimedOut, UsageError
 from infraforge.images.catalogue import Catalogue
 from infraforge.profile import Profile
+from infraforge.selftests.stand_ins import digests
 from infraforge.stack import TREE
 
 CATALOGUE = Catalogue.load(TREE)
-DIGESTS = {
-    CATALOGUE.reference(name): f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
-    for name, image in CATALOGUE.images.items()
-    if not image.local
-}
+DIGESTS = digests()
 
 
 @pytest.fixture

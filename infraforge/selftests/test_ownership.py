@@ -13,16 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import cli
-from infraforge.cluster import kind, tools
+from infraforge import cli, stack
+from infraforge.cluster import kind, state, tools
+from infraforge.cluster.users import Use
 from infraforge.errors import ClusterError, UsageError
-from infraforge.profile import Profile
+from infraforge.note import Note
+from infraforge.profile import Ports, Profile
 from infraforge.selftests.fake_docker import FakeDocker
 from infraforge.selftests.stand_ins import (
     NODE,
     Api,
     StandUp,
     cluster_folder,
+    digests,
     kubeconfig,
 )
 from infraforge.stack import TREE
@@ -87,6 +90,29 @@ def test_ours_is_removed_by_down_alone_and_others_stay(docker: FakeDocker) -> No
     ]
 
 
+def test_a_run_that_cannot_remove_what_it_stood_up_says_so(
+    docker: FakeDocker, tmp_path: Path
+) -> None:
+    docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
+    Note("minimal", Ports(), "", {}, {}, keep=False).write("infraforge")
+    use = Use("infraforge", "infraforge test").join()
+    says = "Cannot connect to the Docker daemon"
+    (tmp_path / "bin" / "docker").write_text(f"#!/bin/sh\necho {says} >&2; exit 1\n")
+    with pytest.raises(UsageError, match=says):
+        stack.leave(use)
+    assert Note.read("infraforge") is not None
+
+
+def test_a_platform_that_somebody_changes_is_left_to_that_one(docker: FakeDocker) -> None:
+    docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
+    Note("minimal", Ports(), "", {}, {}, keep=False).write("infraforge")
+    use = Use("infraforge", "infraforge test").join()
+    with state.locked("infraforge"):
+        assert stack.leave(use) == []
+    assert docker.status(NODE) == "running"
+    assert Note.read("infraforge") is not None
+
+
 def test_a_strangers_node_is_no_place_for_commands(docker: FakeDocker) -> None:
     docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
     docker.add("dev-control-plane", "dev", mounts="/elsewhere")
@@ -131,7 +157,9 @@ def test_a_node_is_ours_from_the_moment_it_is_made(
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     cluster = kind.Kind("infraforge", TREE)
     with contextlib.suppress(ClusterError):  # pytest-kind wants a kubeconfig in the end
-        cluster.create(Profile.load("minimal", TREE), "image", tmp_path / "ca.crt", lambda _: None)
+        cluster.create(
+            Profile.load("minimal", TREE), "image", tmp_path / "ca.crt", digests(), lambda _: None
+        )
     assert cluster.nodes() == [NODE]
     _pid, heard = json.loads(creating.read_text())
     assert heard.keys() <= {"FAKE_DOCKER"}
@@ -144,9 +172,10 @@ import sys
 from pathlib import Path
 from infraforge.cluster import kind
 from infraforge.profile import Profile
+from infraforge.selftests.stand_ins import digests
 from infraforge.stack import TREE
 kind.Kind("infraforge", TREE).create(
-    Profile.load("minimal", TREE), "image", Path(sys.argv[1]), lambda line: None)
+    Profile.load("minimal", TREE), "image", Path(sys.argv[1]), digests(), lambda line: None)
 """
 
 

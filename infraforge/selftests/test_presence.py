@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from infraforge import brought, cli, stack
-from infraforge.cluster import kind
+from infraforge.cluster import kind, state
 from infraforge.cluster.base import Presence
 from infraforge.errors import ClusterError, InfraForgeError, TimedOut, UsageError
 from infraforge.note import Brought, Note
+from infraforge.profile import Ports
 from infraforge.selftests.fake_docker import FakeDocker
 from infraforge.selftests.stand_ins import (
     DEAD,
@@ -107,6 +108,7 @@ def test_what_is_new_is_made(docker: FakeDocker, up: StandUp) -> None:
     up.run()
     assert "create" in up.done
     assert "wait_seen" not in up.done
+    assert "refresh" not in up.done
     assert up.done[-1] == "wait_open"
     assert Note.read("infraforge") is not None
 
@@ -144,7 +146,10 @@ def test_stopped_nodes_are_started_again_and_nothing_is_removed(
     # the control plane first: workers look for it
     assert docker.changes == [f"{verb} id-of-{NODE}", f"{verb} id-of-infraforge-worker"]
     assert "create" not in up.done
-    assert up.done.index("start_registry") < up.done.index("wait_seen") < up.done.index("deploy")
+    steps = [
+        step for step in up.done if step in ("start_registry", "wait_seen", "refresh", "deploy")
+    ]
+    assert steps == ["start_registry", "wait_seen", "refresh", "deploy"]
 
 
 def test_one_that_stays_silent_is_kept(
@@ -171,6 +176,29 @@ def test_a_known_platform_without_nodes_is_not_made_anew(docker: FakeDocker, up:
         up.run()
     assert "create" not in up.done
     assert docker.changes == []
+
+
+def test_ports_that_nodes_on_another_docker_host_may_hold_are_not_to_be_freed(
+    docker: FakeDocker, up: StandUp
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        ports = Ports(theirs.getsockname()[1], theirs.getsockname()[1])
+        Note("minimal", ports, "https://127.0.0.1", {}, {}, True).write("infraforge")
+        with pytest.raises(ClusterError, match="another Docker host or context"):
+            up.run()
+    assert up.done == []
+
+
+def test_a_front_door_whose_port_is_taken_is_not_begun(
+    docker: FakeDocker, up: StandUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as theirs:
+        port = theirs.getsockname()[1]
+        monkeypatch.setenv("INFRAFORGE_HTTP_PORT", str(port))
+        with pytest.raises(UsageError, match=rf"{port} is taken.*INFRAFORGE_HTTP_PORT"):
+            up.run()
+    assert up.done == docker.changes == []
+    assert state.names() == []
 
 
 def test_a_docker_that_says_nothing_is_no_absence(
