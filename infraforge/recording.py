@@ -94,7 +94,7 @@ class Noting:
         if place := given.get(_PLACE):  # a worker of xdist: where the run is kept
             config.option.allure_report_dir = place
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(trylast=True)  # -k would find its words in the label's name
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
             item.add_marker(evidence.test_label(item.nodeid))

@@ -74,6 +74,18 @@ def test_a_case_that_was_not_chosen_is_missing(run, chosen) -> None:
     assert run(CASES.format("pass"), *chosen).ret == 2
 
 
+def test_a_collection_owes_what_its_profile_requires(run) -> None:
+    ended = run(CASES.format("pass"), "--collect-only")
+    ended.stdout.fnmatch_lines(["required, but did not run: suites/test_it.py::test_it"])
+    assert run(CASES.format("pass"), "--collect-only", profile="").ret == 0
+
+
+def test_no_test_is_chosen_by_what_the_plugin_notes_of_it(run) -> None:
+    marked = f"@pytest.mark.control('SOC2-A1.2'){CASES.format('pass')}"
+    assert run(marked, "-k", "allure_label", "--collect-only", profile="").ret == 2
+    assert run(marked, "-k", "control", "--collect-only", profile="").ret == 0
+
+
 @pytest.mark.parametrize(
     "skipped",
     [
@@ -173,7 +185,7 @@ def test_the_verdict_needs_no_other_plugin_than_it_says(run) -> None:
     assert run(CASES.format("pass"), "-p", "no:xdist").ret == 0
     assert run(CASES.format("pass"), "-p", "no:skipping").ret == 0
     ended = run(CASES.format("pass"), "-p", "no:pytest-kind")
-    assert ended.ret == 4
+    assert ended.ret == 64
     ended.stderr.fnmatch_lines(["*leave out -p no:pytest-kind*"])
 
 
