@@ -35,6 +35,7 @@ from infraforge.faults.nemesis import Nemesis
 from infraforge.images import progress
 from infraforge.outcome import Outcome, Tally, of_failure
 from infraforge.profile import Profile
+from infraforge.report.index import UNABLE
 from infraforge.stack import Platform
 from infraforge.turns import turn
 from infraforge.workloads.backend_client import ApiError, BackendClient, Project
@@ -196,10 +197,7 @@ def _skipping_what_cannot_be() -> Iterator[None]:
     try:
         yield
     except Unable as error:
-        pytest.skip(f"{_UNABLE}{error}")
-
-
-_UNABLE = "not on this cluster: "
+        pytest.skip(f"{UNABLE}{error}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -427,7 +425,7 @@ class _Run:
             for line in self._tally.summary(self._required):
                 terminalreporter.write_line(line)
             for name, why in sorted(self._why_unable.items()):
-                terminalreporter.write_line(f"{_UNABLE}{name}: {why}")
+                terminalreporter.write_line(f"{UNABLE}{name}: {why}")
 
 
 def _asked(config: pytest.Config) -> set[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from infraforge import plugin
+from infraforge import plugin, runs
+from infraforge.report.index import Index, Profiled
 
 pytest_plugins = ["pytester"]
 
@@ -124,7 +126,7 @@ UNABLE = "from infraforge.errors import Unable\n" + CASES.format(
 
 
 @pytest.mark.parametrize("how", [(), SIDE_BY_SIDE], ids=["one process", "workers"])
-def test_what_this_cluster_cannot_show_has_an_exit_code_of_its_own(run, how) -> None:
+def test_what_this_cluster_cannot_show_has_an_exit_code_of_its_own(run, pytester, how) -> None:
     ended = run(UNABLE.format("'b'"), *how)
     assert ended.ret == 3
     ended.stdout.fnmatch_lines(
@@ -133,6 +135,12 @@ def test_what_this_cluster_cannot_show_has_an_exit_code_of_its_own(run, how) -> 
             "not on this cluster: suites/test_it.py::test_it[[]b]: needs a way onto the nodes",
         ]
     )
+    (kept,) = runs.recorded(pytester.path / "reports")
+    index = Index.from_json(kept.index.read_bytes())
+    owing = replace(index, profile=Profiled("made-up", (), ("suites/test_it.py::test_it",)))
+    again = owing.conclusions()
+    assert (index.concluded.exit_code, again.exit_code) == (3, 3)
+    assert (again.missing, again.unable) == ((), ("suites/test_it.py::test_it[b]",))
 
 
 def test_a_case_that_cannot_be_excuses_itself_alone(run) -> None:
