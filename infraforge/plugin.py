@@ -35,6 +35,7 @@ from infraforge.faults.nemesis import Nemesis
 from infraforge.images import progress
 from infraforge.outcome import Outcome, Tally, of_failure
 from infraforge.profile import Profile
+from infraforge.report.index import UNABLE
 from infraforge.stack import Platform
 from infraforge.turns import turn
 from infraforge.workloads.backend_client import ApiError, BackendClient, Project
@@ -110,16 +111,24 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput[_OUTPUT] = sorted(session.config.stash.get(_CASES, ()))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What waits long begins first; what wants the stack alone comes last."""
-    for item in items:
-        for marker in item.iter_markers("control"):
-            try:
-                item.add_marker(evidences.control_label(*marker.args))
-            except UsageError as error:
-                raise pytest.UsageError(f"{item.nodeid}: {error}") from error
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """What waits long begins first; what wants the stack alone comes last.
+
+    Labels for Allure are added when -k has chosen: it finds its words in names of markers, too.
+    """
+    labels = [(item, label) for item in items for label in _control_labels(item)]
     items[:] = _in_turn(items)
+    yield
+    for item, label in labels:
+        item.add_marker(label)
+
+
+def _control_labels(item: pytest.Item) -> list[Any]:
+    try:
+        return [evidences.control_label(*mark.args) for mark in item.iter_markers("control")]
+    except UsageError as error:
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from error
 
 
 def _in_turn(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -188,10 +197,7 @@ def _skipping_what_cannot_be() -> Iterator[None]:
     try:
         yield
     except Unable as error:
-        pytest.skip(f"{_UNABLE}{error}")
-
-
-_UNABLE = "not on this cluster: "
+        pytest.skip(f"{UNABLE}{error}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -268,17 +274,20 @@ class _Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        if self._config.option.collectonly:
-            return
         profile, asked = self._config.getoption("profile"), _asked(self._config)
+        collecting = self._config.option.collectonly  # that touches nothing
+        if collecting and not profile:
+            return
         try:
-            if profile or asked:
+            if not collecting and (profile or asked):
                 self._begin()
             if not profile:
                 self._all_required = self._of_what_is_up(asked)
             else:
                 # a profile is named for what its suites say of it, whatever was run instead
                 self._all_required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
+                if collecting:
+                    return
                 if self._config.getoption("kubeconfig"):
                     stack.attach(_name(self._config))
                 else:
@@ -384,6 +393,8 @@ class _Run:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._config.option.collectonly:
+            if self._of_platform:  # a profile was named, and nothing of what it requires ran
+                session.exitstatus = self._exit_code(int(session.exitstatus))
             return
         path = self._config.getoption("tally")
         if path:
@@ -414,7 +425,7 @@ class _Run:
             for line in self._tally.summary(self._required):
                 terminalreporter.write_line(line)
             for name, why in sorted(self._why_unable.items()):
-                terminalreporter.write_line(f"{_UNABLE}{name}: {why}")
+                terminalreporter.write_line(f"{UNABLE}{name}: {why}")
 
 
 def _asked(config: pytest.Config) -> set[str]:
@@ -446,11 +457,12 @@ def _name(config: pytest.Config) -> str:
 
 
 def profile_under_test(config: pytest.Config) -> Profile | None:
-    """The profile that was named, else that of the platform that is up; None where neither is."""
-    if named := config.getoption("profile"):
-        return Profile.load(named, stack.TREE)
-    name = _name(config)
-    return stack.attach(name).profile if stack.is_up(name) else None
+    """The profile that was named, else that of the platform that was stood up; None for neither.
+
+    Tests can be collected for a platform that does not answer: nothing is asked of it.
+    """
+    named = config.getoption("profile") or stack.profile_of(_name(config))
+    return Profile.load(named, stack.TREE) if named else None
 
 
 def _needs_no_stack(item: pytest.Item) -> bool:

@@ -29,7 +29,7 @@ from infraforge import environment, evidence, runs, stack
 from infraforge.errors import Broken, Inconclusive, InfraForgeError, UsageError
 from infraforge.outcome import Outcome, Tally
 from infraforge.report import harness
-from infraforge.report.index import OF_TALLY, Entry, Index, Phase, Profiled
+from infraforge.report.index import Entry, Index, Phase, Profiled
 from infraforge.runs import Run
 
 LISTING = "--list-controls"
@@ -94,7 +94,7 @@ class Noting:
         if place := given.get(_PLACE):  # a worker of xdist: where the run is kept
             config.option.allure_report_dir = place
 
-    @pytest.hookimpl(tryfirst=True)
+    @pytest.hookimpl(trylast=True)  # -k would find its words in the label's name
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
             item.add_marker(evidence.test_label(item.nodeid))
@@ -211,7 +211,6 @@ class Recording:
         status: pytest's own exit code; exit_code: the run's; required: all that the run owes.
         """
         expected, lacks = self._listing.result() if self._listing else (None, "it was not looked")
-        of_tally = {name: tuple(sorted(getattr(tally, name, ()))) for name in OF_TALLY}
         profile = self._index.profile
         index = dataclasses.replace(
             self._index,
@@ -221,9 +220,9 @@ class Recording:
             expected_lacks=lacks,
             profile=dataclasses.replace(profile, required=required) if profile else None,
             tests={node: self._entry(node, said) for node, said in tally.outcomes.items()},
-            cases=of_tally["cases"],
-            unable=of_tally["unable"],
-            partly=of_tally["partly"],
+            cases=tuple(sorted(tally.cases)),
+            unable=tuple(sorted(tally.unable)),
+            partly=tuple(sorted(tally.partly)),
             of_platform=of_platform,
             pytest_status=status,
         )

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 _IN_CI = 2
 _USAGE = 64
 _PYTEST_USAGE, _PYTEST_NOTHING = 4, 5
+_OWN_CODES = ("-p", "no:infraforge.ending")
+"""Has a pytest that only collects end with these, and not with what they mean of a platform."""
+
 _DEFAULT_PROFILE = "minimal"
 _HOLDS, _BROKEN, _UNKNOWN, _NOT_ALL_HERE = 0, 1, 2, 3
 
@@ -101,12 +104,12 @@ def _check_arguments(options: argparse.Namespace) -> None:
     if not options.pytest:
         return
     argv = [sys.executable, "-m", "pytest", *_selection(options), "--collect-only", "-q"]
-    argv += ["-p", "no:cacheprovider"]
+    argv += ["-p", "no:cacheprovider", *_OWN_CODES]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     said = (done.stderr or done.stdout).strip().splitlines()
     errors = [line for line in said if "error" in line.lower()]
     told = (errors or said or [""])[-1].strip()
-    if done.returncode == _PYTEST_USAGE:
+    if done.returncode in (_PYTEST_USAGE, _USAGE):
         raise UsageError(f"pytest refuses what is after --: {told}; see: pytest --help")
     if done.returncode == _PYTEST_NOTHING:
         raise Inconclusive(f"no test is chosen by: {' '.join(options.pytest)}")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from infraforge import bench, doctor, entry, interrupts, render, report, running, sabotage, stack
 from infraforge.commands import lifecycle, pictures, tell
+from infraforge.report import harness
 
 _TOX = "TOX_ENV_NAME"
 _EPILOG = """\
@@ -79,6 +80,10 @@ def parser() -> entry.Parser:
 
 
 def version() -> str:
-    """The version of this checkout: what `pyproject.toml` says, beside the package as always."""
+    """Of a checkout what its `pyproject.toml` says; of the package alone, what was installed."""
     path = stack.TREE.parent / "pyproject.toml"
-    return str(tomllib.loads(path.read_text(encoding="utf-8"))["project"]["version"])
+    try:
+        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    except FileNotFoundError:
+        return harness.version() or "of unknown version"
+    return str(project["version"])

@@ -74,7 +74,7 @@ def configure(commands: Any, whole: argparse.ArgumentParser) -> None:
     password_parser = commands.add_parser(
         "password", help="print the password of one of the platform's own users, and nothing else"
     )
-    password_parser.add_argument("user", metavar="USER", help=", ".join(_users()))
+    password_parser.add_argument("user", metavar="USER", help="of identity.toml: ada, for instance")
     common.platform(password_parser)
     password_parser.set_defaults(run=_password)
 
@@ -207,6 +207,8 @@ def _completion(shell: str, whole: argparse.ArgumentParser) -> int:
     for parser, action in _actions(whole):
         if action.dest == "profile":
             action.choices = profiles(stack.TREE)
+        elif action.dest == "user":
+            action.choices = _users()
         elif action.dest == "names" and parser.prog.endswith(" sabotage"):
             action.choices = sabotage_case.names(sabotage.CASES)
         elif _is_path(action):

@@ -19,9 +19,6 @@ SCHEMA = 1
 UNABLE = "not on this cluster: "
 """How the reason begins for which a test is skipped that this kind of cluster cannot run."""
 
-OF_TALLY = ("cases", "unable", "partly")
-"""What a run's tally may know beside outcomes, kept in the index under the same names."""
-
 _PASSED, _FAILED, _SKIPPED = "passed", "failed", "skipped"
 _PYTEST_RAN = (0, 1, 5)
 """Pytest's exit codes of a run that came to its end: by them the tests decide."""
@@ -97,7 +94,7 @@ class Profiled:
 
 @dataclass(frozen=True)
 class Conclusions:
-    """What a run says as a whole. unable: required tests that this kind of cluster cannot run."""
+    """What a run says as a whole. unable: required cases that this kind of cluster cannot run."""
 
     tally: Mapping[str, int]
     missing: tuple[str, ...]
@@ -112,7 +109,7 @@ class Index:
     harness: version, and code, a digest of what judges; images: reference → digest;
     expected: test → controls, of the whole suites that the run was asked about, None where that
     could not be found out, for the reason in expected_lacks; results: where Allure's results are,
-    if the user chose a place; cases, unable, partly: see `outcome.Tally`, where it has them;
+    if the user chose a place; cases, unable, partly: see `outcome.Tally`;
     pytest_status: pytest's own exit code.
     """
 
@@ -146,27 +143,21 @@ class Index:
 
     def conclusions(self) -> Conclusions:
         """What the recorded tests say: the same rules as those of the run itself."""
-        tally = Tally({node: entry.outcome for node, entry in self.tests.items()})
-        for name in OF_TALLY:
-            if hasattr(tally, name):
-                getattr(tally, name).update(getattr(self, name))
+        outcomes = {node: entry.outcome for node, entry in self.tests.items()}
+        unable = {node for node in self.unable if self._says_unable(node)}
+        tally = Tally(outcomes, set(self.cases), unable, set(self.partly))
         required = self.profile.required if self.profile else ()
-        if not hasattr(tally, "unable"):  # a tally that is told only what is required here
-            required = tuple(name for name in required if name not in self._unable())
         code = self.pytest_status
         if self.of_platform and code is not None:
             code = tally.concluded(code, required)
         counts = {outcome.value: tally.count(outcome) for outcome in Outcome}
-        missing, unable = tuple(tally.missing(required)), tuple(sorted(self._unable()))
-        return Conclusions(counts, missing, unable, code)
+        missing, not_here = tally.missing(required), tally.not_here(required)
+        return Conclusions(counts, tuple(missing), tuple(not_here), code)
 
-    def _unable(self) -> set[str]:
-        """Tests, without their cases, that were skipped since this cluster cannot run them."""
-        return {
-            node.split("[")[0]
-            for node, entry in self.tests.items()
-            if UNABLE in entry.skipped_because
-        }
+    def _says_unable(self, node: str) -> bool:
+        """Whether a case was skipped since this cluster cannot run it: no list alone excuses it."""
+        entry = self.tests.get(node)
+        return entry is not None and entry.skipped_because.startswith(UNABLE)
 
     def inapplicable(self) -> dict[str, str]:
         """Tests that say nothing of this profile, because it lacks what they are about, with why.

@@ -10,6 +10,7 @@ import pytest
 
 from infraforge import plugin
 from infraforge.profile import Profile
+from infraforge.selftests import stand_ins
 from infraforge.stack import TREE
 
 
@@ -67,6 +68,20 @@ def test_a_profile_that_is_named_is_owed_its_suites(
     run = plugin._Run(config)
     run.pytest_sessionstart()
     assert set(run._required) == set(Profile.load("minimal", TREE).owed({"suites"}))
+
+
+def test_tests_are_collected_for_the_platform_that_was_stood_up_though_it_is_silent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("INFRAFORGE_STATE", str(tmp_path))
+    chosen = {"profile": None, "kubeconfig": None, "cluster_name": "mine"}
+    config: Any = SimpleNamespace(getoption=chosen.get)
+    assert plugin.profile_under_test(config) is None
+    stand_ins.note("mine")
+    stand_ins.kubeconfig(stand_ins.DEAD, "mine")
+    assert plugin.profile_under_test(config) == Profile.load("minimal", TREE)
+    chosen["profile"] = "standard"
+    assert plugin.profile_under_test(config) == Profile.load("standard", TREE)
 
 
 def test_experiments_owe_experiments_and_suites_owe_suites() -> None:

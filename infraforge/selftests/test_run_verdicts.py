@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from infraforge import plugin
+from infraforge import plugin, runs
+from infraforge.report.index import Index, Profiled
 
 pytest_plugins = ["pytester"]
 
@@ -74,6 +76,18 @@ def test_a_case_that_was_not_chosen_is_missing(run, chosen) -> None:
     assert run(CASES.format("pass"), *chosen).ret == 2
 
 
+def test_a_collection_owes_what_its_profile_requires(run) -> None:
+    ended = run(CASES.format("pass"), "--collect-only")
+    ended.stdout.fnmatch_lines(["required, but did not run: suites/test_it.py::test_it"])
+    assert run(CASES.format("pass"), "--collect-only", profile="").ret == 0
+
+
+def test_no_test_is_chosen_by_what_the_plugin_notes_of_it(run) -> None:
+    marked = f"@pytest.mark.control('SOC2-A1.2'){CASES.format('pass')}"
+    assert run(marked, "-k", "allure_label", "--collect-only", profile="").ret == 2
+    assert run(marked, "-k", "control", "--collect-only", profile="").ret == 0
+
+
 @pytest.mark.parametrize(
     "skipped",
     [
@@ -112,7 +126,7 @@ UNABLE = "from infraforge.errors import Unable\n" + CASES.format(
 
 
 @pytest.mark.parametrize("how", [(), SIDE_BY_SIDE], ids=["one process", "workers"])
-def test_what_this_cluster_cannot_show_has_an_exit_code_of_its_own(run, how) -> None:
+def test_what_this_cluster_cannot_show_has_an_exit_code_of_its_own(run, pytester, how) -> None:
     ended = run(UNABLE.format("'b'"), *how)
     assert ended.ret == 3
     ended.stdout.fnmatch_lines(
@@ -121,6 +135,12 @@ def test_what_this_cluster_cannot_show_has_an_exit_code_of_its_own(run, how) -> 
             "not on this cluster: suites/test_it.py::test_it[[]b]: needs a way onto the nodes",
         ]
     )
+    (kept,) = runs.recorded(pytester.path / "reports")
+    index = Index.from_json(kept.index.read_bytes())
+    owing = replace(index, profile=Profiled("made-up", (), ("suites/test_it.py::test_it",)))
+    again = owing.conclusions()
+    assert (index.concluded.exit_code, again.exit_code) == (3, 3)
+    assert (again.missing, again.unable) == ((), ("suites/test_it.py::test_it[b]",))
 
 
 def test_a_case_that_cannot_be_excuses_itself_alone(run) -> None:
@@ -173,7 +193,7 @@ def test_the_verdict_needs_no_other_plugin_than_it_says(run) -> None:
     assert run(CASES.format("pass"), "-p", "no:xdist").ret == 0
     assert run(CASES.format("pass"), "-p", "no:skipping").ret == 0
     ended = run(CASES.format("pass"), "-p", "no:pytest-kind")
-    assert ended.ret == 4
+    assert ended.ret == 64
     ended.stderr.fnmatch_lines(["*leave out -p no:pytest-kind*"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from infraforge import running, stack
+from infraforge import running, runs, stack
 from infraforge.cli import main
 from infraforge.note import Note
 from infraforge.profile import Ports
@@ -30,16 +31,19 @@ def calls() -> list[Any]:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -> Run:
     """`infraforge test …` without a cluster: all but pytest's own collection is noted only."""
     monkeypatch.setenv("INFRAFORGE_STATE", str(tmp_path / "state"))
-    monkeypatch.delenv("INFRAFORGE_HELD", raising=False)
+    monkeypatch.setattr(running.evidence, "REPORTS", tmp_path / "reports")
+    for name in ("INFRAFORGE_HELD", runs.VARIABLE):
+        monkeypatch.delenv(name, raising=False)
 
     def stand_up(name: str, profile: str, **how: Any) -> Any:
         calls.append(f"stand up {profile}")
         Note(profile, Ports(1, 2), "", {}, {}, how["keep"] or stack.stays(name)).write(name)
-        return SimpleNamespace(timings={}, versions=dict)
+        return SimpleNamespace(timings={"install": 1.0}, versions=dict)
 
     class Pytest:
-        def __init__(self, argv: list[str], **_how: Any) -> None:
+        def __init__(self, argv: list[str], env: dict[str, str], **_how: Any) -> None:
             calls.append(argv)
+            (tmp_path / "told").write_text(env[runs.VARIABLE])
 
         def wait(self) -> int:
             return 0
@@ -52,21 +56,38 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -> Ru
     monkeypatch.setattr(stack, "_remove", remove)
     real = subprocess.run  # it collects with pytest itself
     monkeypatch.setattr(running, "subprocess", SimpleNamespace(Popen=Pytest, run=real))
-    for name in ("note_timings", "describe_run"):
-        monkeypatch.setattr(running.evidence, name, lambda *_: None)
-    monkeypatch.setattr(running.shutil, "rmtree", lambda *_a, **_k: calls.append("results go"))
     return lambda *argv: main(["test", "--no-report", *argv])
 
 
 def test_suites_are_run_where_no_path_is_given(run: Run, calls: list[Any]) -> None:
     assert run("--profile", "minimal", "--", "-k", "logout") == 0
-    assert [call for call in calls if isinstance(call, str)] == [
-        "results go",
-        "stand up minimal",
-        "remove",
-    ]
+    assert [call for call in calls if isinstance(call, str)] == ["stand up minimal", "remove"]
     (argv,) = [call for call in calls if isinstance(call, list)]
     assert argv[-4:] == ["-o", "testpaths=suites", "-k", "logout"]
+
+
+def test_each_run_has_a_folder_of_its_own_and_pytest_is_told_which(
+    run: Run, tmp_path: Path
+) -> None:
+    told = []
+    for number in (1, 2):
+        assert run("--profile", "minimal") == 0
+        told.append((tmp_path / "told").read_text())
+        folders = {path.name: path for path in (tmp_path / "reports" / "runs").iterdir()}
+        assert len(folders) == number
+        timings = json.loads((folders[told[-1]] / runs.TIMINGS).read_text())
+        assert timings.keys() == {"install", "suites"}
+    assert len(set(told)) == 2
+
+
+def test_a_run_that_has_results_is_refused_before_anything_is_touched(
+    run: Run, calls: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = runs.Run(tmp_path / "reports" / "runs" / runs.new_id())
+    before.claim()
+    monkeypatch.setenv(runs.VARIABLE, before.id)
+    assert run("--profile", "minimal") == 64
+    assert calls == []
 
 
 @pytest.mark.parametrize(
@@ -98,6 +119,7 @@ def test_pytest_itself_tells_paths_from_what_belongs_to_options(
     "case",
     [
         (["suites/access/test_logut.py"], 64, "not found: suites/access/test_logut.py"),
+        (["--tally=pyproject.toml"], 64, "pyproject.toml is there already and is not a tally"),
         (["--no-such-option"], 64, "unrecognized arguments: --no-such-option"),
         (["-k", "no_test_is_called_so"], 2, "no test is chosen by: -k no_test_is_called_so"),
     ],
@@ -159,12 +181,15 @@ def test_experiments_stand_their_profile_up_and_leave_nothing_but_what_was_to_st
 
 
 def test_it_is_removed_whatever_the_suites_end_in(
-    run: Run, calls: list[Any], monkeypatch: pytest.MonkeyPatch
+    run: Run,
+    calls: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fails(_options: argparse.Namespace) -> int:
+    def fails(*_: object) -> int:
         raise KeyError("unforeseen")
 
     monkeypatch.setattr(running, "_pytest", fails)
-    with pytest.raises(KeyError):
-        run("--profile", "minimal")
+    assert run("--profile", "minimal") == 2
+    assert "KeyError: 'unforeseen'" in capsys.readouterr().err
     assert calls[-1] == "remove"

@@ -22,7 +22,7 @@ from infraforge.errors import UsageError
 from infraforge.outcome import Outcome
 from infraforge.report import bundle, container, harness, signing, verify
 from infraforge.report.container import Content
-from infraforge.report.index import Entry, Index
+from infraforge.report.index import Entry, Index, Phase
 from infraforge.selftests import bundles
 from infraforge.selftests.bundles import PASSED, T, forged
 from infraforge.verdict import Rule, holds
@@ -160,6 +160,23 @@ def test_what_does_not_follow_is_told_however_well_it_is_signed(
     code, words = said(forged(content, change(content)))
     assert code == 1
     assert told in words
+
+
+@pytest.mark.parametrize(
+    ("why", "code", "unable"),
+    [("not on this cluster: a way in", 3, (f"{T}cells[b]",)), ("not today", 2, ())],
+)
+def test_only_a_case_that_says_so_is_one_that_this_cluster_cannot_run(
+    tmp_path: Path, why: str, code: int, unable: tuple[str, ...]
+) -> None:
+    """A list of such cases that is at odds with what they say excuses nothing."""
+    skipped = Entry(Outcome.SKIPPED, phases=PASSED | {"call": Phase("skipped", "", why)})
+    tests = {f"{T}kept": Entry(Outcome.HOLDS, phases=PASSED), f"{T}cells[b]": skipped}
+    listed = (f"{T}cells[b]",)
+    run = bundles.run_in(tmp_path, tests=lambda _: tests, unable=listed, pytest_status=0)
+    found = Index.from_json(run.index.read_bytes()).concluded
+    assert (found.exit_code, found.unable) == (code, unable)
+    assert (found.missing == ()) is (code == 3)
 
 
 def test_a_verdict_that_its_history_does_not_bear_out_is_told(tmp_path: Path) -> None:
