@@ -91,11 +91,7 @@ def _main(argv: list[str]) -> int:
     if verb == "info":
         return 0
     if verb == "ps":
-        wanted = rest[rest.index("--filter") + 1] if "--filter" in rest else "name="
-        asked = re.search(r'\.Label "([^"]+)"', " ".join(rest))
-        for one in there:
-            if _fits(one, wanted):
-                print(f"<{one['Config']['Labels'].get(asked[1], '')}>" if asked else one["Id"])
+        _list(rest, there)
         return 0
     names = [word for word in rest if not word.startswith("-")]
     if verb == "exec":
@@ -122,6 +118,14 @@ def _main(argv: list[str]) -> int:
         return 125
     path.write_text(json.dumps(there))
     return 0
+
+
+def _list(rest: list[str], there: list[dict[str, Any]]) -> None:
+    wanted = rest[rest.index("--filter") + 1] if "--filter" in rest else "name="
+    asked = re.search(r'\.Label "([^"]+)"', " ".join(rest))
+    for one in there:
+        if _fits(one, wanted):
+            print(f"<{one['Config']['Labels'].get(asked[1], '')}>" if asked else one["Id"])
 
 
 def _begin(one: dict[str, Any], there: list[dict[str, Any]]) -> None:
