@@ -418,7 +418,8 @@ def test_completion_knows_commands_profiles_and_sabotages(
 ) -> None:
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    for word in ("password", "--renew-certificates", "minimal-ldap", sabotage_case.names(CASES)[0]):
+    words = ("password", "devon", "--renew-certificates", "minimal-ldap")
+    for word in (*words, sabotage_case.names(CASES)[0]):
         assert word.removeprefix("--") in script
 
 
