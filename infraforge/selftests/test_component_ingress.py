@@ -170,10 +170,7 @@ def test_what_changes_something_comes_from_no_other_site(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(ENTRIES.keys() - {"= /oauth2/callback", "~ ^/login/"}))
 def test_two_sessions_at_once_are_refused_wherever_one_counts(name: str) -> None:
-    refusal = "if ($two_sessions) { return 400; }"
-    assert refusal in ENTRIES[name] or (
-        "include /etc/ingress/auth.conf;" in ENTRIES[name] and refusal in PARTS["auth.conf"]
-    )
+    assert "if ($two_sessions) { return 400; }" in ENTRIES[name]
 
 
 def test_every_connection_is_counted_before_http_begins() -> None:

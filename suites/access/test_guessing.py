@@ -34,7 +34,13 @@ def test_guessing_is_slowed_down_and_locks_nobody_out(platform, front_door, peop
     def told():
         return sign_ins(Vault().audit_lines(platform.site, since)).get(person.name, [])
 
-    wait_until(lambda: told().count(LET_IN) == 2, seconds(20), every=1.0, what="both are logged")
+    wait_until(
+        lambda: told().count(LET_IN) == 2,
+        seconds(20),
+        every=1.0,
+        what="both are in the audit log",
+        broken=True,
+    )
     looked_at = told().count(DENIED)
     evidence.attach(looked_at=str(looked_at))
     assert looked_at < GUESSES
