@@ -177,6 +177,7 @@ def test_every_connection_is_counted_before_http_begins() -> None:
     (stream,) = re.findall(r"^stream {\n(.*?)^}", CONF, re.MULTILINE | re.DOTALL)
     assert re.search(r"limit_conn_zone \$binary_remote_addr zone=open:\d+m;", stream)
     (most,) = re.findall(r"limit_conn open (\d+);", stream)
+    assert "proxy_half_close on;" in stream, "an early answer would be lost with its connection"
     (room,) = re.findall(r"worker_connections (\d+);", CONF)
     assert 3 * int(most) < int(room), "one address alone could fill a worker"
     passed = dict(re.findall(r"listen (\d+) backlog=\d+;\s+proxy_pass (127\.0\.0\.1:\d+);", stream))
