@@ -33,7 +33,7 @@ TRANSFERS, PIECE_SECONDS = 8, 20.0
 READERS, LARGE = 24, 32 * MIB
 # Connections of one address, whatever was sent on them.
 OPEN, HALF_SENT = 1024, 1500
-RESETS = 12_000  # what is sent before the end is heard of is on its way
+RESETS = 6000
 LINE = 8192
 
 
@@ -175,7 +175,7 @@ def test_half_sent_requests_are_bounded_and_starve_nobody(platform, front_door, 
 
 @pytest.mark.exclusive
 def test_streams_reset_rapidly_are_bounded_and_starve_nobody(front_door, people, viewer, evidence):
-    """Requests that are taken back at once (HTTP/2) end their connection; others are answered."""
+    """Of requests that are taken back at once (HTTP/2) a connection has so many; others go on."""
     person = people.make("viewer")
     greedy = front_door.sign_in(person.name, person.password)
     cookie = (("cookie", greedy.cookie_header()),)
@@ -185,9 +185,9 @@ def test_streams_reset_rapidly_are_bounded_and_starve_nobody(front_door, people,
             # what NGINX answers alone: no other limit has a say in it
             done.append(connection.reset_rapidly("/healthz", RESETS, cookie))
         others.ask()
-    evidence.attach(resets=str(done), others=others.told())
+    evidence.attach(taken_up=str(done), others=others.told())
     assert set(others.statuses) == {200}
-    assert max(done) < RESETS
+    assert max(done) <= RESETS // 3
     in_time(others.slowest, SOON, "the slowest answer to others")
 
 
