@@ -61,7 +61,8 @@ class Http2:
         """
         sent, asked = tuple(headers), 0
         try:
-            for asked in range(1, times + 1):
+            while asked < times:
+                asked += 1
                 self._h2.reset_stream(self._begin(target, sent))
                 self._flush()
             self._link.settimeout(_LAST_WORD)
