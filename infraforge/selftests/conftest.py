@@ -1,11 +1,13 @@
 """Property tests say what holds, not how fast: a slow machine must not turn one red.
 
-And a machine of a test's own: its Docker, state and cache.
+And a machine of a test's own: its Docker, state and cache. Whether this run is CI's, or was started
+by nohup or beside a shell, is no test's business: programs that tests start would inherit it.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,14 @@ from infraforge.selftests.fake_docker import FakeDocker
 
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
+
+os.environ.pop("CI", None)
+for _number, _handler in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 @pytest.fixture

@@ -209,7 +209,7 @@ def test_closed_streams_end_nothing(tmp_path: Path, closed: str) -> None:
 def test_an_interrupt_ends_with_130(tmp_path: Path, name: str) -> None:
     body = f"import os, signal; os.kill(os.getpid(), signal.{name}); signal.pause()"
     done = subprocess.run(
-        script(body, tmp_path), cwd=ROOT, capture_output=True, text=True, check=False
+        script(body, tmp_path), cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (130, "infraforge: interrupted\n")
 
