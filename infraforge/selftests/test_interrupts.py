@@ -77,6 +77,8 @@ def test_a_closed_terminal_does_not_keep_it_from_tidying_up(tmp_path: Path) -> N
     process = subprocess.Popen(
         [sys.executable, "-c", WORKS, str(tmp_path)],
         cwd=ROOT,
+        # its trace is nobody's but this test's
+        env={**os.environ, "INFRAFORGE_STATE": f"{tmp_path}-state"},
         stdin=child,
         stdout=child,
         stderr=child,
