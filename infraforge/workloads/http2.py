@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import urllib.parse
@@ -16,7 +17,8 @@ import h2.exceptions
 
 from infraforge.workloads.visitor import TIMEOUT, Answer, NoAnswer
 
-_LAST_WORD = 5.0  # seconds to wait for what the server says at the end
+_LOOK_EVERY = 20  # requests
+_LAST_WORD = 2.0  # seconds in which the server has nothing more to say at the end
 
 
 class Http2:
@@ -57,27 +59,30 @@ class Http2:
         """Ask and take it back, up to `times` times (CVE-2023-44487); how many were taken up.
 
         A server that has enough says so (GOAWAY, RFC 9113 6.8) with the last stream it took up, and
-        may read on, only to throw away; or it ends the connection.
+        may read on, only to throw away; or it ends the connection, which ends the asking.
         """
         sent, asked = tuple(headers), 0
-        try:
+        with contextlib.suppress(OSError, h2.exceptions.ProtocolError, EOFError):
             while asked < times:
                 asked += 1
                 self._h2.reset_stream(self._begin(target, sent))
                 self._flush()
-            self._link.settimeout(_LAST_WORD)
-        except (OSError, h2.exceptions.ProtocolError):
-            pass
-        return int(min(asked, self._taken_up()))
+                if asked % _LOOK_EVERY == 0 and (taken := self._enough(0)) is not None:
+                    return taken
+            if (taken := self._enough(_LAST_WORD)) is not None:
+                return taken
+        return asked
 
-    def _taken_up(self) -> float:
-        """How many streams the server says it took up; any number where it says nothing."""
-        with contextlib.suppress(OSError, h2.exceptions.ProtocolError):
-            while data := self._link.recv(65536):
-                for event in self._h2.receive_data(data):
-                    if isinstance(event, h2.events.ConnectionTerminated):
-                        return ((event.last_stream_id or 0) + 1) // 2
-        return float("inf")
+    def _enough(self, within: float) -> int | None:
+        """How many streams the server says it took up, if it says so in time. Raises EOFError."""
+        while self._link.pending() or select.select([self._link], [], [], within)[0]:
+            data = self._link.recv(65536)
+            if not data:
+                raise EOFError
+            for event in self._h2.receive_data(data):
+                if isinstance(event, h2.events.ConnectionTerminated):
+                    return ((event.last_stream_id or 0) + 1) // 2
+        return None
 
     def _begin(self, target: str, headers: Iterable[tuple[str, str]]) -> int:
         stream = self._h2.get_next_available_stream_id()

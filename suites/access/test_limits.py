@@ -33,7 +33,7 @@ TRANSFERS, PIECE_SECONDS = 8, 20.0
 READERS, LARGE = 24, 32 * MIB
 # Connections of one address, whatever was sent on them.
 OPEN, HALF_SENT = 1024, 1500
-RESETS = 6000
+RESETS = 12_000
 LINE = 8192
 
 
