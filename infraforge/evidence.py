@@ -202,7 +202,7 @@ def describe_run(results: Path, environment: Mapping[str, object]) -> None:
     """Put beside Allure's results what the run ran on, and how failures are sorted."""
     results.mkdir(parents=True, exist_ok=True)
     lines = [f"{_escaped(name)} = {_escaped(str(value))}\n" for name, value in environment.items()]
-    _write(results / "environment.properties", "".join(lines))
+    files.replace(results / "environment.properties", "".join(lines))
     shutil.copyfile(REPORTS / "categories.json", results / "categories.json")
 
 
@@ -224,7 +224,7 @@ def note_timings(seconds: Mapping[str, float], path: Path) -> None:
         fcntl.flock(folder, fcntl.LOCK_EX)
         found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
         found |= {name: round(value, 2) for name, value in seconds.items()}
-        _write(path, json.dumps(found, indent=1) + "\n")
+        files.replace(path, json.dumps(found, indent=1) + "\n")
     finally:
         os.close(folder)
 
@@ -238,7 +238,3 @@ def _escaped(text: str) -> str:
     """As a Java properties file has it."""
     text = "".join(f"\\{char}" if char in "\\ =:#!" else char for char in text)
     return text.replace("\n", "\\n")
-
-
-def _write(path: Path, text: str) -> None:
-    files.replace(path, text)

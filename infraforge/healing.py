@@ -38,6 +38,12 @@ def before_run(name: str) -> list[str]:
     return undone + _faults(name, _left_behind)
 
 
+def before_run_aloud(name: str) -> None:
+    """`before_run`, with a line on standard output for each that was undone."""
+    for item in before_run(name):
+        print(f"undone: {item}", flush=True)
+
+
 def _answers(name: str) -> bool:
     try:
         return stack.is_up(name)
@@ -45,13 +51,20 @@ def _answers(name: str) -> bool:
         return False
 
 
-def refuse_half_changed(name: str) -> None:
-    """Raise Inconclusive where the CA's replacement was begun and is not over: what to do."""
+def half_changed(name: str) -> str:
+    """What is to be said of a CA whose replacement was begun and is not over; else ""."""
     if phase := stack.ca_phase(name):
-        raise Inconclusive(
-            f"the CA of {name!r} is being replaced, in phase {phase}; if nobody is at it, go on: "
+        return (
+            f"is being replaced, in phase {phase}; if nobody is at it, go on: "
             f"infraforge certificates renew --ca --name {name}"
         )
+    return ""
+
+
+def refuse_half_changed(name: str) -> None:
+    """Raise Inconclusive where the CA's replacement was begun and is not over: what to do."""
+    if words := half_changed(name):
+        raise Inconclusive(f"the CA of {name!r} {words}")
 
 
 def before_test(name: str) -> list[str]:

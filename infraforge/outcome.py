@@ -28,7 +28,8 @@ class Outcome(enum.StrEnum):
 
 
 _NAMED = 5
-_WORSE = (Outcome.SKIPPED, Outcome.HOLDS, Outcome.UNKNOWN, Outcome.BROKEN)
+WORSE = (Outcome.SKIPPED, Outcome.HOLDS, Outcome.UNKNOWN, Outcome.BROKEN)
+"""Each is worse than those before it; of several the worst counts."""
 
 
 def of_failure(error: BaseException | None, phase: str, *, own: bool = True) -> Outcome:
@@ -40,7 +41,7 @@ def of_failure(error: BaseException | None, phase: str, *, own: bool = True) -> 
     by what it called.
     """
     if isinstance(error, BaseExceptionGroup):
-        return max((of_failure(one, phase, own=own) for one in error.exceptions), key=_WORSE.index)
+        return max((of_failure(one, phase, own=own) for one in error.exceptions), key=WORSE.index)
     if isinstance(error, Inconclusive | pytest.xfail.Exception):
         return Outcome.UNKNOWN
     asserted = isinstance(error, AssertionError | pytest.fail.Exception)
@@ -64,7 +65,7 @@ class Tally:
     def take(self, node_id: str, outcome: Outcome) -> None:
         """Note an outcome of one phase; a test's worst phase counts."""
         old = self.outcomes.get(node_id, Outcome.SKIPPED)
-        self.outcomes[node_id] = max(old, outcome, key=_WORSE.index)
+        self.outcomes[node_id] = max(old, outcome, key=WORSE.index)
 
     def count(self, outcome: Outcome) -> int:
         return sum(1 for found in self.outcomes.values() if found is outcome)

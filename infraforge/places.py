@@ -1,7 +1,7 @@
 """Where a user says that something is to be written: nothing that is not ours is overwritten.
 
     refuse_foreign_file(path, "a bundle", is_bundle)    before the work begins
-    with written_aside(path) as aside: ...              then: whole or not at all
+    with made_aside(path) as new: ...                   then: whole or not at all, as `files` does
 
 A check names what is in the way and says what to do; it raises UsageError.
 """
@@ -82,16 +82,6 @@ def mark(folder: Path, run: str) -> None:
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
     text = json.dumps({"made_by": _MADE_BY, "run": run, "files": files}, indent=1)
     (folder / MARKER).write_text(f"{text}\n")
-
-
-@contextlib.contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """A file beside `path` to write; it takes the place of `path` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        aside = Path(folder) / path.name
-        yield aside
-        aside.replace(path)
 
 
 @contextlib.contextmanager

@@ -78,7 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
         except UsageError as error:
             pytest.exit(f"infraforge: {error}", returncode=error.exit_code)
         if run.record:
-            run.record.about = lambda: (_name(config), run._all_required)
+            run.record.about = lambda: (_name(config), run._required)
 
 
 def _is_tally(path: Path) -> bool:
@@ -268,7 +268,7 @@ class _Run:
         self._config = config
         self._tally = Tally()
         self._use: Use | None = None
-        self._all_required: tuple[str, ...] = ()
+        self._required: tuple[str, ...] = ()
         self._why_unable: dict[str, str] = {}
         self.record: recording.Recording | None = None
 
@@ -282,10 +282,10 @@ class _Run:
             if not collecting and (profile or asked):
                 self._begin()
             if not profile:
-                self._all_required = self._of_what_is_up(asked)
+                self._required = self._of_what_is_up(asked)
             else:
                 # a profile is named for what its suites say of it, whatever was run instead
-                self._all_required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
+                self._required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
                 if collecting:
                     return
                 if self._config.getoption("kubeconfig"):
@@ -351,11 +351,6 @@ class _Run:
             stack.stand_up(name, profile, progress=say, keep=keep)
 
     @property
-    def _required(self) -> list[str]:
-        """What must have run; what this cluster cannot show of it is the tally's to know."""
-        return list(self._all_required)
-
-    @property
     def _of_platform(self) -> bool:
         """Whether this run is about the platform, and not about the project's own parts."""
         if self._config.getoption("profile"):
@@ -400,7 +395,7 @@ class _Run:
         if path:
             files.replace(path, json.dumps(self._tally.outcomes, indent=1, sort_keys=True))
         status = int(session.exitstatus)
-        code, required = self._exit_code(status), self._all_required
+        code, required = self._exit_code(status), self._required
         if code != _UNKNOWN or status != pytest.ExitCode.INTERNAL_ERROR:
             session.exitstatus = code  # else `ending` says what happened
         if self.record:

@@ -25,7 +25,7 @@ import pytest
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from infraforge import environment, evidence, runs, stack
+from infraforge import environment, evidence, files, runs, stack
 from infraforge.errors import Broken, Inconclusive, InfraForgeError, UsageError
 from infraforge.outcome import Outcome, Tally
 from infraforge.report import harness
@@ -261,9 +261,7 @@ class Recording:
         return self._machine.result() if self._machine else {}
 
     def _write(self) -> None:
-        aside = self.run.folder / f".{runs.INDEX}"
-        aside.write_text(self._index.to_json())
-        aside.replace(self.run.index)
+        files.replace(self.run.index, self._index.to_json())
 
 
 class _Listing:

@@ -31,7 +31,6 @@ CASES = ROOT / "chaos" / "sabotages"
 REPORT = REPORTS / "sabotage.md"
 
 heal = sabotage_experiment.heal
-left_behind = sabotage_experiment.left_behind
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,10 +75,10 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
             experiments.append(Experiment(one, tree, options.name, profile))
         use = use or Use(options.name, "infraforge sabotage").join()
         try:
-            _heal_first(options.name)
+            healing.before_run_aloud(options.name)
             with progress.shown() as say:
                 stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
-            _heal_first(options.name)  # what did not answer before
+            healing.before_run_aloud(options.name)  # what did not answer before
             with use.alone():  # nobody else's tests are to meet a platform that is broken
                 judgements = _try_all(experiments)
         finally:
@@ -88,11 +87,6 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
                     print(f"removed {item}", flush=True)
     print(f"\n{sabotage_verdict.table(judgements).text()}\n\nwritten to {REPORT}")
     return sabotage_verdict.exit_code(list(judgements.values()))
-
-
-def _heal_first(name: str) -> None:
-    for undone in healing.before_run(name):
-        print(f"undone: {undone}", flush=True)
 
 
 def _try_all(experiments: Sequence[Experiment]) -> Mapping[str, Judgement]:

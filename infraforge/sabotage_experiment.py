@@ -81,18 +81,6 @@ def in_journal(cluster: str) -> str:
         raise Inconclusive(f"{path} is no journal of a sabotage: {error}") from error
 
 
-def left_behind(cluster: str) -> str:
-    """The sabotage that a killed run left on this platform; empty for none, or one under way."""
-    path = state.cluster_dir(cluster) / JOURNAL
-    if not path.exists():
-        return ""
-    try:
-        with state.locked(cluster):
-            return in_journal(cluster)
-    except UsageError:
-        return ""  # whoever broke it is at it
-
-
 @dataclass(frozen=True)
 class Experiment:
     """A sabotage about to be tried. tree: the patched copy; cluster: the platform's name."""

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from infraforge import files
 from infraforge.cluster import registry
 from infraforge.cluster.pki import write_private
 from infraforge.errors import ClusterError, UsageError
@@ -118,8 +119,8 @@ def _write_hosts(folder: Path, ca_file: Path) -> None:
     """Have nodes pull from the reader alone: without it they pull nothing, from nobody else."""
     certs = folder / "certs.d" / HOSTED
     certs.mkdir(parents=True, exist_ok=True)
-    _replace(certs / "ca.crt", ca_file.read_text())
-    _replace(
+    files.replace(certs / "ca.crt", ca_file.read_bytes())
+    files.replace(
         certs / "hosts.toml",
         f'server = "https://{registry.NAME}:5000"\n'
         'capabilities = ["pull", "resolve"]\n'
@@ -128,14 +129,7 @@ def _write_hosts(folder: Path, ca_file: Path) -> None:
 
 
 def _write_policy(control: Path, tree: Path) -> None:
-    _replace(control / _POLICY, (tree / "cluster" / _POLICY).read_text())
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the file in one step: it may be read at any moment."""
-    partial = path.with_suffix(".part")
-    partial.write_text(text)
-    partial.replace(path)
+    files.replace(control / _POLICY, (tree / "cluster" / _POLICY).read_text())
 
 
 def _digest(path: Path) -> str:

@@ -98,7 +98,9 @@ def _up(options: argparse.Namespace) -> int:
         chosen = _best_profile()
     started = time.monotonic()
     users.refuse_alone(name, "infraforge up")
-    _heal_first(name)  # before: what is paused or scaled to nothing would not get ready
+    healing.before_run_aloud(
+        name
+    )  # before: what is paused or scaled to nothing would not get ready
     if options.cluster == "existing":
         platform = _up_existing(options, name, chosen)
     else:
@@ -110,16 +112,11 @@ def _up(options: argparse.Namespace) -> int:
                 images=options.images,
                 renew=_renewing(options, chosen),
             )
-    _heal_first(name)  # and after, where it did not answer before
+    healing.before_run_aloud(name)  # and after, where it did not answer before
     print(f"{name}: profile {chosen} is up after {time.monotonic() - started:.1f} s")
     _tell_of_ca(name)
     print(f"front door: {platform.origin} (its CA: {platform.ca_file})")
     return 0
-
-
-def _heal_first(name: str) -> None:
-    for item in healing.before_run(name):
-        print(f"undone: {item}", flush=True)
 
 
 def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.Platform:
@@ -202,11 +199,8 @@ def _status(options: argparse.Namespace) -> int:
 
 def _tell_of_ca(name: str) -> None:
     """Say so where its replacement was begun and not finished."""
-    if phase := stack.ca_phase(name):
-        print(
-            f"its CA is being replaced, in phase {phase}; if nobody is at it, go on: "
-            f"infraforge certificates renew --ca --name {name}"
-        )
+    if words := healing.half_changed(name):
+        print(f"its CA {words}")
 
 
 def _certificates(options: argparse.Namespace) -> int:

@@ -29,7 +29,6 @@ from infraforge.errors import InfraForgeError, UsageError
 from infraforge.note import Note
 from infraforge.profile import names as profiles
 
-_ANSWERS, _SILENT, _ABSENT = "answers", "silent", "absent"
 _SHELLS = ("bash", "zsh", "fish")
 _AT_ONCE = 8
 _HOW_TO_COMPLETE = """\
@@ -115,7 +114,7 @@ def listed(name: str) -> Listed:
     try:
         note = Note.read(name)
     except InfraForgeError as error:
-        return Listed(name, "", "", _SILENT, since, str(error))
+        return Listed(name, "", "", Presence.SILENT.value, since, str(error))
     where = f"KIND {name}"
     if note and note.brought:
         where = f"{note.brought.context} at {note.brought.server}"
@@ -123,24 +122,24 @@ def listed(name: str) -> Listed:
     found, trouble = _presence(name, note)
     if note is None:
         trouble = f"it was never whole; go on: infraforge up --name {name}, or: infraforge down"
-    return Listed(name, profile, where, found, since, trouble)
+    return Listed(name, profile, where, found.value, since, trouble)
 
 
-def _presence(name: str, note: Note | None) -> tuple[str, str]:
+def _presence(name: str, note: Note | None) -> tuple[Presence, str]:
     """Which of the three answers its cluster gives, and why not the first."""
     try:
         cluster = stack.cluster_of(name, note)
         there = cluster.presence()
     except OtherCluster as error:
-        return _ABSENT, str(error)
+        return Presence.ABSENT, str(error)
     except InfraForgeError as error:
-        return _SILENT, str(error)
+        return Presence.SILENT, str(error)
     if there is Presence.ANSWERS:
-        return _ANSWERS, ""
+        return there, ""
     if there is Presence.ABSENT:
         gone = f"its nodes are gone; remove what is left: infraforge down --name {name}"
-        return _ABSENT, gone
-    return _SILENT, f"{cluster.trouble}; start it again: infraforge up --name {name}"
+        return there, gone
+    return there, f"{cluster.trouble}; start it again: infraforge up --name {name}"
 
 
 def _since(name: str) -> str:

@@ -73,15 +73,20 @@ def pods(site: Site, component: str, *, dying: bool = False) -> Sequence[Any]:
     return sorted(ours, key=lambda pod: str(pod.metadata.name))
 
 
-def again(site: Site, container: Container) -> Container | None:
-    """What runs in this one's place now; None while none runs."""
+def pod(site: Site, namespace: str, name: str) -> Any:
+    """The pod of this name as it is now; None where there is none. Raises ClusterError."""
     try:
-        pod: Any = site.core.read_namespaced_pod(container.pod, container.namespace)
+        return site.core.read_namespaced_pod(name, namespace)
     except client.ApiException as error:
         if error.status == 404:
             return None
-        raise ClusterError(f"pod {container.place} cannot be read: {error.reason}") from error
-    return _running(pod, container.name)
+        raise ClusterError(f"pod {namespace}/{name} cannot be read: {error.reason}") from error
+
+
+def again(site: Site, container: Container) -> Container | None:
+    """What runs in this one's place now; None while none runs."""
+    found = pod(site, container.namespace, container.pod)
+    return None if found is None else _running(found, container.name)
 
 
 def on_node(site: Site, node: str, *argv: str) -> str:

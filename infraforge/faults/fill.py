@@ -114,10 +114,5 @@ def run_in(site: Site, where: Empty, *argv: str) -> str:
 
 def _pod(site: Site, where: Empty) -> Any:
     """The very pod; None where it, or its name, is another's by now."""
-    try:
-        found: Any = site.core.read_namespaced_pod(where.pod, where.namespace)
-    except client.ApiException as error:
-        if error.status == 404:
-            return None
-        raise ClusterError(f"pod {where.pod} cannot be read: {error.reason}") from error
-    return found if found.metadata.uid == where.uid else None
+    found = containers.pod(site, where.namespace, where.pod)
+    return found if found is not None and found.metadata.uid == where.uid else None

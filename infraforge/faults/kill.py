@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from kubernetes import client
 
@@ -71,12 +71,9 @@ class Deletion:
             raise ClusterError(f"{self.target.place} cannot be deleted: {error.reason}") from error
 
     def took_effect(self, site: Site) -> str:
-        try:
-            pod: Any = site.core.read_namespaced_pod(self.target.pod, self.target.namespace)
-        except client.ApiException as error:
-            if error.status == 404:
-                return f"{self.target.place} is gone"
-            raise ClusterError(f"{self.target.place} cannot be read: {error.reason}") from error
+        pod = containers.pod(site, self.target.namespace, self.target.pod)
+        if pod is None:
+            return f"{self.target.place} is gone"
         if pod.metadata.uid == self.target.uid:
             return ""
         return f"{self.target.place}: uid {self.target.uid} is now {pod.metadata.uid}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from infraforge.errors import UsageError
+from infraforge import places
 
 
 def cache_dir() -> Path:
@@ -13,13 +13,7 @@ def cache_dir() -> Path:
     chosen = os.environ.get("INFRAFORGE_CACHE")
     if chosen:
         return Path(chosen).absolute()
-    try:
-        return Path.home() / ".cache" / "infraforge"
-    except RuntimeError as error:  # no HOME, and no entry among the users either
-        raise UsageError(
-            "this user has no home folder; say by INFRAFORGE_STATE and INFRAFORGE_CACHE "
-            "where files are to be"
-        ) from error
+    return places.home() / ".cache" / "infraforge"
 
 
 def log_path(name: str) -> Path:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from infraforge import places, runs
+from infraforge import files, places, runs
 from infraforge.errors import InfraForgeError, UsageError
 from infraforge.evidence import REPORTS, known_controls
 from infraforge.places import (
@@ -16,7 +16,6 @@ from infraforge.places import (
     mark,
     refuse_foreign_file,
     refuse_foreign_folder,
-    written_aside,
 )
 from infraforge.report import allure, bundle, controls
 from infraforge.report.index import Index
@@ -114,8 +113,7 @@ def _keep_latest(history: Path) -> None:
     if not history.exists():
         return
     lines = history.read_text().splitlines(keepends=True)
-    with written_aside(history) as aside:
-        aside.write_text("".join(lines[-runs.KEPT :]))
+    files.replace(history, "".join(lines[-runs.KEPT :]))
 
 
 def _is_history(path: Path) -> bool:

@@ -19,8 +19,9 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from infraforge import files
 from infraforge.errors import UsageError
-from infraforge.places import MARKER, refuse_foreign_file, written_aside
+from infraforge.places import MARKER, refuse_foreign_file
 from infraforge.report import container, signing
 from infraforge.report.index import Index
 from infraforge.runs import INDEX, RESULTS, TIMINGS, Run
@@ -59,7 +60,8 @@ def pack(run: Run, report: Path, crosswalk: Path, target: Path, signer: signing.
     written = manifest(members)
     said = signing.statement(index, written, configuration(members))
     members |= {MANIFEST: written, ATTESTATION: signing.seal(said, signer.key)}
-    with written_aside(target) as aside:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with files.aside(target) as aside:
         return container.write(aside, members)
 
 

@@ -17,7 +17,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -239,20 +239,12 @@ def _refuse_oversized(members: Mapping[str, bytes]) -> None:
 
 
 def _sha256(file: BinaryIO, until: int) -> str:
-    return _digest(_chunks(file, until))
-
-
-def _digest(chunks: Iterator[bytes]) -> str:
+    """Of the file's next so many bytes."""
     digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _chunks(file: BinaryIO, until: int) -> Iterator[bytes]:
     while until > 0 and (chunk := file.read(min(_CHUNK, until))):
+        digest.update(chunk)
         until -= len(chunk)
-        yield chunk
+    return digest.hexdigest()
 
 
 def _shown(name: str) -> str:

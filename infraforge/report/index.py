@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infraforge.outcome import Outcome, Tally
+from infraforge.outcome import WORSE, Outcome, Tally
 
 SCHEMA = 1
 UNABLE = "not on this cluster: "
@@ -46,7 +46,7 @@ class Phase:
 
     def or_worse(self, other: Phase | None) -> Phase:
         """The worse of two reports of one phase (subtests make several)."""
-        rank = (None, Outcome.SKIPPED, Outcome.HOLDS, Outcome.UNKNOWN, Outcome.BROKEN)
+        rank = (None, *WORSE)
         return self if other is None else max(other, self, key=lambda p: rank.index(p.outcome))
 
 

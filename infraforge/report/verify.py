@@ -23,7 +23,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from infraforge.evidence import ALLURE_STATUS, HISTORY, TEST_LABEL, VERDICT
-from infraforge.outcome import Outcome
+from infraforge.outcome import WORSE, Outcome
 from infraforge.report import bundle, controls, harness, rejudge, signing
 from infraforge.report.container import Content
 from infraforge.report.index import Entry, Index
@@ -33,7 +33,6 @@ from infraforge.runs import RESULTS
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _PAGE = "report/index.html"
 _RESULT = "-result.json"
-_WORST = (Outcome.BROKEN, Outcome.UNKNOWN, Outcome.HOLDS, Outcome.SKIPPED)
 
 
 class Grade(enum.Enum):
@@ -234,7 +233,7 @@ def _tests(found: Examined, members: Mapping[str, bytes]) -> None:
         if judged.again is not None:
             again.setdefault(judged.test, []).append(Outcome(judged.again.outcome.value))
     for test, entry in index.tests.items():
-        concluded = min((entry.concluded(), *again.get(test, ())), key=_WORST.index)
+        concluded = max((entry.concluded(), *again.get(test, ())), key=WORSE.index)
         if concluded is not entry.outcome:
             found.changed(f"{test}: counted as {entry.outcome}, but what it kept says {concluded}")
         if entry.outcome in (Outcome.HOLDS, Outcome.BROKEN) and test not in again:

@@ -185,6 +185,14 @@ class NoCache:
         return cache.Read(load(), "bypass")
 
 
+def fresh_application(running: Server) -> Any:
+    """The application over a database that holds its tables and nothing else."""
+    migrations = importlib.import_module("infraforge_backend.migrations")
+    running.fresh()
+    Database(running).write((), migrations.apply)
+    return application(running)
+
+
 def application(running: Server) -> Any:
     """The application; who asks is told by headers, as in test_app_backend_app."""
     from infraforge.selftests.test_app_backend_app import NoCredentials  # noqa: PLC0415

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from infraforge.selftests import stand_ins
+from infraforge.selftests import backend_world, stand_ins
 from infraforge.selftests.fake_docker import FakeDocker
 
 settings.register_profile("no-deadline", deadline=None)
@@ -27,6 +27,13 @@ for _number, _handler in (
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[backend_world.Server]:
+    """A PostgreSQL server, of this module's tests alone."""
+    with backend_world.server() as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg
@@ -47,17 +46,9 @@ FORBIDDEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[backend_world.Server]:
-    with backend_world.server() as made:
-        yield made
-
-
 @pytest.fixture
 def app(running: backend_world.Server) -> Any:
-    running.fresh()
-    backend_world.Database(running).write((), migrations.apply)
-    return backend_world.application(running)
+    return backend_world.fresh_application(running)
 
 
 def rows(running: backend_world.Server) -> list[Any]:

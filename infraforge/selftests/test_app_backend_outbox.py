@@ -6,7 +6,6 @@ import importlib
 import json
 import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -54,12 +53,6 @@ class Bus:
     @property
     def ids(self) -> list[str]:
         return [message_id for message_id, _ in self.taken]
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[backend_world.Server]:
-    with backend_world.server() as made:
-        yield made
 
 
 @pytest.fixture

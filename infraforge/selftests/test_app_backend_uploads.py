@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,17 +17,9 @@ migrations = importlib.import_module("infraforge_backend.migrations")
 problems = importlib.import_module("infraforge_shared.problems")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[backend_world.Server]:
-    with backend_world.server() as made:
-        yield made
-
-
 @pytest.fixture
 def app(running: backend_world.Server) -> Any:
-    running.fresh()
-    backend_world.Database(running).write((), migrations.apply)
-    return backend_world.application(running)
+    return backend_world.fresh_application(running)
 
 
 @pytest.fixture

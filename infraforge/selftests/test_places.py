@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import places
+from infraforge import files, places
 from infraforge.errors import UsageError
 
 
@@ -115,7 +115,7 @@ def test_a_file_is_replaced_where_it_is_absent_empty_or_ours(tmp_path: Path) -> 
 
 def test_what_is_made_aside_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
     ours = _ours(tmp_path / "ours")
-    for aside in (places.made_aside(ours), places.written_aside(tmp_path / "file")):
+    for aside in (places.made_aside(ours), files.aside(tmp_path / "file")):
         with pytest.raises(ZeroDivisionError):
             _half(aside)
     assert (ours / "index.html").exists()
@@ -123,7 +123,7 @@ def test_what_is_made_aside_takes_its_place_whole_or_not_at_all(tmp_path: Path) 
     with places.made_aside(ours) as new:
         (new / "whole").touch()
     assert [path.name for path in ours.iterdir()] == ["whole"]
-    with places.written_aside(tmp_path / "file") as new:
+    with files.aside(tmp_path / "file") as new:
         new.write_text("whole")
     assert (tmp_path / "file").read_text() == "whole"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "ours"]

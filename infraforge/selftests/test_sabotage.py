@@ -16,9 +16,9 @@ from infraforge.cluster import state
 from infraforge.errors import UsageError
 from infraforge.outcome import Outcome
 from infraforge.profile import Profile
-from infraforge.sabotage import CASES, ROOT, _chosen, heal, left_behind
+from infraforge.sabotage import CASES, ROOT, _chosen, heal
 from infraforge.sabotage_case import Sabotage, has_test, pick
-from infraforge.sabotage_experiment import JOURNAL
+from infraforge.sabotage_experiment import JOURNAL, in_journal
 from infraforge.sabotage_verdict import Judgement, exit_code, failed, judge
 from infraforge.stack import TREE
 
@@ -220,18 +220,14 @@ def test_bad_usage_is_taught(
     assert told in capsys.readouterr().err
 
 
-def test_what_a_killed_run_left_is_known_and_what_is_under_way_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_killed_run_left_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFRAFORGE_STATE", str(tmp_path))
-    assert left_behind("mine") == ""
+    assert in_journal("mine") == ""
     assert heal("mine") == []
     folder = state.cluster_dir("mine")
     folder.mkdir(parents=True)
     (folder / JOURNAL).write_text('{"sabotage": "any-password"}')
-    assert left_behind("mine") == "any-password"
-    with state.locked("mine"):
-        assert left_behind("mine") == ""
+    assert in_journal("mine") == "any-password"
 
 
 def test_the_list_says_what_each_breaks(capsys: pytest.CaptureFixture[str]) -> None:
