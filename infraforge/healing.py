@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from infraforge import locks, sabotage_experiment, stack
+from infraforge import locks, stack
 from infraforge.cluster import state, users
 from infraforge.errors import ClusterError, Inconclusive, InfraForgeError, in_words
 from infraforge.faults import nemesis
 from infraforge.faults.journal import Entry, Journal
 from infraforge.processes import Identity
+from infraforge.sabotage import experiment
 from infraforge.turns import turn
 
 _given_up: set[str] = set()
@@ -31,10 +32,10 @@ def before_run(name: str) -> list[str]:
     """
     found = Journal.of(name).read()
     dead = [entry for entry in found.entries if _left_behind(entry)]
-    broken = not users.within(name) and sabotage_experiment.in_journal(name)
+    broken = not users.within(name) and experiment.in_journal(name)
     if not (broken or dead or found.unreadable) or not _answers(name):
         return []
-    undone = sabotage_experiment.heal(name) if broken else []
+    undone = experiment.heal(name) if broken else []
     return undone + _faults(name, _left_behind)
 
 
@@ -95,7 +96,7 @@ def everything(name: str) -> list[str]:
     users.refuse_alone(name, "infraforge heal")
     with contextlib.closing(stack.attach(name).site):
         pass  # where none is up, that is what is told
-    undone = sabotage_experiment.heal(name)
+    undone = experiment.heal(name)
     with contextlib.ExitStack() as held:
         held.enter_context(state.locked(name))
         try:

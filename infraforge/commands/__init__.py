@@ -7,9 +7,11 @@ import os
 import tomllib
 from collections.abc import Sequence
 
-from infraforge import bench, doctor, entry, interrupts, render, report, running, sabotage, stack
+from infraforge import doctor, entry, interrupts, render, report, running, stack
+from infraforge.bench import command as bench
 from infraforge.commands import lifecycle, pictures, tell
 from infraforge.report import harness
+from infraforge.sabotage import command as sabotage
 
 _TOX = "TOX_ENV_NAME"
 _EPILOG = """\

@@ -18,7 +18,7 @@ import shtab
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import sabotage, sabotage_case, stack
+from infraforge import stack
 from infraforge.cluster import state, tools
 from infraforge.cluster.base import Presence
 from infraforge.cluster.existing import OtherCluster
@@ -28,6 +28,8 @@ from infraforge.components.vault_identity import Identities
 from infraforge.errors import InfraForgeError, UsageError
 from infraforge.note import Note
 from infraforge.profile import names as profiles
+from infraforge.sabotage import case
+from infraforge.sabotage.command import CASES
 
 _SHELLS = ("bash", "zsh", "fish")
 _AT_ONCE = 8
@@ -209,7 +211,7 @@ def _completion(shell: str, whole: argparse.ArgumentParser) -> int:
         elif action.dest == "user":
             action.choices = _users()
         elif action.dest == "names" and parser.prog.endswith(" sabotage"):
-            action.choices = sabotage_case.names(sabotage.CASES)
+            action.choices = case.names(CASES)
         elif _is_path(action):
             action.complete = shtab.FILE  # type: ignore[attr-defined]
     print(shtab.complete(whole, shell=shell))

@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infraforge import arguments, commands, profile, sabotage_case, stack
+from infraforge import arguments, commands, profile, stack
 from infraforge.cli import main
 from infraforge.cluster import state
 from infraforge.errors import UsageError
 from infraforge.note import Brought, Note
 from infraforge.profile import Ports
-from infraforge.sabotage import CASES
+from infraforge.sabotage import case
+from infraforge.sabotage.command import CASES
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "not-in-any-log"
@@ -419,7 +420,7 @@ def test_completion_knows_commands_profiles_and_sabotages(
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     words = ("password", "devon", "--renew-certificates", "minimal-ldap")
-    for word in (*words, sabotage_case.names(CASES)[0]):
+    for word in (*words, case.names(CASES)[0]):
         assert word.removeprefix("--") in script
 
 

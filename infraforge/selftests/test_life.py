@@ -18,7 +18,7 @@ from infraforge.faults.journal import Entry, Journal, Owner
 from infraforge.note import Note
 from infraforge.processes import Identity
 from infraforge.profile import Ports
-from infraforge.sabotage_experiment import JOURNAL
+from infraforge.sabotage.experiment import JOURNAL
 from infraforge.selftests.processes import ROOT, other
 from infraforge.wait import wait_until
 
@@ -29,7 +29,8 @@ FAKE = '''
 import os, shutil, sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from infraforge import faults, sabotage_experiment, stack
+from infraforge import faults, stack
+from infraforge.sabotage import experiment
 from infraforge.cluster import state
 from infraforge.errors import ClusterError, UsageError
 from infraforge.note import Note
@@ -93,18 +94,18 @@ def remove(cluster):
     shutil.rmtree(state.cluster_dir(cluster.name))
     return ["the platform"]
 
-from infraforge import sabotage
-sabotage._try_all = lambda experiments: say("sabotages") or {}
+from infraforge.sabotage import command as sabotage
+sabotage.Trial.of_all = lambda self, groups: say("sabotages") or {}
 
 stack.is_up, stack.attach, stack.stand_up, stack._remove = is_up, attach, stand_up, remove
 stack.Platform.wait_open = lambda self, progress=None: say("found the way in open")
 
 def heal_sabotage(name):
-    (state.cluster_dir(name) / sabotage_experiment.JOURNAL).unlink(missing_ok=True)
+    (state.cluster_dir(name) / experiment.JOURNAL).unlink(missing_ok=True)
     say("undid the sabotage")
     return ["the sabotage"]
 
-sabotage_experiment.heal = heal_sabotage
+experiment.heal = heal_sabotage
 '''
 CONFTEST = """
 import fake

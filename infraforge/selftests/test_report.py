@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import bench, evidence, report
+from infraforge import evidence, report
+from infraforge.bench import command as bench
 from infraforge.errors import UsageError
 from infraforge.images import bundle as image_bundle
 from infraforge.outcome import Outcome

@@ -6,23 +6,24 @@ import argparse
 import ast
 import shutil
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from infraforge import sabotage, sabotage_case, sabotage_verdict
 from infraforge.cli import main
 from infraforge.cluster import state
 from infraforge.errors import UsageError
 from infraforge.outcome import Outcome
 from infraforge.profile import Profile
-from infraforge.sabotage import CASES, ROOT, _chosen, heal
-from infraforge.sabotage_case import Sabotage, has_test, pick
-from infraforge.sabotage_experiment import JOURNAL, in_journal
-from infraforge.sabotage_verdict import Judgement, exit_code, failed, judge
+from infraforge.sabotage import case, command, groups, verdict
+from infraforge.sabotage.case import Sabotage, has_test, pick
+from infraforge.sabotage.command import CASES, ROOT, _chosen
+from infraforge.sabotage.experiment import JOURNAL, Experiment, heal, in_journal
+from infraforge.sabotage.verdict import Judgement, exit_code, failed, judge
 from infraforge.stack import TREE
 
-NAMES = sabotage_case.names(CASES)
+NAMES = case.names(CASES)
 A, B, C = (f"suites/x.py::test_{letter}" for letter in "abc")
 HOLDS, BROKEN, UNKNOWN, SKIPPED = Outcome
 PATCH = """\
@@ -197,7 +198,7 @@ def test_not_caught_beats_unknown_beats_caught() -> None:
 
 def test_the_table_tells_it_in_a_row() -> None:
     found = judge([A], {A: BROKEN, f"{B}[x]": BROKEN, C: UNKNOWN})
-    table = sabotage_verdict.table({"open-door": found})
+    table = verdict.table({"open-door": found})
     assert table["open-door", "caught?"] == "NO: more is red than named"
     assert table["open-door", "red as named"] == "1 of 1"
     assert table["open-door", "red but not named"] == "test_b"
@@ -252,10 +253,10 @@ def test_a_sabotage_nobody_has_seen_caught_is_tried_by_name(
 ) -> None:
     for name in ("seen", "unseen"):
         shutil.copytree(CASES / "any-password", tmp_path / name)
-    path = tmp_path / "unseen" / sabotage_case.FILE
+    path = tmp_path / "unseen" / case.FILE
     path.write_text('untried = "not yet seen on a cluster"\n' + path.read_text())
-    monkeypatch.setattr(sabotage, "CASES", tmp_path)
-    known, minimal = sabotage_case.names(tmp_path), Profile.load("minimal", TREE)
+    monkeypatch.setattr(command, "CASES", tmp_path)
+    known, minimal = case.names(tmp_path), Profile.load("minimal", TREE)
 
     def chosen(*names: str, every: bool = False) -> list[str]:
         options = argparse.Namespace(names=list(names), all=every, rotate=None)
@@ -263,3 +264,105 @@ def test_a_sabotage_nobody_has_seen_caught_is_tried_by_name(
 
     assert chosen(every=True) == ["seen"]
     assert chosen("unseen") == ["unseen"]
+
+
+def second(cases: Path, name: str, red: str, *, patch: str = "") -> None:
+    """Another sabotage of the same file: it lets nobody in."""
+    (cases / name).mkdir()
+    (cases / name / "sabotage.toml").write_text(TOML.replace("test_door.py::test_asks", red))
+    (cases / name / "one.patch").write_text(patch or OTHER_PATCH)
+
+
+OTHER_PATCH = """\
+--- a/platform/window.conf
++++ b/platform/window.conf
+@@ -1 +1 @@
+-closed
++open
+"""
+
+
+def _names(made: list[groups.Group]) -> list[list[str]]:
+    return [[member.name for member in group.members] for group in made]
+
+
+def test_sabotages_with_tests_of_their_own_are_rolled_out_together(
+    tree: Path, cases: Path, tmp_path: Path
+) -> None:
+    (tree / "window.conf").write_text("closed\n")
+    second(cases, "open-window", "test_window.py::test_is_closed")
+    both = [Sabotage.load(name, cases) for name in ("open-door", "open-window")]
+    made = groups.grouped(both, tree, tmp_path / "work")
+    assert _names(made) == [["open-door", "open-window"]]
+    assert "ask" not in (made[0].tree / "door.conf").read_text()
+    assert (made[0].tree / "window.conf").read_text() == "open\n"
+    assert made[0].as_one.red == (*both[0].red, *both[1].red)
+    assert _names(groups.grouped(both, tree, tmp_path / "alone", most=1)) == [
+        ["open-door"],
+        ["open-window"],
+    ]
+    assert (tree / "window.conf").read_text() == "closed\n"
+
+
+def test_sabotages_of_one_test_or_of_the_same_lines_stay_apart(
+    tree: Path, cases: Path, tmp_path: Path
+) -> None:
+    (tree / "window.conf").write_text("closed\n")
+    second(cases, "same-test", "test_door.py::test_asks")
+    second(cases, "same-lines", "test_window.py::test_is_closed", patch=PATCH)
+    first = Sabotage.load("open-door", cases)
+    for name in ("same-test", "same-lines"):
+        made = groups.grouped([first, Sabotage.load(name, cases)], tree, tmp_path / name)
+        assert _names(made) == [["open-door"], [name]]
+        assert "ask" not in (made[0].tree / "door.conf").read_text()
+        assert "closed" in (made[0].tree / "window.conf").read_text()
+
+
+def member(name: str, *red: str) -> Sabotage:
+    return Sabotage(name, "It is broken.", ("door",), red, ())
+
+
+@pytest.mark.parametrize(
+    ("as_named", "parts"),
+    [
+        ((A, C), [["b"], ["a", "c"]]),
+        ((A, B, C), [["a", "b"], ["c"]]),  # more is red than named: nobody knows by whom
+        ((), [["a", "b"], ["c"]]),
+    ],
+)
+def test_a_group_that_is_not_caught_is_split(as_named: tuple[str, ...], parts: object) -> None:
+    group = groups.Group((member("a", A), member("b", B), member("c", C)), Path("x"))
+    said = Judgement(BROKEN, "more is red than named", 3, as_named)
+    assert [[one.name for one in part] for part in group.split(said)] == parts
+
+
+def test_every_member_of_a_group_is_judged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Caught as a whole, each is caught; else a group is split until the odd one stands alone."""
+    blind, asked = "b", []
+
+    def judgement(self: Experiment) -> Judgement:
+        asked.append(self.sabotage.red)
+        red = {name: BROKEN for name in self.sabotage.red if not name.endswith(f"test_{blind}")}
+        return judge(self.sabotage.red, {A: HOLDS, B: HOLDS, C: HOLDS, **red})
+
+    def regrouped(chosen: Sequence[Sabotage], *_: object, **__: object) -> list[groups.Group]:
+        return [groups.Group(tuple(chosen), tmp_path)]
+
+    monkeypatch.setattr(Experiment, "judgement", judgement)
+    monkeypatch.setattr(command, "grouped", regrouped)
+    monkeypatch.setattr(command, "REPORT", tmp_path / "sabotage.md")
+    members = (member("a", A), member("b", B), member("c", C))
+    trial = command.Trial("mine", Profile.load("minimal", TREE), tmp_path)
+    found = trial.of_all([groups.Group(members, tmp_path)])
+    assert {name: one.outcome for name, one in found.items()} == {
+        "a": HOLDS,
+        "b": BROKEN,
+        "c": HOLDS,
+    }
+    assert asked == [(A, B, C), (B,), (A, C)]
+    assert (found["a"].beside, found["a"].named, found["b"].beside) == (1, 1, 0)
+    said = capsys.readouterr().out
+    assert "not noticed by test_b" in said
+    assert "into: b | a, c" in said

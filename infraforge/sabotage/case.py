@@ -89,19 +89,9 @@ class Sabotage:
         Raises UsageError with patch's own words where a patch does not apply.
         """
         copy = into / self.name / tree.name
-        shutil.copytree(tree, copy, ignore=_LEFT_OUT)
+        copied(tree, copy)
         for patch in self.patches:
-            # no fuzz: a patch that no longer fits what it was made for might break something else
-            argv = ["patch", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-p1"]
-            done = subprocess.run(
-                [*argv, "-i", str(patch)],
-                cwd=copy.parent,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                raise UsageError(f"{patch} does not apply to {tree}:\n{done.stdout.strip()}")
+            apply(patch, copy)
         return copy
 
     def check(self, root: Path, components: Iterable[str]) -> None:
@@ -112,6 +102,25 @@ class Sabotage:
         for node in self.red:
             if not has_test(root, node):
                 raise UsageError(f"sabotage {self.name}: there is no test {node}")
+
+
+def copied(tree: Path, to: Path) -> None:
+    """Copy a platform/ folder, without what can be built again."""
+    shutil.copytree(tree, to, ignore=_LEFT_OUT)
+
+
+def apply(patch: Path, tree: Path) -> None:
+    """Patch a platform/ folder in place.
+
+    Raises UsageError, in patch's own words, if it does not fit; it may be half patched then.
+    """
+    # no fuzz: a patch that no longer fits what it was made for might break something else
+    argv = ["patch", "--batch", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-p1"]
+    done = subprocess.run(
+        [*argv, "-i", str(patch)], cwd=tree.parent, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise UsageError(f"{patch} does not apply to {tree}:\n{done.stdout.strip()}")
 
 
 def names(folder: Path) -> list[str]:

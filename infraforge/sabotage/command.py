@@ -1,8 +1,8 @@
-"""`infraforge sabotage`: break the running platform in one way; want exactly the named tests red.
+"""`infraforge sabotage`: break the running platform; exactly the named tests must turn red.
 
-For each sabotage: its undo goes to disk, a patched copy of platform/ is rolled out, all tests of
-the profile run, unaware, and the true tree is rolled out again. Then the tests that were red must
-hold: that proves the undo, and that the sabotage was what they were red for.
+For each group of sabotages: its undo goes to disk, a patched copy of platform/ is rolled out, all
+tests of the profile run, unaware, and the true tree is rolled out again. Then the tests that were
+red must hold: that proves the undo, and that the sabotages were what they were red for.
 """
 
 from __future__ import annotations
@@ -13,31 +13,39 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from infraforge import arguments, files, healing, sabotage_experiment, sabotage_verdict, stack
+from infraforge import arguments, files, healing, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
 from infraforge.images import progress
+from infraforge.outcome import Outcome
 from infraforge.profile import Profile
-from infraforge.sabotage_case import BELOW, Sabotage, names, pick
-from infraforge.sabotage_experiment import REPORTS, ROOT, Experiment
-from infraforge.sabotage_verdict import Judgement
+from infraforge.sabotage import verdict
+from infraforge.sabotage.case import BELOW, Sabotage, names, pick
+from infraforge.sabotage.experiment import REPORTS, ROOT, Experiment
+from infraforge.sabotage.groups import MOST, Group, grouped
+from infraforge.sabotage.verdict import Judgement
 from infraforge.stack import TREE
 from infraforge.table import Table
 
 CASES = ROOT / "chaos" / "sabotages"
 REPORT = REPORTS / "sabotage.md"
 
-heal = sabotage_experiment.heal
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="what to break; see --list")
     parser.add_argument("--list", action="store_true", help="the sabotages there are")
-    parser.add_argument("--all", action="store_true", help="one after another")
+    parser.add_argument("--all", action="store_true", help="all that were seen caught before")
+    parser.add_argument(
+        "--alone",
+        action="store_true",
+        help=f"one after another (default: up to {MOST} that name different tests at once; a group"
+        " that is not caught as a whole is split)",
+    )
     parser.add_argument(
         "--rotate",
         type=arguments.number("number", 1),
@@ -68,11 +76,10 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
     profile = _profile(options.name, options.profile)
     chosen = _chosen(options, known, profile)
     with tempfile.TemporaryDirectory(prefix="infraforge-sabotage-") as work:
-        experiments = []
         for one in chosen:  # whatever is wrong with them is told before anything is touched
             one.check(ROOT, profile.components)
-            tree = one.patched(TREE, Path(work))
-            experiments.append(Experiment(one, tree, options.name, profile))
+        groups = grouped(chosen, TREE, Path(work), 1 if options.alone else MOST)
+        trial = Trial(options.name, profile, Path(work))
         use = use or Use(options.name, "infraforge sabotage").join()
         try:
             healing.before_run_aloud(options.name)
@@ -80,25 +87,61 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
                 stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
             healing.before_run_aloud(options.name)  # what did not answer before
             with use.alone():  # nobody else's tests are to meet a platform that is broken
-                judgements = _try_all(experiments)
+                judgements = trial.of_all(groups)
         finally:
             if mine:
                 for item in stack.leave(use):
                     print(f"removed {item}", flush=True)
-    print(f"\n{sabotage_verdict.table(judgements).text()}\n\nwritten to {REPORT}")
-    return sabotage_verdict.exit_code(list(judgements.values()))
+    print(f"\n{verdict.table(judgements).text()}\n\nwritten to {REPORT}")
+    return verdict.exit_code(list(judgements.values()))
 
 
-def _try_all(experiments: Sequence[Experiment]) -> Mapping[str, Judgement]:
-    judgements: dict[str, Judgement] = {}
-    for one in experiments:
+@dataclass(frozen=True)
+class Trial:
+    """Groups of sabotages tried on one platform. cluster: its name; work: a folder for trees."""
+
+    cluster: str
+    profile: Profile
+    work: Path
+
+    def of_all(self, groups: Sequence[Group]) -> Mapping[str, Judgement]:
+        """The judgement on each sabotage; a group that is not caught as a whole is split."""
+        judgements: dict[str, Judgement] = {}
+        waiting = list(groups)
+        while waiting:
+            group = waiting.pop(0)
+            judgement = self._of(group)
+            if len(group.members) > 1 and judgement.outcome is not Outcome.HOLDS:
+                parts = group.split(judgement)
+                _tell_split(judgement, parts)
+                waiting[:0] = [again for part in parts for again in self._regrouped(part)]
+                continue
+            for one in group.members:
+                found = verdict.of_member(one.red, judgement, len(group.members))
+                judgements[one.name] = found if len(group.members) > 1 else judgement
+            _write(judgements)
+        return judgements
+
+    def _of(self, group: Group) -> Judgement:
         began = time.monotonic()
-        print(f"\n{one.sabotage.name}: {one.sabotage.claim}", flush=True)
-        found = one.judgement()
-        took = time.monotonic() - began
-        judgements[one.sabotage.name] = dataclasses.replace(found, seconds=took)
-        _write(judgements)
-    return judgements
+        for member in group.members:
+            print(f"\n{member.name}: {member.claim}", end="", flush=True)
+        print(flush=True)
+        found = Experiment(group.as_one, group.tree, self.cluster, self.profile).judgement()
+        return dataclasses.replace(found, seconds=time.monotonic() - began)
+
+    def _regrouped(self, members: Sequence[Sabotage]) -> list[Group]:
+        return grouped(members, TREE, Path(tempfile.mkdtemp(dir=self.work)))
+
+
+def _tell_split(found: Judgement, parts: Sequence[Sequence[Sabotage]]) -> None:
+    print(f"not caught as a group: {found.why}", flush=True)
+    if found.not_named:
+        print(f"red, and named by none: {', '.join(found.not_named)}", flush=True)
+    if found.unknown:
+        print(f"unknown: {', '.join(found.unknown)}", flush=True)
+    each = " | ".join(", ".join(one.name for one in part) for part in parts)
+    print(f"split after {found.seconds:.0f} s into: {each}", flush=True)
 
 
 def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile) -> list[Sabotage]:
@@ -161,5 +204,5 @@ def _listing(sabotages: Sequence[Sabotage]) -> Table:
 def _write(judgements: Mapping[str, Judgement]) -> None:
     """The table as it is so far: a later one that cannot be undone must not hide it."""
     REPORT.parent.mkdir(exist_ok=True)
-    text = sabotage_verdict.table(judgements).markdown()
+    text = verdict.table(judgements).markdown()
     files.replace(REPORT, f"# Sabotages\n\nCaught: exactly the named tests were red.\n\n{text}\n")

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infraforge import arguments, bench_reads, interrupts, stack
+from infraforge import arguments, interrupts, stack
+from infraforge.bench import reads
 from infraforge.cluster import install, kind, registry, state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
@@ -121,5 +122,5 @@ def _gib(text: str) -> float:
 
 _BENCHES: Mapping[str, Callable[[str, Progress], Mapping[str, float]]] = {
     "standup": standup,
-    "reads": bench_reads.reads,
+    "reads": reads.reads,
 }

@@ -1,4 +1,4 @@
-"""One sabotage of one running platform: undo to disk, break, test, mend, test again."""
+"""One sabotage, or a group, of a running platform: undo to disk, break, test, mend, test again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import psycopg
 
-from infraforge import outcome, sabotage_verdict, stack
+from infraforge import outcome, stack
 from infraforge.cluster import kind, node_files, registry, state
 from infraforge.cluster.pki import write_private
 from infraforge.components.postgres import Postgres
@@ -29,8 +29,9 @@ from infraforge.images.catalogue import Catalogue
 from infraforge.images.progress import Progress
 from infraforge.outcome import Outcome
 from infraforge.profile import Profile
-from infraforge.sabotage_case import Sabotage
-from infraforge.sabotage_verdict import Judgement
+from infraforge.sabotage import verdict
+from infraforge.sabotage.case import Sabotage
+from infraforge.sabotage.verdict import Judgement
 from infraforge.stack import TREE
 from infraforge.turns import SIDE_BY_SIDE
 from infraforge.wait import NotYet, minutes, seconds, wait_until
@@ -101,7 +102,7 @@ class Experiment:
                 self._journal()
                 try:
                     self._break()
-                    found = sabotage_verdict.judge(named, self._test(), self._required())
+                    found = verdict.judge(named, self._test(), self._required())
                 except InfraForgeError as error:
                     found = _nothing_said(named, error)
         finally:
@@ -220,7 +221,7 @@ class Experiment:
 def _nothing_said(named: Sequence[str], error: InfraForgeError) -> Judgement:
     """The judgement for the table; the whole story is told at once."""
     print(f"nothing can be said: {error}", flush=True)
-    return sabotage_verdict.failed(named, str(error).partition("\n")[0])
+    return verdict.failed(named, str(error).partition("\n")[0])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

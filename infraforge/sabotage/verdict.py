@@ -6,6 +6,7 @@ turns red, and it is not; an unknown counts as neither, so nothing can be said t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,8 @@ class Judgement:
     """Whether a sabotage was caught: HOLDS yes, BROKEN no, or UNKNOWN; why: "" for a plain yes.
 
     named: how many tests were to turn red; as_named: those of them that did; not_named: others
-    that did; unknown: those that said nothing.
+    that did; unknown: those that said nothing; beside: how many other sabotages were rolled out
+    with it.
     """
 
     outcome: Outcome
@@ -31,6 +33,7 @@ class Judgement:
     not_named: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     seconds: float = 0.0
+    beside: int = 0
 
 
 def judge(
@@ -65,6 +68,17 @@ def judge(
     )
 
 
+def of_member(red: Sequence[str], group: Judgement, members: int) -> Judgement:
+    """One member's judgement from that of a group that was caught: its own tests, its own share."""
+    return dataclasses.replace(
+        group,
+        named=len(red),
+        as_named=tuple(red),
+        seconds=group.seconds / members,
+        beside=members - 1,
+    )
+
+
 def failed(named: Sequence[str], why: str) -> Judgement:
     """Nothing can be said: it could not be injected, or the run did not come to an end."""
     return Judgement(Outcome.UNKNOWN, why, len(named))
@@ -87,6 +101,7 @@ def table(judgements: Mapping[str, Judgement]) -> Table:
         cells[name, "red as named"] = f"{len(one.as_named)} of {one.named}"
         cells[name, "red but not named"] = _short(one.not_named) or "-"
         cells[name, "unknown"] = _short(one.unknown) or "-"
+        cells[name, "together with"] = f"{one.beside} others" if one.beside else "-"
         cells[name, "seconds"] = round(one.seconds)
     return Table(cells)
 
