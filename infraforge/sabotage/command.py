@@ -110,25 +110,39 @@ class Trial:
         waiting = list(groups)
         while waiting:
             group = waiting.pop(0)
-            judgement = self._of(group)
-            if len(group.members) > 1 and judgement.outcome is not Outcome.HOLDS:
-                parts = group.split(judgement)
-                _tell_split(judgement, parts)
-                waiting[:0] = [again for part in parts for again in self._regrouped(part)]
-                continue
-            for one in group.members:
-                found = verdict.of_member(one.red, judgement, len(group.members))
-                judgements[one.name] = found if len(group.members) > 1 else judgement
+            judgement, caught = self._of(group)
+            if len(group.members) > 1:
+                for one in caught:
+                    judgements[one.name] = verdict.of_member(one.red, judgement, len(group.members))
+                left = [one for one in group.members if one not in caught]
+                waiting[:0] = self._again(group, left, judgement) if left else []
+            else:
+                judgements[group.members[0].name] = judgement
             _write(judgements)
         return judgements
 
-    def _of(self, group: Group) -> Judgement:
+    def _of(self, group: Group) -> tuple[Judgement, Sequence[Sabotage]]:
+        """The judgement on the whole group, and the members that were caught in any case."""
         began = time.monotonic()
         for member in group.members:
             print(f"\n{member.name}: {member.claim}", end="", flush=True)
         print(flush=True)
-        found = Experiment(group.as_one, group.tree, self.cluster, self.profile).judgement()
-        return dataclasses.replace(found, seconds=time.monotonic() - began)
+        experiment = Experiment(group.as_one, group.tree, self.cluster, self.profile)
+        found = experiment.judgement()
+        caught: Sequence[Sabotage] = group.members
+        if found.outcome is not Outcome.HOLDS:
+            caught = group.caught(found) if len(group.members) > 1 else ()
+            if caught:
+                red = tuple(node for one in caught for node in one.red)
+                sure = experiment.confirmed(Judgement(Outcome.HOLDS, "", len(red), red))
+                caught = caught if sure.outcome is Outcome.HOLDS else ()
+        return dataclasses.replace(found, seconds=time.monotonic() - began), caught
+
+    def _again(self, group: Group, left: Sequence[Sabotage], found: Judgement) -> Sequence[Group]:
+        """The members that are still open, in smaller groups."""
+        parts = [left] if len(left) < len(group.members) else group.split(found)
+        _tell_split(found, parts)
+        return [again for part in parts for again in self._regrouped(part)]
 
     def _regrouped(self, members: Sequence[Sabotage]) -> list[Group]:
         return grouped(members, TREE, Path(tempfile.mkdtemp(dir=self.work)))

@@ -109,14 +109,14 @@ class Experiment:
             for undone in heal(self.cluster):
                 print(f"undone: {undone}", flush=True)
             self._forget_images()
-        return self._confirmed(found) if found.outcome is Outcome.HOLDS else found
+        return self.confirmed(found) if found.outcome is Outcome.HOLDS else found
 
-    def _confirmed(self, found: Judgement) -> Judgement:
+    def confirmed(self, found: Judgement) -> Judgement:
         """The same, if the red tests hold now: it was the sabotage, and it is undone."""
         try:
-            after = self._test(*self.sabotage.red)
+            after = self._test(*found.as_named)
         except InfraForgeError as error:
-            return _nothing_said(self.sabotage.red, error)
+            return _nothing_said(found.as_named, error)
         odd = sorted(outcome.red(after) | outcome.unknown(after))
         if not odd:
             return found

@@ -41,10 +41,22 @@ class Group:
             undo_sql=tuple(sql for member in self.members for sql in member.undo_sql),
         )
 
+    def odd(self, judgement: Judgement) -> tuple[Sabotage, ...]:
+        """Members whose tests were not all red."""
+        red = set(judgement.as_named)
+        return tuple(member for member in self.members if not set(member.red) <= red)
+
+    def caught(self, judgement: Judgement) -> tuple[Sabotage, ...]:
+        """Members that were caught for sure: all that is odd is about other members' tests."""
+        odd = self.odd(judgement)
+        theirs = {node for member in odd for node in member.red}
+        if {*judgement.not_named, *judgement.unknown} - theirs:
+            return ()
+        return tuple(member for member in self.members if member not in odd)
+
     def split(self, judgement: Judgement) -> list[tuple[Sabotage, ...]]:
         """Two smaller parts: members whose tests were not all red, and the others; else halves."""
-        red = set(judgement.as_named)
-        odd = tuple(member for member in self.members if not set(member.red) <= red)
+        odd = self.odd(judgement)
         rest = tuple(member for member in self.members if member not in odd)
         if not odd or not rest:
             half = (len(self.members) + 1) // 2

@@ -6,7 +6,6 @@ turns red, and it is not; an unknown counts as neither, so nothing can be said t
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,8 +69,9 @@ def judge(
 
 def of_member(red: Sequence[str], group: Judgement, members: int) -> Judgement:
     """One member's judgement from that of a group that was caught: its own tests, its own share."""
-    return dataclasses.replace(
-        group,
+    return Judgement(
+        Outcome.HOLDS,
+        "",
         named=len(red),
         as_named=tuple(red),
         seconds=group.seconds / members,

@@ -340,7 +340,7 @@ def test_every_member_of_a_group_is_judged(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Caught as a whole, each is caught; else a group is split until the odd one stands alone."""
-    blind, asked = "b", []
+    blind, asked, confirmed = "b", [], []
 
     def judgement(self: Experiment) -> Judgement:
         asked.append(self.sabotage.red)
@@ -350,7 +350,12 @@ def test_every_member_of_a_group_is_judged(
     def regrouped(chosen: Sequence[Sabotage], *_: object, **__: object) -> list[groups.Group]:
         return [groups.Group(tuple(chosen), tmp_path)]
 
+    def confirmation(_: Experiment, found: Judgement) -> Judgement:
+        confirmed.append(found.as_named)
+        return found
+
     monkeypatch.setattr(Experiment, "judgement", judgement)
+    monkeypatch.setattr(Experiment, "confirmed", confirmation)
     monkeypatch.setattr(command, "grouped", regrouped)
     monkeypatch.setattr(command, "REPORT", tmp_path / "sabotage.md")
     members = (member("a", A), member("b", B), member("c", C))
@@ -361,8 +366,26 @@ def test_every_member_of_a_group_is_judged(
         "b": BROKEN,
         "c": HOLDS,
     }
-    assert asked == [(A, B, C), (B,), (A, C)]
-    assert (found["a"].beside, found["a"].named, found["b"].beside) == (1, 1, 0)
+    assert asked == [(A, B, C), (B,)]
+    assert confirmed == [(A, C)]
+    assert (found["a"].beside, found["a"].named, found["b"].beside) == (2, 1, 0)
     said = capsys.readouterr().out
     assert "not noticed by test_b" in said
-    assert "into: b | a, c" in said
+    assert "into: b\n" in said
+
+
+@pytest.mark.parametrize(
+    ("judgement", "caught"),
+    [
+        (Judgement(UNKNOWN, "", 3, (A, C), unknown=(B,)), ["a", "c"]),
+        (Judgement(BROKEN, "", 3, (A, C)), ["a", "c"]),
+        (Judgement(UNKNOWN, "", 3, (A, B, C), unknown=("suites/x.py::test_d",)), []),
+        (Judgement(BROKEN, "", 3, (A, C), not_named=("suites/x.py::test_d",)), []),
+        (Judgement(UNKNOWN, "the tests did not run", 3), []),
+    ],
+)
+def test_a_member_is_caught_only_where_all_that_is_odd_is_anothers(
+    judgement: Judgement, caught: list[str]
+) -> None:
+    group = groups.Group((member("a", A), member("b", B), member("c", C)), Path("x"))
+    assert [one.name for one in group.caught(judgement)] == caught
