@@ -1,4 +1,4 @@
-"""The dashboard is for everybody: judged by axe-core, used with keys alone, in a narrow window."""
+"""The dashboard is accessible: axe-core finds no violation, and a keyboard is enough to use it."""
 
 import secrets
 
@@ -53,7 +53,7 @@ return item === document.body ? null : {
 
 @pytest.mark.parametrize("role", ROLES)
 def test_axe_finds_no_violation_on_any_page(role, platform, people, developer, project, evidence):
-    """WCAG 2.2 A and AA, and best practices, light and dark; no page breaks its policy either."""
+    """Every page meets WCAG 2.2 A and AA in light and dark, and respects its content policy."""
     developer.put_file(project.id, "plan.txt", b"what a file says")
     person = people.known(ROLES[role]) if ROLES[role] else people.make()
     cells, said = {}, []
@@ -73,7 +73,7 @@ def test_axe_finds_no_violation_on_any_page(role, platform, people, developer, p
 def test_axe_finds_no_violation_where_something_is_being_done(
     platform, people, developer, project, evidence
 ):
-    """Forms that are open, a question asked back, an error beside what caused it."""
+    """Open forms, a confirmation and an error beside its cause meet WCAG 2.2 A and AA."""
     developer.put_file(project.id, "plan.txt", b"what a file says")
     cells = {}
     with dashboard.signed_in(platform, people.known("devon")) as browser:
@@ -94,7 +94,7 @@ def test_axe_finds_no_violation_where_something_is_being_done(
 
 
 def test_axe_finds_no_violation_at_the_login(platform, people, evidence):
-    """Signing in, and being denied."""
+    """The login page meets WCAG 2.2 A and AA, before and after a wrong password."""
     cells, stranger = {}, people.make("viewer")
     with chromium(platform.ca_file) as browser:
         for scheme in SCHEMES:
@@ -112,7 +112,7 @@ def test_axe_finds_no_violation_at_the_login(platform, people, evidence):
 
 
 def test_the_dashboard_fits_a_narrow_window(platform, people, developer, project, evidence):
-    """Nothing but tables has to be scrolled sideways in a window of 320 pixels."""
+    """In a window 320 pixels wide only tables scroll sideways."""
     developer.put_file(project.id, "a-name-" + "that-is-long-" * 12 + ".txt", b"what a file says")
     cells = {}
     with dashboard.signed_in(platform, people.known("ada")) as browser:
@@ -128,7 +128,7 @@ def test_the_dashboard_fits_a_narrow_window(platform, people, developer, project
 def test_every_stop_of_the_keyboard_is_reached_in_order_and_seen(
     platform, people, developer, project, evidence
 ):
-    """Tab leads through all there is to use, from top to bottom and out, and shows where it is."""
+    """Tab visits every control from top to bottom, leaves the page, and always shows the focus."""
     developer.put_file(project.id, "plan.txt", b"what a file says")
     with dashboard.signed_in(platform, people.known("devon")) as browser:
         dashboard.views(project.id, "developer")["project"].open(browser, platform.origin)
@@ -141,7 +141,7 @@ def test_every_stop_of_the_keyboard_is_reached_in_order_and_seen(
                 break
             walked.append(here)
         evidence.attach(stops="\n".join(stops), walked={"stops": walked})
-    control(len(stops) > 10, "hardly anything to use is there")
+    control(len(stops) > 10, f"the page has only {len(stops)} controls")
     assert [here["stop"] for here in walked] == list(range(len(stops))), stops
     assert [stops[here["stop"]] for here in walked if not here["told"]] == []
     assert [stops[here["stop"]] for here in walked if not here["inside"]] == []
@@ -150,7 +150,7 @@ def test_every_stop_of_the_keyboard_is_reached_in_order_and_seen(
 def test_a_project_is_made_renamed_and_deleted_with_keys_alone(
     platform, people, developer, evidence
 ):
-    """From the login on; the focus is where one goes on after each step."""
+    """From the login page on, the focus moves to where the user continues after each step."""
     name = f"keys {secrets.token_hex(4)}"
     with chromium(platform.ca_file) as browser:
         sign_in(browser, platform, people.make("developer"))
@@ -192,7 +192,7 @@ def test_a_project_is_made_renamed_and_deleted_with_keys_alone(
 def test_files_are_uploaded_and_deleted_with_keys_alone(
     platform, people, developer, project, evidence, tmp_path
 ):
-    """Found by the list of projects, and signed out after it, with keys as well."""
+    """The keyboard also suffices to find the project in the list, and to sign out at the end."""
     developer.put_file(project.id, "plan.txt", b"what a file says")
     upload = tmp_path / "note.txt"
     upload.write_bytes(b"chosen with keys")
@@ -217,7 +217,7 @@ def test_files_are_uploaded_and_deleted_with_keys_alone(
 
         browser.tab_to("#sign-out")
         browser.press(Keys.ENTER)
-        # whoever is let in without a session is told there that it is over
+        # the page shows either the login form or a notice that the session has ended
         browser.text("#username ~ button, [data-testid=session-ended]")
         evidence.attach(signed_out=browser.screenshot())
         said = browser.complaints()
@@ -233,7 +233,7 @@ def sign_in(browser, platform, person):
 
 
 def go_to_project(browser, project_id):
-    """By the navigation to the list, and from there, over as many pages as it takes."""
+    """Open the list from the navigation, load pages until the project is listed, and open it."""
     browser.tab_to("nav a")
     browser.press(Keys.ENTER)
     link = f"a[href='/projects/{project_id}']"
@@ -247,7 +247,7 @@ def go_to_project(browser, project_id):
         wait_until(
             lambda before=before: len(browser.shows("[data-testid=projects] a")) > before,
             within=15,
-            what="more projects are listed",
+            what="the list shows more projects",
         )
     browser.tab_to(link, most=500)
     browser.press(Keys.ENTER)
@@ -275,19 +275,19 @@ def names(user):
 
 
 def judged(browser, evidence, name):
-    """`no violation`, the rules that are broken, or None where axe cannot tell; both are kept."""
-    found = axe.examine(browser)
-    evidence.attach(**{name: browser.screenshot(), f"axe on {name}": str(found)})
-    if found.violations:
-        return str(found)
-    return None if found.unsure else "no violation"
+    """axe's verdict on the page: `no violation`, the violated rules, or None if axe is unsure."""
+    examination = axe.examine(browser)
+    evidence.attach(**{name: browser.screenshot(), f"axe on {name}": str(examination)})
+    if examination.violations:
+        return str(examination)
+    return None if examination.unsure else "no violation"
 
 
 def able_to_tell(browser):
-    """The control: on the same page, spoilt, axe finds what was spoilt."""
+    """Control: axe finds the violations that this test plants on the same page."""
     browser.script(SPOIL)
     missed = SPOILT - axe.examine(browser).rules
-    control(not missed, f"axe does not see {missed} on a page that has it")
+    control(not missed, f"axe misses planted violations: {missed}")
 
 
 def judge(observed, wanted, evidence):

@@ -1,4 +1,4 @@
-"""There is no way around the front door."""
+"""The front door cannot be bypassed."""
 
 import allure
 import pytest
@@ -35,8 +35,8 @@ STRANGERS = (
 
 
 def test_what_is_behind_the_front_door_answers_the_ingress_alone(platform, evidence):
-    """Backend, frontend, login page and OAuth2 Proxy: the ingress gets through, nobody else."""
-    found = reach.reach(platform.site, (ALLOWED, *STRANGERS), BEHIND)
+    """Only the ingress can connect to the backend, frontend, login page and OAuth2 Proxy."""
+    connections = reach.reach(platform.site, (ALLOWED, *STRANGERS), BEHIND)
     declared = Table(
         {
             (source.name, str(target)): reach.OPEN if source is ALLOWED else reach.BLOCKED
@@ -44,13 +44,13 @@ def test_what_is_behind_the_front_door_answers_the_ingress_alone(platform, evide
             for target in BEHIND
         }
     )
-    verdict = cells_match(found.table, declared)
-    evidence.attach(found.table, verdict, notes="\n".join(found.notes) or "none")
+    verdict = cells_match(connections.table, declared)
+    evidence.attach(connections.table, verdict, notes="\n".join(connections.notes) or "none")
     assert verdict.holds, verdict.explain()
 
 
 def test_the_ingress_is_the_only_service_published(platform, evidence):
-    """No other Service, and no pod by a port of its node, can be reached from outside."""
+    """No other Service is published, and no pod uses a port of its node."""
     core = platform.site.core
     services = {
         f"{namespace}/{item.metadata.name}": item.spec.type
@@ -63,7 +63,7 @@ def test_the_ingress_is_the_only_service_published(platform, evidence):
         for namespace in ALL
         for item in core.list_namespaced_pod(namespace).items
     ]
-    control(every, "the cluster shows no pods")
+    control(every, "the API server lists no pods of the platform")
     pods = [
         name
         for name, item in every

@@ -1,4 +1,4 @@
-"""The whole way in, as somebody with a real browser has it."""
+"""Sign-in from end to end in a real browser."""
 
 import allure
 import pytest
@@ -13,7 +13,7 @@ pytestmark = [
 
 
 def test_a_person_signs_in_with_a_browser(platform, people, evidence):
-    """Chromium, trusting the platform's CA, is led to the login and from there to the dashboard."""
+    """Chromium is redirected to the login page and, after sign-in, reaches the dashboard."""
     person = people.known("devon")
     with chromium(platform.ca_file) as browser:
         browser.open(platform.origin + "/")
@@ -32,7 +32,7 @@ def test_a_person_signs_in_with_a_browser(platform, people, evidence):
 
 
 def test_a_denial_is_said_in_words(platform, people):
-    """Whoever mistypes the password is told so, and stays on the login page."""
+    """After a wrong password the login page stays open and says what was wrong."""
     person = people.make("viewer")
     with chromium(platform.ca_file) as browser:
         browser.open(platform.origin + "/")

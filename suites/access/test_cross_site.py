@@ -1,4 +1,4 @@
-"""What another site's page makes a browser send changes nothing, whoever is signed in."""
+"""Cross-site requests change nothing, even with a valid session (CSRF)."""
 
 import urllib.parse
 import uuid
@@ -43,7 +43,7 @@ OWN = {
 
 
 def test_changes_from_other_sites_are_refused(front_door, developer, project, evidence):
-    """With a session, and well-formed: refused to a foreign page, done for one of our own."""
+    """The platform refuses well-formed changes from another site and accepts its own pages'."""
     base = f"/api/projects/{project.id}"
     developer.put_file(project.id, "stays.txt", b"as it was")
     changes = {
@@ -72,7 +72,7 @@ def test_changes_from_other_sites_are_refused(front_door, developer, project, ev
 
 
 def test_another_site_signs_nobody_out(front_door, people, evidence):
-    """Signing out is asked for by a GET, and is a change all the same."""
+    """Sign-out uses GET, yet a request from another site does not end the session."""
     person = people.make("viewer")
     cells = {}
     for case, headers in {**FOREIGN, **OWN}.items():
@@ -92,7 +92,7 @@ def test_another_site_signs_nobody_out(front_door, people, evidence):
 
 
 def test_no_other_site_may_read_answers(front_door, viewer, evidence):
-    """No answer, and no answer to a browser's question beforehand, lets another origin in."""
+    """Neither responses nor preflight responses grant another origin access (CORS)."""
     cells = {}
     for origin in ("https://evil.example", "null", front_door.origin):
         for method, path in (("GET", "/api/me"), ("OPTIONS", "/api/projects"), ("GET", "/")):
@@ -110,14 +110,14 @@ def test_no_other_site_may_read_answers(front_door, viewer, evidence):
 def test_a_page_of_another_site_can_do_nothing_with_a_session(
     platform, people, developer, evidence
 ):
-    """In Chromium: a foreign page's form and link, clicked while signed in, are both refused."""
+    """In Chromium, a signed-in user's click on another site's form or link is refused."""
     person, name = people.known("devon"), f"crossed {uuid.uuid4().hex}"
     with chromium(platform.ca_file) as browser:
         browser.open(platform.origin + "/oauth2/start?rd=/")
         browser.fill("#username", person.name)
         browser.fill("#password", person.password)
         browser.click("button[type=submit]")
-        control(browser.text("#me-user") == person.name, "somebody else is signed in")
+        control(browser.text("#me-user") == person.name, f"{person.name} is not signed in")
         browser.open(foreign_page(platform.origin, name))
         browser.click("#send")
         form = arrived(browser)
@@ -127,7 +127,7 @@ def test_a_page_of_another_site_can_do_nothing_with_a_session(
         link = arrived(browser)
         evidence.attach(link=browser.screenshot())
         browser.open(platform.origin + "/")
-        assert browser.text("#me-user") == person.name, "the link of another site signed out"
+        assert browser.text("#me-user") == person.name, "another site's link ended the session"
         assert SESSION_COOKIE in browser.cookies()
     assert "page of another site" in form
     assert "page of another site" in link
@@ -135,13 +135,17 @@ def test_a_page_of_another_site_can_do_nothing_with_a_session(
 
 
 def arrived(browser):
-    """What the page says that the foreign one led to, once it has."""
-    wait_until(lambda: not browser.url.startswith("data:"), seconds(15), what="we are led on")
+    """The text of the page that the foreign one led to."""
+    wait_until(
+        lambda: not browser.url.startswith("data:"),
+        seconds(15),
+        what="the browser leaves the foreign page",
+    )
     return browser.text("body")
 
 
 def foreign_page(origin, name):
-    """A page that is nobody's, with a form whose body is JSON and a link to the way out."""
+    """A page of no origin, with a form that posts JSON and a link to the sign-out address."""
     page = f"""<!doctype html>
 <form method="post" enctype="text/plain" action="{origin}/api/projects">
 <input name='{{"name": "{name}", "description": "' value='"}}'><button id="send">x</button></form>

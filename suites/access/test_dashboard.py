@@ -1,4 +1,4 @@
-"""The dashboard tells what is so, as it is now, and offers what a role may do."""
+"""The dashboard shows the current state and offers each role what it may do."""
 
 import allure
 import pytest
@@ -16,10 +16,10 @@ pytestmark = allure.severity(allure.severity_level.NORMAL)
 
 ROLES = {"admin": "ada", "developer": "devon", "viewer": "vera"}
 SCALED = "login"
-LOOKED_AT = 5  # seconds between two looks of the dashboard at the components
+LOOKED_AT = 5  # seconds between two polls of the components' health by the dashboard
 NOTICED = 3 * LOOKED_AT
 
-# what is on which page, by CSS selector, and for whom
+# (page, element) -> its CSS selector, and the roles that see it
 OFFERED = {
     ("projects", "who am I"): ("#me-user", ROLES),
     ("projects", "sign out"): ("#sign-out", ROLES),
@@ -40,7 +40,7 @@ OFFERED = {
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-AC-6")
 def test_each_role_is_offered_what_it_may_do(platform, people, developer, project, evidence):
-    """Viewers see no control that changes anything, and admins alone the audit trail."""
+    """Viewers see no control that changes anything, and only admins see the audit trail."""
     developer.put_file(project.id, "plan.txt", b"what a file says")
     cells, declared = {}, {}
     for role, known in ROLES.items():
@@ -61,7 +61,7 @@ def test_each_role_is_offered_what_it_may_do(platform, people, developer, projec
 
 
 def test_how_each_read_was_answered_is_shown(platform, people, project, evidence):
-    """Beside what was read stands the X-Cache that came with it: of three reads, and a list."""
+    """Beside each list or project the dashboard shows the X-Cache value of its response."""
     cells, declared = {}, {}
     with dashboard.signed_in(platform, people.known("vera")) as browser:
         browser.text("[data-testid=cache]")
@@ -79,7 +79,7 @@ def test_how_each_read_was_answered_is_shown(platform, people, project, evidence
 
 
 def test_errors_are_told_in_words(platform, people, developer, project, evidence):
-    """What went wrong and what to do, in the page, whatever it was; never a bare number or JSON."""
+    """For every kind of error the page says what went wrong and what to do about it."""
     said = {}
     with dashboard.signed_in(platform, people.make()) as browser:
         said["no role"] = problem(browser, evidence, "no role", "[data-testid=no-access]")
@@ -122,7 +122,7 @@ def test_errors_are_told_in_words(platform, people, developer, project, evidence
 
 
 def test_without_a_queue_the_dashboard_says_so(platform, people, project, evidence):
-    """Jobs are offered where there is a queue; where there is none, that is said in words."""
+    """The dashboard offers jobs if the platform has a queue, and otherwise says it has none."""
     queue = "nats" in platform.profile.components
     with dashboard.signed_in(platform, people.known("devon")) as browser:
         browser.open(f"{platform.origin}/projects/{project.id}")
@@ -140,7 +140,7 @@ def test_without_a_queue_the_dashboard_says_so(platform, people, project, eviden
 def test_what_becomes_of_a_component_is_shown_without_asking(
     platform, front_door, people, nemesis, evidence
 ):
-    """A component that is scaled changes on a page that is merely open, both ways."""
+    """An open page follows a component as it scales up and down, without a reload."""
     nemesis.owe(faults.Rescale.of(platform.site, SCALED), f"scale {SCALED}")
     person = people.make("admin")
     user = PlatformClient(front_door.sign_in(person.name, person.password), platform.origin)
@@ -157,18 +157,21 @@ def test_what_becomes_of_a_component_is_shown_without_asking(
             "return document.querySelector('[data-testid=health-news]').textContent"
         )
         evidence.attach(news=str(news))
-        control(before == "healthy 1 of 1 ready", f"{SCALED} was {before} to begin with")
+        control(before == "healthy 1 of 1 ready", f"before the test {SCALED} was {before}")
         assert browser.script("return window.unmoved") is True
         assert news == f"{SCALED} is healthy, 1 of 1 ready."
 
 
 def becomes(browser, user, replicas, evidence):
-    """The component has so many replicas by the platform API, and soon after by the dashboard."""
+    """Wait until the platform API reports so many replicas, and then until the dashboard does."""
     wanted = f"healthy {replicas} of {replicas} ready"
     wait_until(
-        lambda: (found := user.component(SCALED)).status == "healthy" and found.ready == replicas,
+        lambda: (
+            (component := user.component(SCALED)).status == "healthy"
+            and component.ready == replicas
+        ),
         within=180,
-        what=f"{SCALED} is healthy with {replicas}",
+        what=f"{SCALED} is healthy with {replicas} replicas",
         ignoring=(Unknown, Refused),
     )
     wait_until(
@@ -190,22 +193,22 @@ def tile(browser):
 
 
 def how(browser, path):
-    """What the dashboard should say of the latest answer to this address, once there is one."""
+    """What the dashboard must show for the browser's latest response from this path."""
     answers = wait_until(
         lambda: [one for one in browser.received() if one.url.endswith(path)],
         within=15,
-        what=f"the browser has an answer from {path}",
+        what=f"the browser has a response from {path}",
     )
     return f"cache: {answers[-1].headers.get('x-cache')}"
 
 
 def shown(browser, wanted, place):
-    """What stands there: `wanted` as soon as it does, else what it is after some seconds."""
+    """Wait until the place shows `wanted`, and return it."""
     selector = f"{place} [data-testid=cache]"
     wait_until(
         lambda: browser.shows(selector) == [wanted],
         within=10,
-        what=f"{wanted} is shown",
+        what=f"the dashboard shows {wanted}",
         broken=True,
     )
     return wanted

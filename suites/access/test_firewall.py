@@ -1,4 +1,4 @@
-"""Attacks end at the front door, and what only looks like one does not."""
+"""The firewall stops attacks at the front door and lets harmless lookalikes through."""
 
 import json
 import secrets
@@ -28,9 +28,9 @@ HARMLESS = payloads.load(Path(__file__).with_name("harmless.toml"))
 KINDS = tuple(dict.fromkeys(payload.kind for payload in ATTACKS))
 PROBLEM = "application/problem+json"
 MIB = 1024 * 1024
-# what the backend states; the front door's own is a little above
+# the backend's documented limit; the front door's own is slightly higher
 LIMIT = 100 * MIB
-# NGINX's own errors: status → what provokes it; a request for /api/me with a session's cookie
+# NGINX's own errors: status -> the headers that provoke it on GET /api/me with a session
 HEADERS = {
     400: (("Content-Length", "4"), ("Transfer-Encoding", "chunked")),
     431: (("X-Long", "a" * 16_000),),
@@ -41,7 +41,7 @@ PASSWORDS = ("' OR 1=1 --", "; cat /etc/passwd", "<script>alert(1)</script>", ".
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_attacks_are_stopped(front_door, developer, project, evidence, kind):
-    """Whatever is known as an attack gets no further than the front door; a plain text does."""
+    """The front door stops every known attack and lets plain text through."""
     sender = payloads.Sender(front_door, developer.session, project)
     control = payloads.Payload(kind, "control", "description", "Nothing in particular.")
     observed = outcomes(sender, [control, *of(kind, ATTACKS)])
@@ -53,14 +53,14 @@ def test_attacks_are_stopped(front_door, developer, project, evidence, kind):
 def test_what_only_looks_like_an_attack_is_not_stopped(
     front_door, developer, project, evidence, kind
 ):
-    """For each attack a text like it, sent to the same place, gets there."""
+    """A harmless text that resembles an attack reaches the place where the attack is stopped."""
     sender = payloads.Sender(front_door, developer.session, project)
     observed = outcomes(sender, of(kind, HARMLESS))
     judge(Table(observed), Table(dict.fromkeys(observed, LET_THROUGH)), evidence)
 
 
 def test_uploaded_bytes_are_not_looked_at(front_door, developer, project):
-    """A file made of attacks is stored byte for byte; as a description it would be stopped."""
+    """A file full of attacks is stored unchanged; the same text as a description is stopped."""
     content = "\n".join(payload.sent for payload in ATTACKS)
     developer.put_file(project.id, "attacks.txt", content.encode())
     assert developer.get_file(project.id, "attacks.txt") == content.encode()
@@ -70,7 +70,7 @@ def test_uploaded_bytes_are_not_looked_at(front_door, developer, project):
 
 
 def test_uploads_are_cut_off_at_their_limit(developer, project):
-    """A file whose length nobody announced is refused once it is too large, and not kept."""
+    """An upload of undeclared length is rejected once it exceeds the limit, and is not stored."""
     with pytest.raises(Refused) as refused:
         developer.put_file(project.id, "large.bin", iter(Stream(LIMIT + 1, seed=1)))
     assert refused.value.status == 413
@@ -81,7 +81,7 @@ def test_uploads_are_cut_off_at_their_limit(developer, project):
 
 
 def test_passwords_are_not_looked_at(front_door, evidence):
-    """Whatever a password looks like, Vault judges it; the same for a user's name is stopped."""
+    """Attack-like passwords reach Vault; attack-like user names are stopped."""
     cells = {}
     for text in PASSWORDS:
         answer = front_door.begin().post("nobody-in-particular", text)
@@ -96,11 +96,11 @@ def test_passwords_are_not_looked_at(front_door, evidence):
 def test_the_firewall_tells_which_rules_but_not_what_was_sent(
     platform, front_door, developer, project
 ):
-    """In the log: the request's number and the rules'. Not there: its body, cookies, passwords."""
+    """The log has the request's id and the matched rules, but no body, cookie or password."""
     since = datetime.now(UTC)
     mark = secrets.token_hex(12)
     attack = f"<script>alert({mark})</script>"
-    front_door.begin().post(attack, mark)  # first: its lines are there when the other's are
+    front_door.begin().post(attack, mark)  # sent first, so it is logged before the other request
     answer = developer.session.ask(
         "PUT",
         f"/api/projects/{project.id}",
@@ -114,7 +114,9 @@ def test_the_firewall_tells_which_rules_but_not_what_was_sent(
         return [line for line in logs.lines(platform.site, "ingress", since) if number in line]
 
     wait_until(
-        lambda: len(told()) >= 2, seconds(15), what="the firewall's own line, and the access log's"
+        lambda: len(told()) >= 2,
+        seconds(15),
+        what="the firewall's line and the access log's line are logged",
     )
     assert any("rules" in line and "941100" in line for line in told())
     assert [line for line in logs.lines(platform.site, "ingress", since) if mark in line] == []
@@ -123,7 +125,7 @@ def test_the_firewall_tells_which_rules_but_not_what_was_sent(
 def test_nginxs_own_errors_under_api_are_problem_documents(
     front_door, developer, project, evidence
 ):
-    """What the front door answers by itself is application/problem+json, and says its status."""
+    """Every error that NGINX itself returns under /api is application/problem+json."""
     session, path = developer.session, f"/api/projects/{project.id}"
     cookie = ("Cookie", session.cookie_header())
     text = {"Content-Type": "text/plain"}
@@ -146,8 +148,8 @@ def test_nginxs_own_errors_under_api_are_problem_documents(
     }
     raw[414] = front_door.send_as_is("/api/me?" + "a" * 16_000, cookie)
     for status, answer in raw.items():
-        found = {"Content-Type": answer.header("Content-Type")}
-        cells[str(status), "answer"] = problem(answer.status, found, answer.body)
+        content_type = {"Content-Type": answer.header("Content-Type")}
+        cells[str(status), "answer"] = problem(answer.status, content_type, answer.body)
     judge(Table(cells), Table({place: f"problem {place[0]}" for place in cells}), evidence)
     assert session.ask("GET", "/api/me").headers["Content-Type"] == "application/json"
 
@@ -157,7 +159,7 @@ def of(kind, known):
 
 
 def outcomes(sender, sent):
-    """Cells: what became of each; None where nothing was said about it."""
+    """Cells: what happened to each payload, or None without a usable response."""
     cells = {}
     for payload in sent:
         question = {payload.name: partial(sender.send, payload)}
@@ -166,7 +168,7 @@ def outcomes(sender, sent):
 
 
 def problem(status, headers, body):
-    """Whether it is a problem document about itself, or what else it is."""
+    """`problem` and the status if the body is a problem document for it, else what it is."""
     kind = headers.get("Content-Type", "")
     if kind != PROBLEM:
         return f"{status} {kind}"

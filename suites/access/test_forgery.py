@@ -1,4 +1,4 @@
-"""Forged and replayed states, codes, forms and cookies are refused; genuine ones are not."""
+"""Forged and replayed states, codes, forms and cookies are refused; genuine ones work."""
 
 import allure
 import pytest
@@ -38,7 +38,7 @@ FORMS = {
 
 
 def test_a_forged_state_is_refused(front_door, people, evidence):
-    """A callback whose state this browser was not given makes no session."""
+    """A callback with a state that was not issued to this browser creates no session."""
     person = people.make("viewer")
     cells = {}
     for case, forge in STATES.items():
@@ -47,12 +47,12 @@ def test_a_forged_state_is_refused(front_door, people, evidence):
         answer = attempt.follow(callback.forged(state=forge(callback.state)))
         cells[case, "the callback"] = treatment.of_callback(answer)
         cells[case, "the browser"] = session_of(attempt.visitor)
-    front_door.sign_in(person.name, person.password)  # the genuine state is taken
+    front_door.sign_in(person.name, person.password)  # a genuine state works
     judge(Table(cells), evidence)
 
 
 def test_a_forged_code_is_refused(front_door, people, evidence):
-    """A code that Vault did not give makes no session; the genuine one still does."""
+    """A code that Vault did not issue creates no session; the genuine one still does."""
     person = people.make("viewer")
     cells = {}
     for case, forge in CODES.items():
@@ -61,12 +61,12 @@ def test_a_forged_code_is_refused(front_door, people, evidence):
         answer = attempt.follow(callback.forged(code=forge(callback.code)))
         cells[case, "the callback"] = treatment.of_callback(answer)
         cells[case, "the browser"] = session_of(attempt.visitor)
-        attempt.finish(callback.url)  # so what was refused is the code, and Vault could be asked
+        attempt.finish(callback.url)  # Vault is up, so the refusal was about the code
     judge(Table(cells), evidence)
 
 
 def test_a_code_is_good_once(front_door, people, evidence):
-    """A callback that made a session makes no second one, not even with the cookies of before."""
+    """A callback that created a session creates no second one, even with the original cookies."""
     person = people.make("viewer")
     attempt = front_door.begin()
     callback = attempt.submit(person.name, person.password)
@@ -86,7 +86,7 @@ def test_a_code_is_good_once(front_door, people, evidence):
 
 
 def test_a_code_is_good_in_one_browser_only(front_door, people, evidence):
-    """Whoever gets hold of somebody's code cannot use it in a sign-in of their own."""
+    """A stolen authorization code is useless in another browser's sign-in."""
     person = people.make("viewer")
     victim, thief = front_door.begin(), front_door.begin()
     stolen = victim.submit(person.name, person.password)
@@ -98,12 +98,12 @@ def test_a_code_is_good_in_one_browser_only(front_door, people, evidence):
     }.items():
         cells[case, "the callback"] = treatment.of_callback(thief.follow(url))
         cells[case, "the browser"] = session_of(thief.visitor)
-    thief.finish(own.url)  # its own code is as good as ever
+    thief.finish(own.url)  # the thief's own code still works
     judge(Table(cells), evidence)
 
 
 def test_a_foreign_csrf_cookie_is_refused(front_door, people, evidence):
-    """A state with a cookie that was made for another one makes no session."""
+    """A state together with another sign-in's CSRF cookie creates no session."""
     person = people.make("viewer")
     victim, thief = front_door.begin(), front_door.begin()
     callback = victim.submit(person.name, person.password)
@@ -113,12 +113,12 @@ def test_a_foreign_csrf_cookie_is_refused(front_door, people, evidence):
         "GET", callback.url, headers={"Cookie": f"{name}={foreign}"}
     )
     observed = Table({("another's value", "the callback"): treatment.of_callback(answer)})
-    victim.finish(callback.url)  # with its own value the same name is accepted
+    victim.finish(callback.url)  # the same cookie with its own value is accepted
     judge(observed, evidence)
 
 
 def test_a_forged_form_is_refused(front_door, people, evidence):
-    """A login form that this browser was not given is refused, right password or not."""
+    """A login form not issued to this browser is refused, even with the right password."""
     person = people.make("viewer")
     attempt = front_door.begin()
     genuine = dict(attempt.form.hidden)
@@ -131,13 +131,13 @@ def test_a_forged_form_is_refused(front_door, people, evidence):
     stolen = front_door.anonymous().ask("POST", attempt.form.action, data=data | genuine)
     attempt.submit(person.name, person.password)
     judge(Table(cells), evidence)
-    # a browser that never began this sign-in is led to one of its own
+    # a browser that never began this sign-in is redirected to a new one
     assert (stolen.status_code, dict(stolen.cookies).get(SESSION_COOKIE)) == (303, None)
     assert stolen.headers["Location"].startswith("/login/again?")
 
 
 def test_a_forged_session_cookie_is_refused(front_door, people, evidence):
-    """No change to a session cookie, however small, leaves it a session."""
+    """A session cookie with any change, however small, is no longer accepted."""
     person = people.make("viewer")
     visitor = front_door.sign_in(person.name, person.password)
     genuine = visitor.cookies[SESSION_COOKIE]
@@ -149,12 +149,12 @@ def test_a_forged_session_cookie_is_refused(front_door, people, evidence):
             "GET", "/api/me", headers={"Cookie": f"{SESSION_COOKIE}={value}"}
         )
         cells[case, "the browser"] = treatment.of_session(answer)
-    control(session_of(visitor) == treatment.SIGNED_IN, "the genuine cookie is no session")
+    control(session_of(visitor) == treatment.SIGNED_IN, "the genuine cookie is refused, too")
     judge(Table(cells), evidence)
 
 
 def test_a_planted_session_cookie_is_not_taken_over(front_door, people, evidence):
-    """Signing in makes a new session, even where somebody has planted the cookie of theirs."""
+    """Sign-in creates a new session even if an attacker planted their own (session fixation)."""
     person, attacker = people.make("developer"), people.make("viewer")
     planted = front_door.sign_in(attacker.name, attacker.password)
     attempt = front_door.begin("/", planted.twin())
@@ -168,7 +168,7 @@ def test_a_planted_session_cookie_is_not_taken_over(front_door, people, evidence
 
 
 def session_of(visitor):
-    """Whether the browser has a session, by what an API call is answered."""
+    """Whether the browser has a session, as seen from an API call."""
     return treatment.of_session(visitor.ask("GET", "/api/me"))
 
 

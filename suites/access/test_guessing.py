@@ -1,4 +1,4 @@
-"""Guessing passwords is slow, and locks nobody out but the one who guesses."""
+"""Password guessing is slowed down and locks out only the guesser."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ FREE, GUESSES = 5, 12
 
 
 def test_guessing_is_slowed_down_and_locks_nobody_out(platform, front_door, people, evidence):
-    """After five wrong passwords Vault is asked about few more; the owner's browser gets in."""
+    """After five wrong passwords few more reach Vault, and the owner's browser still gets in."""
     since = datetime.now(UTC) - timedelta(minutes=1)
     person = people.make("viewer")
     own = front_door.sign_in(person.name, person.password)
@@ -29,7 +29,7 @@ def test_guessing_is_slowed_down_and_locks_nobody_out(platform, front_door, peop
     assert answers[FREE].status_code == 429
     assert 1 <= int(answers[FREE].headers["Retry-After"]) <= 60
     assert "do not match" not in answers[FREE].text
-    assert mine.status_code == 303, "a stranger's guesses keep the owner out"
+    assert mine.status_code == 303, "a stranger's guesses lock the owner out"
 
     def told():
         return sign_ins(Vault().audit_lines(platform.site, since)).get(person.name, [])
@@ -38,7 +38,7 @@ def test_guessing_is_slowed_down_and_locks_nobody_out(platform, front_door, peop
         lambda: told().count(LET_IN) == 2,
         seconds(20),
         every=1.0,
-        what="both are in the audit log",
+        what="both of the owner's sign-ins are in the audit log",
         broken=True,
     )
     looked_at = told().count(DENIED)
@@ -47,7 +47,7 @@ def test_guessing_is_slowed_down_and_locks_nobody_out(platform, front_door, peop
 
 
 def test_whoever_guessed_gets_in_after_the_wait_that_is_told(front_door, people):
-    """The right password from the same place is not called wrong, and is taken after the wait."""
+    """The right password from the guesser's address is not called wrong and works after a wait."""
     person = people.make("viewer")
     attempt = front_door.begin()
     for _ in range(FREE):
@@ -65,6 +65,6 @@ def guess(attempt, name):
 
 
 def send(attempt, name, password):
-    """One try, without the patience of a visitor who is told to come back later."""
+    """Post the form once, without the visitor's automatic retry after a 429."""
     data = {**attempt.form.hidden, "username": name, "password": password}
     return attempt.visitor.request("POST", attempt.form.action, data=data)

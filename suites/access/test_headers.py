@@ -1,4 +1,4 @@
-"""What answers tell browsers to refuse, and that the dashboard works under it."""
+"""Security headers are on every response, and the dashboard works under its content policy."""
 
 import pytest
 
@@ -19,7 +19,7 @@ OF_PAGES = {"Referrer-Policy": ("no-referrer",), "Cross-Origin-Opener-Policy": (
 
 
 def test_every_answer_carries_the_security_headers(front_door, viewer, evidence):
-    """Pages, API, problems and redirects alike; pages also give no referrer and no window away."""
+    """Every page, API response, problem and redirect carries the required security headers."""
     stranger, session = front_door.anonymous(), viewer.session
     attempt = front_door.begin()
     pages = {
@@ -53,10 +53,10 @@ def test_every_answer_carries_the_security_headers(front_door, viewer, evidence)
 
 
 def test_the_dashboard_works_under_its_policy(platform, people, project, evidence):
-    """In Chromium no page violates it; a script that is slipped in is refused, and told so."""
+    """In Chromium no page violates the policy, and an injected script is blocked and reported."""
     person = people.known("ada")
     with dashboard.signed_in(platform, person) as browser:
-        control(browser.text("#me-user") == person.name, "somebody else is signed in")
+        control(browser.text("#me-user") == person.name, f"{person.name} is not signed in")
         said = browser.complaints()
         for path in ("/", f"/projects/{project.id}", "/audit", "/nothing/here"):
             browser.open(platform.origin + path)
@@ -70,5 +70,5 @@ def test_the_dashboard_works_under_its_policy(platform, people, project, evidenc
         slipped, heard = browser.script("return window.slipped"), browser.complaints()
         evidence.attach(heard="\n".join(heard), page=browser.screenshot())
     assert slipped is None
-    control(dashboard.violations(heard), "a violation is not heard, so none would be")
+    control(dashboard.violations(heard), "the browser did not report the planted violation")
     assert not dashboard.violations(said), said

@@ -1,4 +1,4 @@
-"""Who one is, and so what one may do, is what the session says and nothing else."""
+"""A user's identity and rights come from the session and from nothing else."""
 
 import json
 
@@ -55,7 +55,7 @@ REFUSED = "refused"
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_identity_headers_from_outside_make_nobody_somebody(front_door, evidence, spelling):
-    """Without a session, headers that name a user and groups are worth nothing."""
+    """Without a session, headers that name a user and groups have no effect."""
     every = forged(SPELLINGS[spelling])
     ways = {"all at once": every} | {header[0]: (header,) for header in every}
     if spelling == "as documented":
@@ -67,12 +67,12 @@ def test_identity_headers_from_outside_make_nobody_somebody(front_door, evidence
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_identity_headers_from_outside_change_nobody(front_door, people, evidence, spelling):
-    """With a viewer's session, the same headers neither change the name nor open more."""
+    """With a viewer's session, forged headers change neither the user nor the user's rights."""
     person = people.known("vera")
     visitor = front_door.sign_in(person.name, person.password)
     cookie = ("Cookie", visitor.cookie_header())
     plain = who(front_door.send_as_is("/api/me", cookie))
-    control(plain == "vera, viewer", f"without such headers one is {plain}")
+    control(plain == "vera, viewer", f"without forged headers the user is {plain}")
     ways = {"all at once": forged(SPELLINGS[spelling]), **OTHER_WAYS}
     cells = {}
     for way, headers in ways.items():
@@ -81,7 +81,7 @@ def test_identity_headers_from_outside_change_nobody(front_door, people, evidenc
         cells[way, "audit log"] = treatment.of_hidden(audit)
     observed = Table(cells)
     declared = {(way, "audit log"): treatment.NO_CONTENT for way in ways}
-    # such a request may be refused as a whole; what it may not be is somebody else's
+    # the ingress may refuse such a request, but must never take it for another user's
     declared |= {
         (way, "is"): REFUSED if cells[way, "is"] == REFUSED else "vera, viewer" for way in ways
     }
@@ -89,7 +89,7 @@ def test_identity_headers_from_outside_change_nobody(front_door, people, evidenc
 
 
 def who(answer):
-    """Name and role that the backend sees."""
+    """The user and role that the backend sees."""
     if answer.status == 400:
         return REFUSED
     me = json.loads(answer.body) if answer.status == 200 else {}
@@ -97,7 +97,7 @@ def who(answer):
 
 
 def forged(spell):
-    """Headers that say one is ada, the admin, under every name that anybody may listen to."""
+    """Headers that claim to be ada, the admin, under every name that a component might trust."""
     return tuple((spell(name), AS_ADA.get(name.rsplit("-", 1)[-1], "ada")) for name in NAMES)
 
 

@@ -1,4 +1,4 @@
-"""A session that nobody uses ends long before the working day does."""
+"""An idle session ends long before the working day does."""
 
 import time
 
@@ -14,12 +14,12 @@ from infraforge.workloads.session_cookie import store_key
 
 pytestmark = pytest.mark.control("SOC2-CC6.1", "NIST-AC-12")
 
-LOADING = 12  # seconds, as idle.lua has it, and a margin
-SHORT = 4  # seconds; the sweep that is tried here looks at this test's own sessions only
+LOADING = 12  # seconds: the grace period of idle.lua after a restart, and a margin
+SHORT = 4  # seconds of idle time; this test sweeps only its own sessions
 
 
 def test_an_idle_session_is_ended_and_a_used_one_is_not(platform, front_door, people):
-    """What counts is the last request: the one left alone is refused, the other one goes on."""
+    """A sweep ends the session without recent requests and keeps the one in use."""
     person = people.make("viewer")
     left, used = (front_door.sign_in(person.name, person.password) for _ in range(2))
     keys = [store_key(visitor.cookies[SESSION_COOKIE]) for visitor in (left, used)]
@@ -35,7 +35,7 @@ def test_an_idle_session_is_ended_and_a_used_one_is_not(platform, front_door, pe
     assert used.ask("GET", "/api/me").status_code == 200
     ended = [store.end_idle(site, key, SHORT) for key in reversed(keys)]
     slow = ended != [0, 1] and time.monotonic() - began >= SHORT
-    control(not slow, "this machine is so slow that both sessions were idle")
+    control(not slow, "this machine is so slow that both sessions became idle")
     assert ended == [0, 1]
     assert left.ask("GET", "/api/me").status_code == 401
     assert used.ask("GET", "/api/me").status_code == 200
@@ -43,7 +43,7 @@ def test_an_idle_session_is_ended_and_a_used_one_is_not(platform, front_door, pe
 
 @pytest.mark.waits
 def test_the_store_is_swept_at_the_stated_limit(platform):
-    """Idle sessions are looked for all the time, and what counts as idle is what is stated."""
+    """The store is swept regularly, with the documented idle limit of at most 30 minutes."""
     stated = declared.idle_session(platform.site)
     assert stated <= 1800
     with RedisSessions().connect(platform.site) as client:
@@ -51,7 +51,7 @@ def test_the_store_is_swept_at_the_stated_limit(platform):
             lambda: int(client.get("idle:swept") or 0) == stated and client.ttl("idle:swept"),
             seconds(60),
             every=1.0,
-            what=f"a sweep with a limit of {stated} s",
+            what=f"the store was swept with a limit of {stated} s",
             broken=True,
         )
     assert swept > 600 - 90, f"the last sweep was {600 - swept} s ago"
@@ -59,7 +59,7 @@ def test_the_store_is_swept_at_the_stated_limit(platform):
 
 @pytest.mark.exclusive
 def test_idle_time_goes_on_through_a_restart_of_the_store(platform, front_door, people, nemesis):
-    """A restart of the session store is no use of a session: what was idle is idle still."""
+    """A restart of the session store does not reset the idle time of its sessions."""
     person = people.make("viewer")
     left, used = (front_door.sign_in(person.name, person.password) for _ in range(2))
     keys = [store_key(visitor.cookies[SESSION_COOKIE]) for visitor in (left, used)]
@@ -74,10 +74,10 @@ def test_idle_time_goes_on_through_a_restart_of_the_store(platform, front_door, 
         ignoring=(OSError,),
     )
     back = time.monotonic()
-    # what is used within the first seconds after a restart cannot be told from what is loaded then
+    # in the first seconds after a restart a use cannot be told from loading the data
     wait_until(lambda: time.monotonic() - back > LOADING, seconds(2 * LOADING))
     assert used.ask("GET", "/api/me").status_code == 200
-    limit = int(time.monotonic() - began)  # more than the store has run for since
+    limit = int(time.monotonic() - began)  # longer than the store has run since its restart
     ended = [store.end_idle(site, key, limit) for key in keys]
     assert ended == [1, 0]
     assert left.ask("GET", "/api/me").status_code == 401

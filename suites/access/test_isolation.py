@@ -1,4 +1,4 @@
-"""What no policy speaks of is cut off: isolation does not wait for somebody to ask for it."""
+"""Network isolation is the default: a pod that no policy selects is cut off."""
 
 import allure
 import pytest
@@ -19,10 +19,10 @@ DNS = Target("kube-dns.kube-system.svc", 53)
 
 
 def test_a_pod_without_a_policy_neither_reaches_anybody_nor_is_reached(platform, evidence):
-    """In each of the platform's namespaces a new pod has the cluster's DNS, and nothing else."""
+    """In each of the platform's namespaces a new pod reaches the cluster's DNS and nothing else."""
     sources = [Source(f"from {namespace}", namespace) for namespace in (OUTSIDE, *ALL)]
     with listening.nobodies(platform.site, (OUTSIDE, *ALL)) as listeners:
-        found = reach.reach(platform.site, sources, [*listeners.values(), DNS])
+        connections = reach.reach(platform.site, sources, [*listeners.values(), DNS])
         declared = Table(
             {
                 (source.name, str(target)): may_reach(source.namespace, namespace)
@@ -30,14 +30,14 @@ def test_a_pod_without_a_policy_neither_reaches_anybody_nor_is_reached(platform,
                 for namespace, target in {**listeners, "kube-system": DNS}.items()
             }
         )
-    # outside the platform nothing is denied: that these listen, and that all this is tried
+    # outside the platform nothing is denied, so this shows that listeners and probes work
     control = (f"from {OUTSIDE}", str(listeners[OUTSIDE]))
-    verdict = cells_match(found.table, declared, controls=[control])
+    verdict = cells_match(connections.table, declared, controls=[control])
     notes = [f"{namespace}: {target}" for namespace, target in listeners.items()]
-    evidence.attach(found.table, verdict, notes="\n".join([*notes, *found.notes]))
+    evidence.attach(connections.table, verdict, notes="\n".join([*notes, *connections.notes]))
     assert verdict.holds, verdict.explain()
 
 
 def may_reach(source, target):
-    """Outside the platform pods reach each other, which shows that these listen and are tried."""
+    """Every pod reaches DNS, and pods outside the platform each other; all else is blocked."""
     return reach.OPEN if target == "kube-system" or source == target == OUTSIDE else reach.BLOCKED

@@ -1,4 +1,4 @@
-"""What is too large or too slow is refused within bounds, and holds up nobody else."""
+"""Oversized and slow requests are refused within bounds and do not starve other users."""
 
 import http.client
 import ssl
@@ -23,22 +23,22 @@ from infraforge.workloads.trickle import trickle
 pytestmark = [pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.20")]
 
 KIB, MIB = 1024, 1024 * 1024
-# What the front door states: a header within 10 s; no pause in a body longer than 15 s.
+# The front door's documented limits: a header within 10 s, no pause in a body beyond 15 s.
 HEADER_SECONDS, BODY_SECONDS, MARGIN = 10.0, 15.0, 6.0
 CONNECTIONS = 100
 SOON = 5.0
 REFUSED = "refused"
-# Files of one session at once, and how long a piece of an answer may wait for its reader.
+# A session's parallel file transfers, and how long a piece of a response waits for its reader.
 TRANSFERS, PIECE_SECONDS = 8, 20.0
 READERS, LARGE = 24, 32 * MIB
-# Connections of one address, whatever was sent on them.
+# Open connections per address, whether or not a request was sent on them.
 OPEN, HALF_SENT = 1024, 1500
 RESETS = 12_000
 LINE = 8192
 
 
 def test_headers_that_are_too_large_are_refused(front_door, viewer, evidence):
-    """One long header, many of them, a long cookie, a long address: 4xx, and a short one is not."""
+    """Headers, cookies and addresses beyond the limit get 4xx; a request below it is served."""
     cookie = ("Cookie", viewer.session.cookie_header())
     cases = {
         "one header of 16 KiB": ("/api/me", (("X-Long", "a" * 16 * KIB),)),
@@ -52,12 +52,12 @@ def test_headers_that_are_too_large_are_refused(front_door, viewer, evidence):
         answer = front_door.send_as_is(target, cookie, *headers)
         cells[case, "answer"] = REFUSED if answer.status in (400, 414, 431) else answer.status
     fitting = front_door.send_as_is("/api/me", cookie, ("X-Long", "a" * 4 * KIB))
-    control(fitting.status == 200, f"a request that fits is answered {fitting.status}")
+    control(fitting.status == 200, f"a request below the limit gets {fitting.status}")
     judge(Table(cells), Table(dict.fromkeys(cells, REFUSED)), evidence)
 
 
 def test_bodies_that_are_too_large_are_refused(front_door, developer, project, evidence):
-    """Announced or not, in JSON or as a file: 413 as a problem, and nothing of it is kept."""
+    """Oversized JSON and files get 413 as a problem document, and nothing of them is stored."""
     large = b'{"name": "' + b"a" * 2 * MIB + b'"}'
     path = f"/api/projects/{project.id}"
     json_type = {"Content-Type": "application/json"}
@@ -81,7 +81,7 @@ def test_bodies_that_are_too_large_are_refused(front_door, developer, project, e
 @pytest.mark.exclusive
 @pytest.mark.parametrize("what", ["headers a letter at a time", "bodies that never come"])
 def test_slow_requests_are_ended_and_starve_nobody(front_door, developer, evidence, what):
-    """A hundred of them at once: each is ended in time, and others are answered meanwhile."""
+    """Each of a hundred slow requests is ended in time, and other users are served meanwhile."""
     cookie = developer.session.cookie_header()
     if what == "headers a letter at a time":
         begin, drop, bound = b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a", HEADER_SECONDS
@@ -97,7 +97,7 @@ def test_slow_requests_are_ended_and_starve_nobody(front_door, developer, eviden
         answer = developer.session.request("GET", "/api/me")
         answered.append((answer.status_code, answer.elapsed.total_seconds()))
 
-    found = trickle(
+    slow = trickle(
         front_door.origin,
         front_door.ca_file,
         begin,
@@ -108,20 +108,23 @@ def test_slow_requests_are_ended_and_starve_nobody(front_door, developer, eviden
     )
     slowest = max(seconds for _, seconds in answered)
     evidence.attach(
-        left=str(found.left),
-        ended_after=f"{min(found.ended, default=0):.1f} … {max(found.ended, default=0):.1f} s",
+        left=str(slow.left),
+        ended_after=f"{min(slow.ended, default=0):.1f} … {max(slow.ended, default=0):.1f} s",
         others=f"{len(answered)} answers, the slowest after {slowest:.3f} s",
     )
-    control(min(found.ended, default=bound) > 1.0, "ended before they were slow")
+    control(min(slow.ended, default=bound) > 1.0, "requests were ended before they were slow")
     assert {status for status, _ in answered} == {200}
-    if found.left:
-        raise Late(f"{found.left} not ended within {bound + MARGIN:g} s", (began, time.monotonic()))
-    in_time(slowest, SOON, "the slowest answer to others")
+    if slow.left:
+        raise Late(
+            f"{slow.left} requests not ended within {bound + MARGIN:g} s",
+            (began, time.monotonic()),
+        )
+    in_time(slowest, SOON, "the slowest response to other users")
 
 
 @pytest.mark.exclusive
 def test_slow_readers_starve_nobody(front_door, developer, viewer, project, evidence):
-    """24 readers of a large file at 100 bytes a second: others read pages, and files, meanwhile."""
+    """While 24 clients read a file at 100 bytes a second, others still get pages and files."""
     content = Stream(LARGE, 7).read()
     developer.put_file(project.id, "large.bin", content)
     path = f"/api/projects/{project.id}/files/large.bin"
@@ -147,7 +150,7 @@ def test_slow_readers_starve_nobody(front_door, developer, viewer, project, evid
     wait_until(
         lambda: files or files.extend(whole(viewer, project)) or files,
         seconds(30),
-        what="somebody else reads the file",
+        what="another user reads the file",
         broken=True,
     )
     statuses = Counter(reader.status for reader in readers)
@@ -157,42 +160,47 @@ def test_slow_readers_starve_nobody(front_door, developer, viewer, project, evid
     assert set(others.statuses) == {200}
     assert statuses[200] <= TRANSFERS
     assert files[0] == content
-    in_time(others.slowest, SOON, "the slowest answer to others")
+    in_time(others.slowest, SOON, "the slowest response to other users")
 
 
 @pytest.mark.exclusive
 def test_half_sent_requests_are_bounded_and_starve_nobody(platform, front_door, viewer, evidence):
-    """Of connections that send no request, one address has a bounded number; others get in."""
+    """One address can hold a bounded number of idle connections, and others still connect."""
     others = Others(viewer.session, ("/healthz",), fresh=front_door.anonymous)
-    found = half_sent(platform.site, HALF_SENT, hold=6, meanwhile=others.ask)
-    evidence.attach(others=others.told(), opened=str(found.opened), kept=str(found.kept))
-    control(found.opened == HALF_SENT, f"{found.opened} of {HALF_SENT} could be opened")
-    control(found.kept >= OPEN // 2, f"only {found.kept} were kept")
-    assert found.kept <= OPEN
+    connections = half_sent(platform.site, HALF_SENT, hold=6, meanwhile=others.ask)
+    evidence.attach(
+        others=others.told(), opened=str(connections.opened), kept=str(connections.kept)
+    )
+    control(
+        connections.opened == HALF_SENT,
+        f"only {connections.opened} of {HALF_SENT} connections opened",
+    )
+    control(connections.kept >= OPEN // 2, f"only {connections.kept} connections were kept open")
+    assert connections.kept <= OPEN
     assert set(others.statuses) == {200}
-    in_time(others.slowest, SOON, "the slowest answer to others")
+    in_time(others.slowest, SOON, "the slowest response to other users")
 
 
 @pytest.mark.exclusive
 def test_streams_reset_rapidly_are_bounded_and_starve_nobody(front_door, people, viewer, evidence):
-    """Of requests that are taken back at once (HTTP/2) a connection has so many; others go on."""
+    """An HTTP/2 connection can cancel a bounded number of requests; other users are served."""
     person = people.make("viewer")
     greedy = front_door.sign_in(person.name, person.password)
     cookie = (("cookie", greedy.cookie_header()),)
     others, done = Others(viewer.session, ("/api/me",)), []
     for _ in range(3):
         with http2.connected(front_door.origin, front_door.ca_file) as connection:
-            # what NGINX answers alone: no other limit has a say in it
+            # NGINX answers /healthz itself, so no other limit applies
             done.append(connection.reset_rapidly("/healthz", RESETS, cookie))
         others.ask()
     evidence.attach(taken_up=str(done), others=others.told())
     assert set(others.statuses) == {200}
     assert max(done) <= RESETS // 3
-    in_time(others.slowest, SOON, "the slowest answer to others")
+    in_time(others.slowest, SOON, "the slowest response to other users")
 
 
 def test_lines_too_long_for_http_1_are_refused_in_http_2_alike(front_door, viewer, evidence):
-    """An address or header of 9,000 characters: 414 or 431 as a problem, or a page in words."""
+    """A 9,000-character address or header gets 414 or 431, as a problem document or a page."""
     cookie, long = ("cookie", viewer.session.cookie_header()), "a" * (LINE + 800)
     cases = {
         "address": ("/api/me?" + long, ()),
@@ -220,7 +228,7 @@ def test_lines_too_long_for_http_1_are_refused_in_http_2_alike(front_door, viewe
 
 
 class Others:
-    """Somebody who asks now and then, and how they are answered. fresh: makes a new connection."""
+    """Another user's requests and their outcome. fresh: makes a session with a new connection."""
 
     def __init__(self, session, paths, fresh=None):
         self._session, self._paths, self._fresh = session, paths, fresh
@@ -238,7 +246,7 @@ class Others:
 
 
 def whole(client, project):
-    """The large file in a list; an empty list where there was no place for one more reader."""
+    """The large file's bytes in a list, or an empty list if the backend had no free reader."""
     try:
         return [client.get_file(project.id, "large.bin")]
     except ApiError as error:
@@ -253,7 +261,10 @@ def pieces(data):
 
 
 def announced(front_door, session, path, length):
-    """Status and type of the answer to a body that is announced and not sent; what else came."""
+    """Status and content type of the response to a body that is announced but never sent.
+
+    Without a response, a text in place of the status says what happened instead.
+    """
     where = urllib.parse.urlsplit(front_door.origin)
     trust = ssl.create_default_context(cafile=str(front_door.ca_file))
     connection = http.client.HTTPSConnection(where.hostname, where.port, timeout=30, context=trust)

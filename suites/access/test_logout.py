@@ -1,4 +1,4 @@
-"""Signing out ends the session itself, not only the browser's memory of it."""
+"""Sign-out ends the session itself, not only the browser's cookie."""
 
 import allure
 import pytest
@@ -15,11 +15,11 @@ pytestmark = [
 ]
 
 LIFE = 8 * 3600
-NO_KEY = -2  # what Redis says then; -1 is a key that stays for ever
+NO_KEY = -2  # Redis' TTL for a missing key; -1 is a key that never expires
 
 
 def test_logout_ends_the_session_in_redis(platform, front_door, people):
-    """After signing out, the session store no longer has the session; others' it still has."""
+    """Sign-out removes the session from the store and leaves the user's other session there."""
     person = people.make("viewer")
     leaving = front_door.sign_in(person.name, person.password)
     staying = front_door.sign_in(person.name, person.password)
@@ -32,12 +32,12 @@ def test_logout_ends_the_session_in_redis(platform, front_door, people):
 
 
 def test_the_cookie_of_an_ended_session_is_refused(front_door, people):
-    """A copy of the cookie, taken before, is worth nothing after signing out."""
+    """A copy of the session cookie, taken before sign-out, is refused afterwards."""
     person = people.make("viewer")
     leaving = front_door.sign_in(person.name, person.password)
     staying = front_door.sign_in(person.name, person.password)
     copied = leaving.twin()
-    control(copied.ask("GET", "/api/me").status_code == 200, "the copy was no session before")
+    control(copied.ask("GET", "/api/me").status_code == 200, "the copy never was a session")
     front_door.sign_out(leaving)
     assert SESSION_COOKIE not in leaving.cookies
     assert copied.ask("GET", "/api/me").status_code == 401
@@ -45,10 +45,10 @@ def test_the_cookie_of_an_ended_session_is_refused(front_door, people):
 
 
 def test_a_session_does_not_outlive_a_working_day(platform, front_door, people):
-    """The store itself forgets a session that nobody ends."""
+    """The store expires every session after eight hours, even without a sign-out."""
     person = people.make("viewer")
     visitor = front_door.sign_in(person.name, person.password)
     with RedisSessions().connect(platform.site) as store:
         left = store.ttl(store_key(visitor.cookies[SESSION_COOKIE]))
-    control(left != NO_KEY, "the store has no such session")
+    control(left != NO_KEY, "the store does not have the session")
     assert LIFE - 60 < left <= LIFE

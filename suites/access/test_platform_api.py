@@ -1,4 +1,4 @@
-"""The platform API through the front door: what it tells, what it does, and for whom."""
+"""The platform API through the front door: what it reports, what it changes, and for whom."""
 
 import secrets
 from functools import partial
@@ -29,7 +29,7 @@ SCALED = "login"
 SEED = secrets.randbits(32)
 EXAMPLES = 25
 
-# A change is asked for at a component that there is not: who may is told 404, and nothing happens.
+# Changes target a component that does not exist: an allowed role gets 404, and nothing changes.
 PATHS = {
     "read the description": ("GET", "/api/platform/openapi.json"),
     "list components": ("GET", "/api/platform/components"),
@@ -44,11 +44,11 @@ MAY = {"admin": set(PATHS), "developer": READING, "viewer": READING, "in no grou
 
 
 def test_every_component_tells_health_version_and_digest(platform, viewer, evidence):
-    """Each component is there, healthy, and runs the digest that the cluster itself names."""
+    """Every component is reported as healthy, with the digests that its pods really run."""
     told = PlatformClient.of(viewer).components()
     cells, declared = {}, {}
     for row in platform.status():
-        found = told.get(row.name)
+        component = told.get(row.name)
         pods = platform.site.core.list_namespaced_pod(
             row.namespace, label_selector=f"app.kubernetes.io/name={row.name},{OURS}"
         ).items
@@ -59,25 +59,32 @@ def test_every_component_tells_health_version_and_digest(platform, viewer, evide
             (row.name, "pinned"): joined(image for image in row.images),
             (row.name, "running"): joined(one.image_id.partition("@")[2] for one in statuses),
         }
-        control(row.images and statuses, f"the cluster shows no pod of {row.name}")
-        if found is None:
-            raise AssertionError(f"{row.name} is not among {sorted(told)}")
+        control(row.images and statuses, f"the API server lists no pod of {row.name}")
+        if component is None:
+            raise AssertionError(f"the platform API reports only {sorted(told)}, not {row.name}")
         cells |= {
-            (row.name, "status"): found.status,
-            (row.name, "ready"): found.ready,
-            (row.name, "pinned"): joined(f"{one.reference}@{one.pinned}" for one in found.images),
-            (row.name, "running"): joined(one for image in found.images for one in image.running),
+            (row.name, "status"): component.status,
+            (row.name, "ready"): component.ready,
+            (row.name, "pinned"): joined(
+                f"{one.reference}@{one.pinned}" for one in component.images
+            ),
+            (row.name, "running"): joined(
+                one for image in component.images for one in image.running
+            ),
         }
-        assert found.images
-        assert all(image.version for image in found.images), found
+        assert component.images
+        assert all(image.version for image in component.images), component
     judge(cells, declared, evidence)
 
 
 def test_registry_state_is_what_the_registry_says(platform, viewer, evidence):
-    """For each image in use: whether the registry has the pinned digest, and what its tag means."""
+    """For each image in use the API reports rightly which digests the registry holds and tags."""
     told = PlatformClient.of(viewer).registry()
     evidence.attach(told)
-    control(told["registry"]["reachable"], f"the registry is not reached: {told['registry']}")
+    control(
+        told["registry"]["reachable"],
+        f"the platform API cannot reach the registry: {told['registry']}",
+    )
     here = Visitor(REGISTRY_HERE, platform.site.registry_ca_file)
     cells, declared = {}, {}
     for image in told["images"]:
@@ -88,12 +95,14 @@ def test_registry_state_is_what_the_registry_says(platform, viewer, evidence):
         declared |= {(row, "held"): bool(ask(image["pinned"])), (row, "tagged"): ask(tag)}
         assert image["running"] == [image["pinned"]], image
     in_use = {one.rpartition(":")[0] for one, _ in cells}
-    control("ghcr.io/tca-infraforge/platform-api" in in_use, f"this cannot be all: {in_use}")
+    control(
+        "ghcr.io/tca-infraforge/platform-api" in in_use, f"the list of images lacks some: {in_use}"
+    )
     judge(cells, declared, evidence)
 
 
 def test_each_role_may_do_exactly_what_it_should_to_the_platform(front_door, people, evidence):
-    """Reading is for viewers, changes and who made them for admins, cell by cell."""
+    """Viewers and developers may read; only admins may make changes and see who made them."""
     visitors = {"nobody": front_door.anonymous()}
     for role in MAY:
         person = people.make(*([] if role == "in no group" else [role]))
@@ -113,7 +122,7 @@ def test_each_role_may_do_exactly_what_it_should_to_the_platform(front_door, peo
 
 
 def test_answers_are_as_described_whatever_is_asked(platform, admin, evidence):
-    """Every read keeps to the OpenAPI description, for random input too; none fails."""
+    """Every read matches the OpenAPI description, even for random input, and none fails."""
     asked = described.ask(
         PlatformClient.of(admin).description(),
         lambda case: case.call(
@@ -127,7 +136,7 @@ def test_answers_are_as_described_whatever_is_asked(platform, admin, evidence):
     evidence.attach(asked=str(asked))
     assert not asked.complaints, str(asked)
     silent = [name for name, counted in asked.statuses.items() if 200 not in counted]
-    control(asked.statuses and not silent, f"never answered with content: {silent or 'anything'}")
+    control(asked.statuses and not silent, f"endpoints that never returned 200: {silent or 'all'}")
 
 
 BODIES = (
@@ -149,10 +158,10 @@ BODIES = (
 
 
 def test_a_change_out_of_bounds_is_refused_and_nothing_is_changed(admin, evidence):
-    """Only stateless components are scaled, to 1 at least and to no more than their own most."""
+    """Only stateless components can be scaled, and only from 1 to their declared maximum."""
     user = PlatformClient.of(admin)
     before, written = shape(user), user.actions(1)
-    control(SCALED in before, f"there is no {SCALED} to change")
+    control(SCALED in before, f"the platform API does not list {SCALED}")
     too_many = {"replicas": user.component(SCALED).most + 1}
     asked = {
         f"{SCALED} {body}": admin.session.ask("PUT", scale_path(SCALED), json=body).status_code
@@ -172,12 +181,14 @@ def test_a_change_out_of_bounds_is_refused_and_nothing_is_changed(admin, evidenc
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
 def test_a_component_is_scaled_up_and_down(platform, front_door, people, nemesis, evidence):
-    """Replicas follow what an admin asks for, health tells the way there, and it is written who."""
+    """An admin's change shows as degraded, then takes effect, and is recorded with its actor."""
     nemesis.owe(faults.Rescale.of(platform.site, SCALED), f"scale {SCALED}")
     person = people.make("admin")
     user = PlatformClient(front_door.sign_in(person.name, person.password), platform.origin)
-    found = user.component(SCALED)
-    control((found.status, found.wanted) == ("healthy", 1), f"{SCALED} is {found} to begin with")
+    before = user.component(SCALED)
+    control(
+        (before.status, before.wanted) == ("healthy", 1), f"before the test {SCALED} was {before}"
+    )
     try:
         up = user.scale(SCALED, 2)
         on_the_way = user.component(SCALED)
@@ -197,7 +208,7 @@ def test_a_component_is_scaled_up_and_down(platform, front_door, people, nemesis
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
 def test_a_restart_replaces_every_pod_and_is_written_down(platform, front_door, people, evidence):
-    """A restart leaves no old pod, the component is healthy again, and it is written who asked."""
+    """A restart replaces all pods, leaves the component healthy, and is recorded with its actor."""
     person = people.make("admin")
     user = PlatformClient(front_door.sign_in(person.name, person.password), platform.origin)
     before = pods(platform, SCALED)
@@ -205,7 +216,7 @@ def test_a_restart_replaces_every_pod_and_is_written_down(platform, front_door, 
     wait_until(
         lambda: pods(platform, SCALED).isdisjoint(before) and pods(platform, SCALED),
         within=platform.profile.budgets.rejoin,
-        what=f"every pod of {SCALED} is another",
+        what=f"every pod of {SCALED} is a new one",
         broken=True,
     )
     becomes(platform, user, SCALED, 1)
@@ -215,26 +226,26 @@ def test_a_restart_replaces_every_pod_and_is_written_down(platform, front_door, 
 
 
 def becomes(platform, user, name, replicas):
-    """The component is healthy with so many replicas, by its own account and the cluster's."""
+    """Wait until platform API and cluster agree that so many replicas are healthy."""
     wait_until(
         lambda: (
-            (found := user.component(name)).status == "healthy"
-            and found.ready == replicas
+            (component := user.component(name)).status == "healthy"
+            and component.ready == replicas
             and len(pods(platform, name)) == replicas
         ),
         within=platform.profile.budgets.rejoin,
-        what=f"{name} is healthy with {replicas}",
+        what=f"{name} is healthy with {replicas} replicas",
         ignoring=(Unknown, Refused),
         broken=True,
     )
 
 
 def pods(platform, name):
-    """Names of the component's pods, those that are going included."""
-    found = platform.site.core.list_pod_for_all_namespaces(
+    """Names of the component's pods, terminating ones included."""
+    listed = platform.site.core.list_pod_for_all_namespaces(
         label_selector=f"app.kubernetes.io/name={name},{OURS}"
     )
-    return {pod.metadata.name for pod in found.items}
+    return {pod.metadata.name for pod in listed.items}
 
 
 def shape(user):
@@ -254,12 +265,12 @@ def joined(values):
 
 
 def held(here, repository, reference):
-    """The digest that the registry, asked from here, has for a tag or digest; None for none."""
+    """The digest that the registry holds for a tag or digest, or None; asked from this machine."""
     answer = here.ask(
         "HEAD", f"/v2/{repository}/manifests/{reference}", headers={"Accept": MANIFESTS}
     )
     if answer.status_code not in (200, 404):
-        raise Inconclusive(f"{repository}: the registry answers {answer.status_code}")
+        raise Inconclusive(f"{repository}: the registry returns {answer.status_code}")
     return answer.headers.get("Docker-Content-Digest") if answer.ok else None
 
 

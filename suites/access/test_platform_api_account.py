@@ -1,4 +1,4 @@
-"""The platform API's own place: whose word it takes, who reaches it, what its account may do."""
+"""The platform API's own security: whom it trusts, who reaches it, what its account may do."""
 
 import json
 from functools import partial
@@ -50,7 +50,7 @@ MAY_DO = {
 
 
 def test_the_platform_api_takes_the_backends_word_alone(platform, evidence):
-    """Another account's token, or the backend's for another service, is worth nothing there."""
+    """The platform API accepts only the backend's own token, issued for the platform API."""
     site, user = platform.site, {"X-Forwarded-User": "ada", "X-Forwarded-Groups": "admin"}
     bearers = {
         "nothing": {},
@@ -62,12 +62,12 @@ def test_the_platform_api_takes_the_backends_word_alone(platform, evidence):
     shown = bearers["backend, for the platform API"]
     with site.forward(NAMESPACE, "svc/platform-api", PORT) as port:
         ask = partial(straight, f"https://localhost:{port}", str(platform.ca_file))
-        found = {(name, "reads"): ask("GET", {**user, **sent}) for name, sent in bearers.items()}
-        # what the backend says of roles is checked there again
+        statuses = {(name, "reads"): ask("GET", {**user, **sent}) for name, sent in bearers.items()}
+        # the platform API checks the role that the backend passes on once more
         for role in ("viewer", "developer", "admin"):
             said = {**user, "X-Forwarded-Groups": role, **shown}
-            found[role, "restarts nobody"] = ask("POST", said)
-        found["no user", "reads"] = ask("GET", shown)
+            statuses[role, "restarts nobody"] = ask("POST", said)
+        statuses["no user", "reads"] = ask("GET", shown)
     declared = {(name, "reads"): 401 for name in bearers} | {
         ("backend, for the platform API", "reads"): 200,
         ("viewer", "restarts nobody"): 403,
@@ -76,11 +76,11 @@ def test_the_platform_api_takes_the_backends_word_alone(platform, evidence):
         ("no user", "reads"): 401,
     }
     right = ("backend, for the platform API", "reads")
-    judge(found, declared, evidence, controls=[right])
+    judge(statuses, declared, evidence, controls=[right])
 
 
 def test_nobody_but_the_backend_reaches_the_platform_api(platform, evidence):
-    """By network too: the backend gets through, and none of its neighbours."""
+    """The network lets only the backend connect, and none of its neighbours."""
     named = "app.kubernetes.io/name"
     allowed = Source("as the backend", "infraforge-application", {named: "backend"})
     strangers = (
@@ -90,49 +90,49 @@ def test_nobody_but_the_backend_reaches_the_platform_api(platform, evidence):
         Source("outside, labelled as the backend", "default", {named: "backend"}),
     )
     target = Target(f"platform-api.{NAMESPACE}.svc", PORT)
-    found = reach.reach(platform.site, (allowed, *strangers), (target,))
+    connections = reach.reach(platform.site, (allowed, *strangers), (target,))
     declared = {
         (source.name, str(target)): reach.OPEN if source is allowed else reach.BLOCKED
         for source in (allowed, *strangers)
     }
-    judge(found.table, declared, evidence)
+    judge(connections.table, declared, evidence)
 
 
 def test_its_account_may_do_exactly_this(platform, evidence):
-    """What the account lists as its rights, in each namespace, is what is declared."""
+    """In every namespace the API server lists exactly the declared rights for the account."""
     cells, declared = {}, {}
     for where, may in MAY_DO.items():
-        found = rights.listed(platform.site, NAMESPACE, ACCOUNT, where)
-        cells |= {(where, right): True for right in found}
+        listed = rights.listed(platform.site, NAMESPACE, ACCOUNT, where)
+        cells |= {(where, right): True for right in listed}
         declared |= {(where, right): True for right in may | EVERYWHERE}
     assert set(ALL) <= set(MAY_DO)
     judge(cells, declared, evidence)
 
 
 def test_its_account_is_refused_all_else(platform, evidence):
-    """It tries what would make it more than it is, and is refused; what it needs, it may."""
+    """The API server refuses every attempt to gain rights and allows what the account needs."""
     account = rights.Account(platform.site, NAMESPACE, ACCOUNT)
     core = platform.site.core
     vault = core.list_namespaced_pod("infraforge-security").items[0].metadata.name
-    found = {name: account.tries(request) for name, request in attempts(vault).items()}
-    cells = {("the account", name): tried.outcome for name, tried in found.items()}
+    answers = {name: account.tries(request) for name, request in attempts(vault).items()}
+    cells = {("the account", name): answer.outcome for name, answer in answers.items()}
     allowed = set(controls())
     declared = {
         ("the account", name): rights.ALLOWED if name in allowed else rights.REFUSED
-        for name in found
+        for name in answers
     }
-    evidence.attach(words="\n".join(f"{name}: {tried.words}" for name, tried in found.items()))
+    evidence.attach(words="\n".join(f"{name}: {answer.words}" for name, answer in answers.items()))
     judge(cells, declared, evidence, [("the account", name) for name in allowed])
 
 
 def test_its_account_adds_to_the_book_and_rewrites_nothing(platform, evidence):
-    """Of what is written down it may say what became of it; it changes and removes nothing."""
+    """The account may add an action and record its outcome, but not change or remove one."""
     account = rights.Account(platform.site, NAMESPACE, ACCOUNT)
     core, where = platform.site.core, ("platform-api-actions", NAMESPACE)
     asked, done, other = (f"{n:019}-00000{n}" for n in (1, 2, 3))
 
     def entry(key, outcome="asked", actor="ada"):
-        told = {  # whole: others may be reading the book meanwhile
+        action = {  # complete, because other tests may read the log meanwhile
             "id": key,
             "at": "2026-01-01T00:00:00+00:00",
             "actor": actor,
@@ -143,12 +143,12 @@ def test_its_account_adds_to_the_book_and_rewrites_nothing(platform, evidence):
             "outcome": outcome,
             "request_id": "tried",
         }
-        return json.dumps(told, separators=(",", ":"))
+        return json.dumps(action, separators=(",", ":"))
 
     book = {asked: entry(asked), done: entry(done, "done")}
     core.patch_namespaced_config_map(*where, {"data": book})
     try:
-        found = {
+        answers = {
             name: account.tries(rights.Request("PATCH", BOOK, change))
             for name, change in {
                 "adds an action": {"data": {other: entry(other)}},
@@ -167,13 +167,13 @@ def test_its_account_adds_to_the_book_and_rewrites_nothing(platform, evidence):
         }
     finally:
         core.patch_namespaced_config_map(*where, {"data": dict.fromkeys(book)})
-    cells = {("the account", name): tried.outcome for name, tried in found.items()}
+    cells = {("the account", name): answer.outcome for name, answer in answers.items()}
     allowed = ("adds an action", "says what became of one")
     declared = {
         ("the account", name): rights.ALLOWED if name in allowed else rights.REFUSED
-        for name in found
+        for name in answers
     }
-    evidence.attach(words="\n".join(f"{name}: {tried.words}" for name, tried in found.items()))
+    evidence.attach(words="\n".join(f"{name}: {answer.words}" for name, answer in answers.items()))
     judge(cells, declared, evidence)
 
 
@@ -183,7 +183,7 @@ def bearer(site, account, *audiences):
 
 
 def straight(origin, ca_file, method, headers):
-    """The status of a request that goes to the platform API past the backend."""
+    """The status of a request sent directly to the platform API, without the backend."""
     place = "components/nobody/restart" if method == "POST" else "components"
     answer = requests.request(
         method, f"{origin}/api/platform/{place}", headers=headers, verify=ca_file, timeout=15
@@ -192,7 +192,7 @@ def straight(origin, ca_file, method, headers):
 
 
 def controls():
-    """What the account needs: refused, nothing else here would mean anything."""
+    """Requests that the account needs: if these were refused, other refusals would mean nothing."""
     restarted = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}
     return {
         "looks at the data layer": rights.Request("GET", api("infraforge-data", "statefulsets")),

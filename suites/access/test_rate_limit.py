@@ -1,4 +1,4 @@
-"""Nobody gets more than a share: by session once signed in, by address before."""
+"""Rate limits: per session for signed-in users, per address for everybody else."""
 
 import math
 import time
@@ -14,16 +14,16 @@ from infraforge.workloads.volley import Shot, answers, volley
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.20")]
 
-# The documented bursts are 200 for a session, 60 for an address without one, 20 for passwords.
+# Documented bursts: 200 for a session, 60 for an address without one, 20 for passwords.
 MODEST_QUESTIONS, SOON = 40, 5.0
-# What is above must not drain away (100, 20 and 5 a second) while a slow machine takes the rest in.
+# More than the bursts by enough that a slow machine still exceeds the rates (100, 20, 5 a second).
 SESSION_SHOTS, STRANGER_SHOTS, PASSWORD_SHOTS = 360, 120, 60
-# What the limits of sign-ins and of passwords let through at once, and passwords in each second.
+# Bursts of the sign-in limit and of the password limit, and the password limit's rate.
 SIGN_INS, PASSWORDS, PASSWORDS_A_SECOND = 41, 21, 5
 
 
 def test_a_session_is_limited_and_others_are_not(front_door, people, evidence):
-    """Who asks too much is told 429 for a moment; somebody else at the same address is not."""
+    """A session beyond its limit briefly gets 429; another at the same address does not."""
     greedy, modest = (
         front_door.sign_in(person.name, person.password)
         for person in (people.make("viewer"), people.make("viewer"))
@@ -40,7 +40,7 @@ def test_a_session_is_limited_and_others_are_not(front_door, people, evidence):
 
 
 def test_an_address_without_a_session_is_limited(front_door, viewer, evidence):
-    """Without a session it is the address that is counted; with one, the same address gets on."""
+    """An address without a session is limited; a session from the same address still works."""
     shots = [Shot("/api/me")] * STRANGER_SHOTS
     *statuses, signed_in = volley(
         front_door.origin, front_door.ca_file, [*shots, shot("/api/me", viewer.session)]
@@ -53,7 +53,7 @@ def test_an_address_without_a_session_is_limited(front_door, viewer, evidence):
 
 
 def test_guessing_passwords_is_limited_whatever_the_cookies(front_door, evidence):
-    """Made-up session cookies do not get anybody more guesses; fewer are heard than sign-ins."""
+    """Invented session cookies buy no extra guesses, and passwords have their own lower limit."""
     attempt = front_door.begin()
     own = attempt.visitor.cookie_header()
     shots = [
@@ -76,13 +76,13 @@ def test_guessing_passwords_is_limited_whatever_the_cookies(front_door, evidence
     control(all(status < 500 for status in statuses), f"the login page failed: {dict(statuses)}")
     assert statuses[TOO_MANY]
     assert heard <= most
-    # so many are let through by the limit of sign-ins, whatever they are for
-    control(most < SIGN_INS, f"{took:.1f} s are too long to tell the two limits apart")
+    # the sign-in limit alone would let SIGN_INS requests through
+    control(most < SIGN_INS, f"{took:.1f} s is too long to tell the two limits apart")
     recovers(front_door.anonymous(), "/login/static/login.css", 200)
 
 
 def test_who_asks_too_much_is_told_when_to_come_back(front_door, people, evidence):
-    """429 is a problem document with Retry-After, and after that time the answer is there again."""
+    """A 429 is a problem document with Retry-After, and a request after that time is served."""
     person = people.make("viewer")
     greedy = front_door.sign_in(person.name, person.password)
     told = answers(front_door.origin, front_door.ca_file, [shot("/api/me", greedy)] * SESSION_SHOTS)
@@ -99,7 +99,7 @@ def test_who_asks_too_much_is_told_when_to_come_back(front_door, people, evidenc
 
 
 def test_one_noisy_user_does_not_starve_another(front_door, people, evidence):
-    """Beside somebody who never stops asking, another user is answered, every time and soon."""
+    """While one user floods the API, every request of another user is served, and soon."""
     noisy, modest = (
         front_door.sign_in(person.name, person.password)
         for person in (people.make("viewer"), people.make("viewer"))
@@ -110,7 +110,7 @@ def test_one_noisy_user_does_not_starve_another(front_door, people, evidence):
     with noise(
         front_door.origin, front_door.ca_file, "/api/projects", headers, connections=16
     ) as told:
-        wait_until(lambda: told.total() > 50, seconds(30), what="the noise goes on")
+        wait_until(lambda: told.total() > 50, seconds(30), what="the noisy user got 50 responses")
         taken, statuses = [], Counter()
         for _ in range(MODEST_QUESTIONS):
             began = time.monotonic()
@@ -124,9 +124,9 @@ def test_one_noisy_user_does_not_starve_another(front_door, people, evidence):
         seconds=f"{middle:.3f} … {worst:.3f}",
     )
     assert at_once[TOO_MANY]
-    control(told.total() > 2 * MODEST_QUESTIONS, "there was hardly any noise")
+    control(told.total() > 2 * MODEST_QUESTIONS, "the noisy user sent too few requests")
     assert statuses == {200: MODEST_QUESTIONS}
-    in_time(worst, SOON, "the slowest answer beside the noise")
+    in_time(worst, SOON, "the slowest response during the noise")
 
 
 def shot(path, visitor):
@@ -134,10 +134,10 @@ def shot(path, visitor):
 
 
 def recovers(visitor, path, status):
-    """The limit is for a moment: soon the same request is answered again."""
+    """Wait until the limit has passed and the same request gets its usual status."""
     wait_until(
         lambda: visitor.request("GET", path).status_code == status,
         seconds(15),
-        what=f"GET {path} is answered {status} again",
+        what=f"GET {path} gets {status} again",
         broken=True,
     )

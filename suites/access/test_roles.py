@@ -1,4 +1,4 @@
-"""Who may do what: one table (roles.toml), and every cell of it is tried."""
+"""Access rules: every cell of the table in roles.toml is tried."""
 
 import uuid
 from pathlib import Path
@@ -26,9 +26,9 @@ BACKEND_PORT = 8443
 
 @pytest.mark.parametrize("role", ROLES.roles)
 def test_each_role_may_do_exactly_what_the_table_says(sign_in, developer, projects, evidence, role):
-    """Every method of every endpoint, tried for real: done for those who may, and no one else."""
+    """Every method of every endpoint takes effect for the roles allowed, and for no other."""
     visitor = sign_in(role)
-    bait = projects()  # whoever may not change it tries to
+    bait = projects()  # the target of changes that must be refused
     cells, declared = {}, {}
     for row in ROLES.rows():
         cell = ROLES.cell(role, row)
@@ -55,18 +55,18 @@ def as_it_was(client, project):
     try:
         same = client.read_project(project.id)[0] == project
         return same and client.get_file(project.id, "a.txt") == CONTENT
-    except Refused:  # it is not there any more
+    except Refused:  # it was deleted
         return False
 
 
 @pytest.mark.parametrize("path", ROLES.inner)
 def test_the_backends_own_pages_are_not_at_the_front_door(platform, front_door, admin, path):
-    """What the backend tells its own pod and the monitoring, it tells nobody from outside."""
+    """The front door never exposes the backend's health and metrics pages."""
     with platform.site.forward(Backend.namespace, f"svc/{Backend.name}", BACKEND_PORT) as port:
-        told = requests.get(
+        direct = requests.get(
             f"https://localhost:{port}{path}", verify=str(platform.ca_file), timeout=15
         )
-    control(tells(told.text), f"the backend itself tells nothing there: {told.status_code}")
+    control(tells(direct.text), f"the backend itself has no such page: {direct.status_code}")
     for visitor in (front_door.anonymous(), admin.session):
         answer = visitor.ask("GET", path)
         control(answer.status_code < 500, f"{path}: {answer.status_code}")
@@ -74,13 +74,13 @@ def test_the_backends_own_pages_are_not_at_the_front_door(platform, front_door, 
 
 
 def tells(text):
-    """Whether it is a page of the backend's own: figures, or how it is."""
+    """Whether the text is one of the backend's internal pages: metrics or health."""
     return "backend_" in text or ("status" in text and "<html" not in text)
 
 
 @pytest.fixture
 def sign_in(front_door, people):
-    """Makes somebody in a role, with a session where the role has one."""
+    """Makes a visitor in a role, signed in unless the role is `nobody`."""
 
     def make(role):
         if role == NOBODY:
@@ -93,7 +93,7 @@ def sign_in(front_door, people):
 
 @pytest.fixture
 def projects(developer):
-    """Makes projects with a file in them; removed at the end."""
+    """Makes projects with one file each, and removes them at the end."""
     made = []
 
     def make():

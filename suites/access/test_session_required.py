@@ -1,4 +1,4 @@
-"""Without a session nothing behind the front door is given away."""
+"""Without a session the front door gives nothing away."""
 
 from functools import partial
 
@@ -86,7 +86,7 @@ NOT_FROM_OUTSIDE = (
 
 
 def test_every_page_leads_to_login(front_door, viewer, evidence):
-    """Without a session every page leads to the login, and from there back to that page."""
+    """Without a session every page redirects to the login, and sign-in returns to that page."""
     observed = asked("nobody", front_door.anonymous(), PAGES, treatment.of_page) | asked(
         "a viewer", viewer.session, PAGES[:1], treatment.of_page
     )
@@ -104,7 +104,7 @@ def test_every_api_call_gets_401(front_door, viewer, evidence):
 
 
 def test_odd_spellings_of_a_path_open_nothing(front_door, viewer, evidence):
-    """No way of writing a protected path gets past the question for a session."""
+    """No spelling of a protected path bypasses the session check."""
     sent = {target: partial(front_door.send_as_is, target) for target in ODD_SPELLINGS}
     observed = treatment.observe("nobody", sent, treatment.of_hidden)
     declared = {("nobody", target): treatment.NO_CONTENT for target in ODD_SPELLINGS}
@@ -114,7 +114,7 @@ def test_odd_spellings_of_a_path_open_nothing(front_door, viewer, evidence):
 
 
 def test_the_question_who_asks_cannot_be_put_from_outside(front_door, viewer, evidence):
-    """What the ingress asks OAuth2 Proxy is for the ingress alone, session or not."""
+    """The ingress' internal authentication endpoints are closed to clients, session or not."""
     cookie = ("Cookie", viewer.session.cookie_header())
     rows = {"nobody": (), "a viewer": (cookie,)}
     observed, declared = {}, {}
@@ -122,7 +122,7 @@ def test_the_question_who_asks_cannot_be_put_from_outside(front_door, viewer, ev
         sent = {path: partial(front_door.send_as_is, path, *headers) for path in NOT_FROM_OUTSIDE}
         observed |= treatment.observe(row, sent, treatment.of_hidden)
         declared |= {(row, path): treatment.NO_CONTENT for path in NOT_FROM_OUTSIDE}
-    # the same cookie, sent the same way, does open what is open
+    # the same cookie, sent the same way, opens a public endpoint
     sent = {"/api/me": partial(front_door.send_as_is, "/api/me", cookie)}
     observed |= treatment.observe("a viewer", sent, treatment.of_hidden)
     judge(observed, declared, {("a viewer", "/api/me"): treatment.CONTENT}, evidence)

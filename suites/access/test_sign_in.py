@@ -1,4 +1,4 @@
-"""Who signs in, who does not, and what either tells."""
+"""Sign-in: who gets in, who is denied, and what a denial reveals."""
 
 import urllib.parse
 import uuid
@@ -35,7 +35,7 @@ ELSEWHERE = (
     ("name", "role"), [("ada", "admin"), ("devon", "developer"), ("vera", "viewer")]
 )
 def test_right_password_ends_at_the_dashboard(front_door, people, evidence, name, role):
-    """The right password leads to the dashboard, as exactly that person in that role."""
+    """The right password leads to the dashboard, signed in as that person in that role."""
     person = people.known(name)
     visitor = front_door.sign_in(person.name, person.password)
     page = visitor.ask("GET", "/")
@@ -46,7 +46,7 @@ def test_right_password_ends_at_the_dashboard(front_door, people, evidence, name
 
 
 def test_denials_look_alike(front_door, people, evidence):
-    """Wrong password, unknown user and disabled user: nobody outside can tell which it was."""
+    """Denials for a wrong password, an unknown user and a disabled user are indistinguishable."""
     person, disabled = people.make("developer"), people.make("developer", disabled=True)
     former = people.known("former")
     cases = {
@@ -58,18 +58,18 @@ def test_denials_look_alike(front_door, people, evidence):
         "disabled user, wrong password": (disabled.name, person.password),
         "somebody who left": (former.name, former.password),
     }
-    front_door.sign_in(person.name, person.password)  # that makes no other password right
+    front_door.sign_in(person.name, person.password)  # this must not make other passwords work
     answers = {case: front_door.begin().post(*given) for case, given in cases.items()}
     views = {case: seen_from_outside(answer) for case, answer in answers.items()}
     evidence.attach(views)
     let_in = [case for case, answer in answers.items() if not denies(answer)]
     assert not let_in, f"not denied: {', '.join(let_in)}"
     assert len(set(views.values())) == 1, "denials differ; see the attached views"
-    front_door.sign_in(person.name, person.password)  # who is denied above may well come in
+    front_door.sign_in(person.name, person.password)  # control: the right password still works
 
 
 def test_what_can_be_nobodys_name_is_told_so(front_door, people):
-    """Whoever's name is not taken here is told that, and not that their password is wrong."""
+    """A name that no user can have is rejected for its characters, not as a wrong password."""
     person = people.make("developer")
     front_door.sign_in(person.name, person.password)
     for name in (f"login/{person.name}", "müller", f"{person.name}?", "a" * 65):
@@ -80,8 +80,8 @@ def test_what_can_be_nobodys_name_is_told_so(front_door, people):
 
 
 def test_denials_are_in_vaults_audit_log(platform, front_door, people, evidence):
-    """Each denial, of whatever kind, is in Vault's audit log under the name that was given."""
-    since = datetime.now(UTC) - timedelta(minutes=1)  # names are new: nothing older has them
+    """Vault's audit log records every denied sign-in under the name that was entered."""
+    since = datetime.now(UTC) - timedelta(minutes=1)  # the names are new, so no older entry matches
     person, disabled = people.make("viewer"), people.make("viewer", disabled=True)
     unknown = f"nobody-{uuid.uuid4().hex[:8]}"
     for name, password in (
@@ -93,35 +93,35 @@ def test_denials_are_in_vaults_audit_log(platform, front_door, people, evidence)
     front_door.sign_in(person.name, person.password)
 
     def told():
-        found = sign_ins(Vault().audit_lines(platform.site, since))
-        return {name: found.get(name, []) for name in (person.name, disabled.name, unknown)}
+        by_name = sign_ins(Vault().audit_lines(platform.site, since))
+        return {name: by_name.get(name, []) for name in (person.name, disabled.name, unknown)}
 
     wait_until(
         lambda: LET_IN in told()[person.name],
         seconds(20),
         every=1.0,
-        what="the audit log tells of the last of them",
+        what="the audit log has the last sign-in",
         broken=True,
     )
     trail = told()
     evidence.attach(trail)
     expected = {person.name: [DENIED, LET_IN], disabled.name: [DENIED], unknown: [DENIED]}
-    assert trail == expected, f"the audit log tells {trail}"
+    assert trail == expected, f"the audit log has {trail}"
 
 
 def test_sign_in_leads_to_the_page_that_was_asked_for(front_door, people):
-    """After signing in, one is where one wanted to be."""
+    """After sign-in the user reaches the page requested before it."""
     person, path = people.known("vera"), "/projects?tab=files"
     visitor = front_door.anonymous()
     start = local(front_door.origin, visitor.ask("GET", path))
-    assert start, f"{path} leads to no sign-in"
+    assert start, f"{path} does not redirect to a sign-in"
     attempt = front_door.enter(start, visitor)
     answer = attempt.follow(attempt.submit(person.name, person.password).url)
     assert local(front_door.origin, answer) == path
 
 
 def test_sign_in_leads_nowhere_else(front_door, people, evidence):
-    """No address of another host that is slipped into a sign-in is where it ends."""
+    """An address of another host, injected into a sign-in, is never its target (open redirect)."""
     person = people.make("viewer")
     cells = {}
     for address in ELSEWHERE:
@@ -134,7 +134,7 @@ def test_sign_in_leads_nowhere_else(front_door, people, evidence):
 
 
 def test_no_address_of_the_front_door_leads_elsewhere(front_door, people, evidence):
-    """Whatever is asked to lead on, signed in or not, leads to no other host."""
+    """No `rd` parameter and no Host header makes the front door redirect to another host."""
     person = people.make("viewer")
     signed_in = front_door.sign_in(person.name, person.password)
     cells = {}
@@ -160,13 +160,13 @@ def test_no_address_of_the_front_door_leads_elsewhere(front_door, people, eviden
 
 
 def leads(front_door, answer):
-    """nowhere else, or the address elsewhere that the answer leads to."""
+    """`nowhere else`, or the address on another host that the response redirects to."""
     location = answer.headers.get("Location", "")
     return "nowhere else" if not location or local(front_door.origin, answer) else location
 
 
 def end(front_door, person, asked="/", in_state=""):
-    """Where a sign-in leads: here, an address elsewhere, or None where it was not let through."""
+    """Where a sign-in leads: `here`, an address elsewhere, or None if it was refused."""
     attempt = front_door.begin(asked)
     callback = attempt.submit(person.name, person.password)
     nonce = callback.state.split(":", 1)[0]

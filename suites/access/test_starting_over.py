@@ -1,4 +1,4 @@
-"""Sign-ins that are abandoned, grow old, or come twice lead to a fresh one, and lock nobody out."""
+"""An abandoned, expired or duplicated sign-in leads to a fresh one and locks nobody out."""
 
 import re
 
@@ -12,13 +12,13 @@ from infraforge.workloads.front_door import SESSION_COOKIE, Form, local
 
 pytestmark = pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.5")
 
-ABANDONED = 30  # more than fit into the 8 KiB that a header may have
+ABANDONED = 30  # more sign-in cookies than the header limit of 8 KiB allows
 KEPT = 8
 STATE = re.compile(rf"{SESSION_COOKIE}_[\w-]{{8}}_csrf")
 
 
 def test_abandoned_sign_ins_lock_nobody_out(front_door, people, evidence):
-    """However many sign-ins a browser begins, the latest can be finished, and little is kept."""
+    """However many sign-ins a browser begins, it keeps few cookies and can finish the latest."""
     person = people.make("viewer")
     visitor = front_door.anonymous()
     statuses = []
@@ -37,7 +37,7 @@ def test_abandoned_sign_ins_lock_nobody_out(front_door, people, evidence):
 
 
 def test_cookies_that_are_too_many_are_forgotten(front_door, people, evidence):
-    """A browser whose cookies no longer fit is told to drop them, and signs in again."""
+    """A browser whose cookies exceed the limit is told to drop them and can sign in again."""
     person = people.make("viewer")
     visitor = front_door.anonymous()
     for number in range(ABANDONED):
@@ -46,7 +46,7 @@ def test_cookies_that_are_too_many_are_forgotten(front_door, people, evidence):
     evidence.attach(answer=f"{answer.status_code} {dict(answer.headers)}")
     assert answer.status_code == 431
     assert answer.headers.get("Clear-Site-Data") == '"cookies"'
-    visitor.cookies.clear()  # what a browser does with that header
+    visitor.cookies.clear()  # as a browser does on that header
     attempt = front_door.begin("/", visitor)
     attempt.finish(attempt.submit(person.name, person.password).url)
     fine = visitor.ask("GET", "/")
@@ -55,7 +55,7 @@ def test_cookies_that_are_too_many_are_forgotten(front_door, people, evidence):
 
 
 def test_an_old_login_form_leads_to_a_fresh_sign_in(front_door, people):
-    """A form whose sign-in is over is answered with a new one, which ends where the first would."""
+    """An expired login form leads to a fresh sign-in, which ends at the page first requested."""
     person, path = people.make("viewer"), "/projects?tab=files"
     attempt = front_door.begin(path)
     forget_the_sign_in(attempt.visitor)
@@ -68,7 +68,7 @@ def test_an_old_login_form_leads_to_a_fresh_sign_in(front_door, people):
 
 
 def test_an_old_address_of_the_login_page_leads_to_a_fresh_sign_in(front_door, people):
-    """A kept address of the login page, opened by a browser that never began it, is no dead end."""
+    """A bookmarked login address leads a browser without that sign-in to a fresh one."""
     person = people.make("viewer")
     address = front_door.begin("/projects").form.action
     visitor = front_door.anonymous()
@@ -78,7 +78,7 @@ def test_an_old_address_of_the_login_page_leads_to_a_fresh_sign_in(front_door, p
 
 
 def test_a_browser_that_keeps_no_cookies_is_told_so(front_door):
-    """It goes in no circle: after two steps it reads, in words, what signing in needs."""
+    """Without cookies there is no redirect loop: the second response says that they are needed."""
     address = front_door.begin("/").form.action
     first = front_door.anonymous().ask("GET", address)
     again = front_door.anonymous().ask("GET", local(front_door.origin, first))
@@ -88,7 +88,7 @@ def test_a_browser_that_keeps_no_cookies_is_told_so(front_door):
 
 
 def test_two_session_cookies_are_refused(front_door, people, evidence):
-    """Whoever sends two sessions acts as neither, in whatever order; each alone is a session."""
+    """A request with two session cookies acts as neither user; each cookie alone works."""
     cookies = {}
     for _ in range(2):
         person = people.make("developer")
@@ -97,7 +97,7 @@ def test_two_session_cookies_are_refused(front_door, people, evidence):
     one, other = cookies.values()
     for cookie in (one, other):
         alone = front_door.send_as_is("/api/me", ("Cookie", cookie)).status
-        control(alone == 200, "a session alone is not let in")
+        control(alone == 200, f"a single session cookie gets {alone}")
     sent = {
         "one first": (("Cookie", f"{one}; {other}"),),
         "the other first": (("Cookie", f"{other}; {one}"),),
@@ -126,7 +126,7 @@ def forget_the_sign_in(visitor):
 
 
 def led_on(front_door, visitor, answer):
-    """The sign-in that an answer leads to, by way of the address that looks for cookies."""
+    """The sign-in that a response leads to, by way of the address that checks for cookies."""
     assert answer.status_code == 303, answer.status_code
     assert local(front_door.origin, answer).startswith("/login/again?")
     start = visitor.ask("GET", local(front_door.origin, answer))

@@ -1,4 +1,4 @@
-"""What goes over the wire is encrypted, and browsers are told to keep it so."""
+"""Traffic is encrypted with modern TLS, and browsers are told to stay on https."""
 
 import re
 import ssl
@@ -23,7 +23,7 @@ PATHS = ("/", "/projects?tab=files", "/api/me", "/login/authorize", "/oauth2/sta
 
 
 def test_plain_http_redirects_and_gives_nothing(front_door, evidence):
-    """Whatever is asked in clear is answered by the same address on https, and not looked at."""
+    """Every plain-http request is redirected to the same address on https, without any content."""
     cells = {}
     for method, path in (*(("GET", path) for path in PATHS), ("POST", "/api/projects")):
         answer = front_door.anonymous().ask(method, front_door.plain_origin + path)
@@ -37,7 +37,7 @@ def test_plain_http_redirects_and_gives_nothing(front_door, evidence):
 
 
 def test_plain_http_leads_to_no_other_host(front_door):
-    """The redirect goes to the platform's own origin, whatever host the request names."""
+    """The redirect to https targets the platform's own origin, whatever the Host header says."""
     answer = front_door.anonymous().ask(
         "GET", front_door.plain_origin + "/", headers={"Host": "evil.example"}
     )
@@ -45,7 +45,7 @@ def test_plain_http_leads_to_no_other_host(front_door):
 
 
 def test_every_answer_tells_browsers_to_stay_on_https(front_door, viewer, evidence):
-    """Strict-Transport-Security of a year or more, on content, redirects and errors alike."""
+    """Content, redirects and errors all carry Strict-Transport-Security of at least a year."""
     questions = {
         "dashboard": partial(viewer.session.ask, "GET", "/"),
         "API": partial(viewer.session.ask, "GET", "/api/me"),
@@ -62,7 +62,7 @@ def test_every_answer_tells_browsers_to_stay_on_https(front_door, viewer, eviden
 
 
 def test_cookies_are_out_of_reach(front_door, people, evidence):
-    """Every cookie of a sign-in: https only, no script, not from other sites, this host only."""
+    """Every sign-in cookie is Secure, HttpOnly, SameSite=Lax and bound to this host."""
     person = people.make("viewer")
     attempt = front_door.begin()
     started = front_door.anonymous().ask("GET", "/oauth2/start?rd=/")
@@ -87,7 +87,7 @@ def test_cookies_are_out_of_reach(front_door, people, evidence):
 
 
 def test_only_modern_versions_of_tls_are_spoken(front_door, evidence):
-    """TLS 1.2 and 1.3, and none that is known to be weak."""
+    """The front door accepts TLS 1.2 and 1.3 and refuses the older versions."""
     versions = {
         ssl.TLSVersion.TLSv1: tls.REFUSED,
         ssl.TLSVersion.TLSv1_1: tls.REFUSED,
@@ -105,22 +105,22 @@ def test_only_modern_versions_of_tls_are_spoken(front_door, evidence):
 
 
 def test_only_ciphers_with_forward_secrecy_and_integrity_are_spoken(front_door, evidence):
-    """Of all that can be offered in TLS 1.2 only ECDHE with an AEAD is taken."""
+    """In TLS 1.2 the front door accepts only ECDHE with an AEAD cipher."""
     observed = Table(
         {
             ("front door", cipher): tls.speaks_cipher(front_door.origin, front_door.ca_file, cipher)
             for cipher in tls.ciphers()
         }
     )
-    # of the good ones, those are spoken that fit the certificate's kind of key
+    # only the modern ciphers that fit the certificate's key type can be accepted
     declared = Table(
         {
             place: said if said and MODERN_CIPHER.fullmatch(place[1]) else tls.REFUSED
             for place, said in observed.items()
         }
     )
-    control(tls.SPOKEN in observed.values(), "none of this side's ciphers is spoken at all")
-    control(len(observed) > 20, "this side could offer hardly any cipher")
+    control(tls.SPOKEN in observed.values(), "the front door accepts none of our ciphers")
+    control(len(observed) > 20, f"this machine can offer only {len(observed)} ciphers")
     judge(observed, declared, evidence)
 
 
@@ -131,7 +131,7 @@ def strict_for_a_year(answer):
 
 
 def set_cookies(answer):
-    """The cookies that an answer sets, not those that it clears."""
+    """The cookies that a response sets, without those that it clears."""
     lines = answer.raw.headers.getlist("Set-Cookie")
     return [cookie for line in lines for cookie in SimpleCookie(line).values() if cookie.value]
 

@@ -1,4 +1,4 @@
-"""What the data suite looks at from behind: database, cache, object store."""
+"""Direct access to the stores behind the application: database, cache, object store."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def database(platform: Platform) -> Iterator[Connection]:
 
 @pytest.fixture
 def cache(platform: Platform) -> Iterator[redis.Redis]:
-    """The cache, as somebody who may only look."""
+    """The cache, with read-only access."""
     with RedisCache().connect(platform.site) as client:
         yield client
 
 
 @pytest.fixture
 def store(platform: Platform) -> Iterator[minio.Minio]:
-    """The object store, as its root."""
+    """The object store, as its root user."""
     with Minio().connect(platform.site) as client:
         yield client

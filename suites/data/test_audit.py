@@ -1,4 +1,4 @@
-"""The audit trail: nobody rewrites it, nobody floods it, and it does not grow for ever."""
+"""The audit trail cannot be rewritten or flooded, and does not grow forever."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ MAY_NOT = {
     "leads names astray": "ALTER DATABASE infraforge SET search_path = other",
 }
 FLOOD, MOST_ROWS, ROW_BYTES = 60, 20, 4096
-PERIOD = 75  # a minute, and the beats of the backend's processes
+PERIOD = 75  # seconds: a minute of counting, and the heartbeat of the backend's processes
 
 
 def test_the_backends_logins_add_to_the_trail_and_rewrite_nothing(platform, evidence):
-    """A login as Vault makes them for the backend inserts and reads; all else is refused."""
+    """A backend login may insert into and read the trail; PostgreSQL refuses everything else."""
     backend = Backend()
     login = backend.new_login(platform.site)
     try:
         with logins.signed_in(platform.site, login) as database:
-            found = {what: tried(database, one) for what, one in {**MAY, **MAY_NOT}.items()}
+            answers = {what: tried(database, one) for what, one in {**MAY, **MAY_NOT}.items()}
     finally:
         backend.revoke(platform.site, login.lease_id)
-    evidence.attach("\n".join(f"{what}: {answer}" for what, answer in found.items()))
-    assert {what: found[what] for what in MAY} == dict.fromkeys(MAY, ALLOWED)
-    assert {what: found[what] for what in MAY_NOT} == dict.fromkeys(MAY_NOT, REFUSED)
+    evidence.attach("\n".join(f"{what}: {answer}" for what, answer in answers.items()))
+    assert {what: answers[what] for what in MAY} == dict.fromkeys(MAY, ALLOWED)
+    assert {what: answers[what] for what in MAY_NOT} == dict.fromkeys(MAY_NOT, REFUSED)
 
 
 @pytest.mark.waits
 def test_a_flood_of_denials_is_a_few_rows_and_their_number(front_door, people, database, evidence):
-    """Sixty denials on one route: a few rows of bounded size that say sixty in all."""
+    """Sixty denials on one route become a few rows of bounded size whose counts add up to sixty."""
     person = people.make("viewer")
     client = BackendClient(front_door.sign_in(person.name, person.password), front_door.origin)
     answers = []
@@ -75,18 +75,18 @@ def test_a_flood_of_denials_is_a_few_rows_and_their_number(front_door, people, d
         lambda: sum(row[1] for row in rows()) >= FLOOD,
         within=seconds(PERIOD),
         every=2.0,
-        what="all denials are in the trail",
+        what="the trail counts all denials",
         broken=True,
     )
-    found = rows()
-    evidence.attach("\n".join(map(str, found)))
-    assert sum(row[1] for row in found) == FLOOD
-    assert 1 <= len(found) <= MOST_ROWS
-    assert max(row[2] for row in found) <= ROW_BYTES
+    trail = rows()
+    evidence.attach("\n".join(map(str, trail)))
+    assert sum(row[1] for row in trail) == FLOOD
+    assert 1 <= len(trail) <= MOST_ROWS
+    assert max(row[2] for row in trail) <= ROW_BYTES
 
 
 def test_what_is_older_than_stated_leaves_the_trail(platform, database):
-    """Changes are kept for 400 days and denials for 90: what is older goes, what is not stays."""
+    """Pruning removes changes older than 400 days and denials older than 90, and nothing else."""
     add = """
     INSERT INTO audit (id, at, actor, role, action, target, outcome, request_id)
     OVERRIDING SYSTEM VALUE
@@ -101,8 +101,8 @@ def test_what_is_older_than_stated_leaves_the_trail(platform, database):
     try:
         with logins.signed_in(platform.site, login) as session:
             session.execute("SELECT public.prune_audit()")
-        found = database.execute("SELECT target, outcome FROM audit WHERE actor = 'retention'")
-        left = {(int(target), outcome) for target, outcome in found.fetchall()}
+        rows = database.execute("SELECT target, outcome FROM audit WHERE actor = 'retention'")
+        left = {(int(target), outcome) for target, outcome in rows.fetchall()}
     finally:
         backend.revoke(platform.site, login.lease_id)
         database.execute("DELETE FROM audit WHERE actor = 'retention'")
@@ -110,7 +110,7 @@ def test_what_is_older_than_stated_leaves_the_trail(platform, database):
 
 
 def tried(database, statement):
-    """Whether PostgreSQL lets the login do it; whatever it did is undone."""
+    """Whether PostgreSQL allows the statement, which is rolled back in any case."""
     try:
         with database.transaction(force_rollback=True):
             database.execute(statement)

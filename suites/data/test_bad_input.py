@@ -1,6 +1,6 @@
-"""Bad input, anywhere: refused in words, changing nothing, and leaving nothing odd in the logs.
+"""Bad input is refused in words, changes nothing, and puts neither errors nor bodies into logs.
 
-What is tried is generated, the same in every run: hypothesis without its database, derandomized.
+Inputs are generated and the same in every run: hypothesis, derandomized, without its database.
 """
 
 import base64
@@ -27,7 +27,7 @@ BOUNDED = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-MARK = f"mark{uuid.UUID(int=7).hex}"  # in every body; in no log
+MARK = f"mark{uuid.UUID(int=7).hex}"  # sent in bodies; must not appear in any log
 CONTROLS = [chr(n) for n in (*range(32), 127)]
 SQL = (
     "'; DROP TABLE projects; --",
@@ -107,14 +107,14 @@ place = st.one_of(
 
 @pytest.fixture
 def author(front_door, people):
-    """A developer of the test's own: what they have made is theirs alone."""
+    """A new developer, whose projects belong to this test alone."""
     person = people.make("developer")
     return BackendClient(front_door.sign_in(person.name, person.password), front_door.origin)
 
 
 @pytest.fixture
 def own(author):
-    """The author's one project, with a file in it."""
+    """The author's only project, with one file."""
     project = author.create_project("stays as it is", "whatever comes")
     author.put_file(project.id, "stays.txt", b"as it was")
     yield project
@@ -123,12 +123,12 @@ def own(author):
 
 @pytest.fixture
 def unharmed(platform, author, own, database):
-    """Notes answers, and looks whether they are refusals and left everything as it was."""
+    """Collects responses and checks that all are refusals and nothing changed."""
     return Unharmed(platform.site, author, own, database)
 
 
 class Unharmed(list):
-    """Answers, and what they may be: a problem of the client's, each of them."""
+    """Collected responses; `check` demands that each is a 4xx problem and nothing changed."""
 
     def __init__(self, site, author, own, database):
         super().__init__()
@@ -136,16 +136,16 @@ class Unharmed(list):
         self.site, self.author, self.own, self.database = site, author, own, database
 
     def check(self):
-        control(self, "nothing was tried")
+        control(self, "no request was sent")
         signed_out = sum(answer.status_code == 401 for answer in self)
-        control(not signed_out, f"{signed_out} requests were not taken for the author's at all")
+        control(not signed_out, f"{signed_out} requests got 401 in spite of the session")
         told = {(a.status_code, a.headers.get("Content-Type", "").split(";")[0]) for a in self}
         odd = {
             (status, kind)
             for status, kind in told
             if not 400 <= status < 500 or kind != "application/problem+json"
         }
-        assert not odd, f"answered otherwise than by a problem of the client's: {odd}"
+        assert not odd, f"responses other than 4xx problem documents: {odd}"
         own, author = self.own, self.author
         assert author.read_project(own.id)[0] == own
         rows = self.database.execute(
@@ -161,7 +161,7 @@ class Unharmed(list):
 
 
 def test_wrong_types_lengths_and_characters_are_refused(author, own, unharmed):
-    """Fields of the wrong type, too long, unknown, missing, or with control characters."""
+    """Fields that are mistyped, too long, unknown, missing or hold control characters get 4xx."""
 
     @BOUNDED
     @given(bad_fields)
@@ -175,7 +175,7 @@ def test_wrong_types_lengths_and_characters_are_refused(author, own, unharmed):
 
 
 def test_malformed_json_is_refused(author, own, unharmed):
-    """Bytes that are no JSON, in no UTF-8, nested too deeply, or cut short."""
+    """A body that is truncated, nested too deeply, or not JSON in UTF-8 gets 4xx."""
 
     @BOUNDED
     @given(malformed)
@@ -192,7 +192,7 @@ def test_malformed_json_is_refused(author, own, unharmed):
              "multipart/form-data; boundary=x", "application/json-patch+json"],
 )  # fmt: skip
 def test_a_body_of_another_type_is_refused(author, own, unharmed, kind):
-    """Well-formed JSON under another name is not taken for what it might be."""
+    """Well-formed JSON with another content type is refused, not guessed at."""
     raw = json.dumps({"name": MARK}).encode()
     for method, path in (("POST", "/api/projects"), ("PUT", f"/api/projects/{own.id}")):
         unharmed.append(send(author, method, path, raw, kind))
@@ -200,7 +200,7 @@ def test_a_body_of_another_type_is_refused(author, own, unharmed, kind):
 
 
 def test_numbers_at_their_limits_are_refused(author, own, unharmed):
-    """A version that is not the project's own, a page's size or place that is no number."""
+    """A version other than the project's own and an invalid page size get 4xx."""
 
     @BOUNDED
     @given(st.one_of(st.integers(), st.sampled_from([0, 2, -1, 2**31, 2**63, 2**64, -(2**63)])))
@@ -218,7 +218,7 @@ def test_numbers_at_their_limits_are_refused(author, own, unharmed):
 
 
 def test_places_that_were_never_given_are_refused(author, unharmed):
-    """A list goes on from the cursor it gave, and from nothing that somebody made up."""
+    """The project list refuses a cursor that it did not issue."""
     key = uuid.UUID(int=1)
     made_up = [
         f"{moment} {key}"
@@ -242,7 +242,7 @@ def test_places_that_were_never_given_are_refused(author, unharmed):
 
 
 def test_path_tricks_are_refused(author, own, unharmed):
-    """No file's name leads out of its project, ends early, or speaks to a terminal."""
+    """No file name escapes its project, ends early, or carries terminal control codes."""
     base = f"/api/projects/{own.id}/files"
 
     @BOUNDED
@@ -291,7 +291,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("name", HIDDEN.values(), ids=HIDDEN.keys())
 def test_names_that_hide_or_deceive_are_refused(author, own, unharmed, name):
-    """No project and no file is called what nobody can see, or what turns text round."""
+    """Names that are invisible or reverse the text direction are refused for projects and files."""
     raw = json.dumps({"name": name}).encode()
     unharmed.append(send(author, "POST", "/api/projects", raw))
     unharmed.append(send(author, "PUT", f"/api/projects/{own.id}", raw))
@@ -301,7 +301,7 @@ def test_names_that_hide_or_deceive_are_refused(author, own, unharmed, name):
 
 @pytest.mark.parametrize("name", WRITTEN.values(), ids=WRITTEN.keys())
 def test_names_that_need_invisible_characters_are_taken(author, own, name):
-    """Where a script is written with joiners, or a picture of several, the name is kept."""
+    """Names in scripts and emoji that need joiners are accepted and stored unchanged."""
     assert author.update_project(own.id, name).name == name
     assert author.put_file(own.id, name, b"content").name == name
     assert name in [file.name for file in author.files(own.id)[0]]
@@ -321,7 +321,7 @@ CONDITIONS = {
 
 @pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS.keys())
 def test_conditions_that_are_not_honoured_are_refused(author, own, unharmed, condition):
-    """On every way to change something: refused, and nothing is changed or made."""
+    """A change with a malformed or unsupported condition is refused and has no effect."""
     name, value = condition
     told, raw = {name: value}, json.dumps({"name": MARK}).encode()
     file = file_path(own.id, "stays.txt")
@@ -344,15 +344,15 @@ TEXTS |= {f"Unicode {n}": text for n, text in enumerate(UNICODE)}
 
 @pytest.mark.parametrize("kept", TEXTS.values(), ids=TEXTS.keys())
 def test_text_is_kept_to_the_letter_or_refused(platform, author, own, kept):
-    """SQL and any script in every field that takes text: data, never a command."""
+    """SQL and text in any script are stored unchanged or refused, and never executed."""
     began = datetime.now(UTC)
     answers, stored = [], {}
     raw = json.dumps({"name": kept, "description": kept}).encode()
     answers.append(send(author, "POST", "/api/projects", raw))
     if answers[-1].status_code == 201:
-        found = author.read_project(answers[-1].json()["id"])[0]
-        stored |= {"name": found.name, "description": found.description}
-        author.delete_project(found.id)
+        project = author.read_project(answers[-1].json()["id"])[0]
+        stored |= {"name": project.name, "description": project.description}
+        author.delete_project(project.id)
     try:
         put = author.session.ask("PUT", file_path(own.id, kept), data=b"content")
         answers.append(put)
@@ -364,7 +364,7 @@ def test_text_is_kept_to_the_letter_or_refused(platform, author, own, kept):
             if file.name != "stays.txt":
                 author.delete_file(own.id, file.name)
     told = [answer.status_code for answer in answers]
-    control(401 not in told, f"not taken for the author's requests at all: {told}")
+    control(401 not in told, f"requests got 401 in spite of the session: {told}")
     assert all(value == kept for value in stored.values()), stored
     assert all(a.status_code == 201 or 400 <= a.status_code < 500 for a in answers), answers
     assert author.read_project(own.id)[0] == own
@@ -377,7 +377,7 @@ def send(author, method, path, raw, kind="application/json"):
 
 
 def as_is(author, method, path, body=None):
-    """With the path exactly as it stands: requests would put a tidied one in its place."""
+    """Send the path exactly as given: requests would normalize it."""
     request = author.session.prepare_request(
         requests.Request(method, author.origin + "/", data=body)
     )
@@ -395,7 +395,7 @@ def file_path(project_id, name):
 
 
 def look_at_logs(site, since, asked):
-    """Every line is one of JSON; none of these requests is told as an error; no body is there."""
+    """Every line is JSON, none of these requests is logged as an error, and no body is logged."""
     broken, errors, bodies = [], [], []
     for component in ("backend", "ingress"):
         for line in logs.lines(site, component, since):
@@ -404,7 +404,7 @@ def look_at_logs(site, since, asked):
             try:
                 told = json.loads(line)
             except ValueError:
-                if component == "backend":  # NGINX has lines of its own kind, too
+                if component == "backend":  # NGINX's error log is not JSON
                     broken.append(line)
                 continue
             if told.get("request_id") in asked and (

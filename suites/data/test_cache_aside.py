@@ -1,4 +1,4 @@
-"""Cache-aside: Redis, else PostgreSQL and then into Redis; and what ends a cached value."""
+"""Cache-aside: a read tries Redis, then PostgreSQL, and fills Redis; writes invalidate it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infraforge.wait import seconds, wait_until, wait_until_stable
 from infraforge.workloads import reading, register
 from infraforge.workloads.backend_client import BackendClient, Refused
 
-_READERS_WAIT = seconds(1.8)  # the backend's own patience with another's fill is 2 s
+_READERS_WAIT = seconds(1.8)  # the backend waits 2 s for another reader's fill
 
 
 @pytest.mark.exclusive
@@ -23,22 +23,22 @@ _READERS_WAIT = seconds(1.8)  # the backend's own patience with another's fill i
 def test_first_read_comes_from_postgresql_and_is_kept_in_redis(
     developer, project, database, cache, evidence
 ):
-    """What no cache holds is read from PostgreSQL, by one query, and lies in Redis from then on."""
-    control(cached.project(cache, project.id) is None, "a project that nobody read is cached")
+    """A read of an uncached project takes one PostgreSQL query and fills Redis."""
+    control(cached.project(cache, project.id) is None, "the project is cached before any read")
     with queries.counted(database) as run:
         read, way = reading.through_cache(developer, project.id)
     evidence.attach(statements=run.calls)
     assert (read, way) == (project, "miss")
     assert sum(run.touching("projects").values()) == 1, run.calls
     kept = cached.project(cache, project.id)
-    assert kept is not None, "the value that was read is not in Redis"
+    assert kept is not None, "Redis does not hold the value that was read"
     assert kept.body == dataclasses.asdict(project)
 
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-PI1.4")
 def test_second_read_is_answered_by_redis_without_a_query(developer, project, database, evidence):
-    """The read after a first one is a hit, and PostgreSQL does not hear of it."""
+    """A second read is a cache hit and sends no query to PostgreSQL."""
     with queries.counted(database) as first:
         reading.through_cache(developer, project.id)
     control(first.touching("projects"), f"the first read's query was not counted: {first.calls}")
@@ -52,25 +52,25 @@ def test_second_read_is_answered_by_redis_without_a_query(developer, project, da
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2")
 def test_concurrent_misses_are_one_query(developer, project, database, cache, evidence):
-    """Many who read at once what no cache holds cause one query, and all get its answer."""
+    """Concurrent readers of an uncached project cause one query, and all get its result."""
     crowd = [register.twin(developer) for _ in range(8)]
     for reader in crowd:
-        reader.me()  # connected: nothing but the read itself is still to be done
-    control(cached.project(cache, project.id) is None, "a project that nobody read is cached")
+        reader.me()  # connects, so that only the read itself remains
+    control(cached.project(cache, project.id) is None, "the project is cached before any read")
     with queries.counted(database) as run, ThreadPoolExecutor(len(crowd)) as pool:
         with queries.held(database, "projects") as waiting:
             reads = [pool.submit(reader.read_project, project.id) for reader in crowd]
             held = time.monotonic()
             wait_until(waiting, within=seconds(10), every=0.02, what="a query waits for the table")
-            # long enough for all to be there, and well below the time that readers wait
+            # long enough for all readers to arrive, and well below the time that they wait
             at_once = wait_until_stable(waiting, within=seconds(5), for_=0.5, every=0.05)
             early = [read for read in reads if read.done()]
             held = time.monotonic() - held
         answers = [read.result() for read in reads]
     evidence.attach(run.calls, ways=[way for _, way in answers], waiting=at_once, held=held)
-    control(not early, f"{len(early)} reads were over before their query could run")
+    control(not early, f"{len(early)} reads ended before their query could run")
     patient = held <= _READERS_WAIT
-    control(patient, f"the query was held for {held:.1f} s: readers may have given up on it")
+    control(patient, f"the query was held for {held:.1f} s: readers may have given up waiting")
     assert [read for read, _ in answers] == [project] * len(crowd)
     assert sum(run.touching("projects").values()) == 1, run.calls
     assert at_once == 1
@@ -79,11 +79,11 @@ def test_concurrent_misses_are_one_query(developer, project, database, cache, ev
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2")
 def test_concurrent_reads_of_what_is_not_there_are_one_query(developer, database, evidence):
-    """Many who read at once what does not exist cause one query, as if it were there."""
+    """Concurrent readers of a project that does not exist cause one query."""
     nowhere = str(uuid.uuid4())
     crowd = [register.twin(developer) for _ in range(8)]
     for reader in crowd:
-        reader.me()  # connected: nothing but the read itself is still to be done
+        reader.me()  # connects, so that only the read itself remains
     with queries.counted(database) as run, ThreadPoolExecutor(len(crowd)) as pool:
         with queries.held(database, "projects") as waiting:
             reads = [pool.submit(status_of, reader, nowhere) for reader in crowd]
@@ -94,9 +94,9 @@ def test_concurrent_reads_of_what_is_not_there_are_one_query(developer, database
             held = time.monotonic() - held
         answers = [read.result() for read in reads]
     evidence.attach(run.calls, answers=answers, waiting=at_once, held=held)
-    control(not early, f"{len(early)} reads were over before their query could run")
+    control(not early, f"{len(early)} reads ended before their query could run")
     in_time = held <= _READERS_WAIT
-    control(in_time, f"the query was held for {held:.1f} s: readers may have given up on it")
+    control(in_time, f"the query was held for {held:.1f} s: readers may have given up waiting")
     assert answers == [404] * len(crowd)
     assert sum(run.touching("projects").values()) == 1, run.calls
     assert at_once == 1
@@ -104,7 +104,7 @@ def test_concurrent_reads_of_what_is_not_there_are_one_query(developer, database
 
 @pytest.mark.control("SOC2-PI1.4")
 def test_update_takes_the_cached_value_away(developer, project, cache):
-    """Once an update is acknowledged nothing old is cached, and the next read has the new value."""
+    """After an acknowledged update the cache holds no old value, and reads return the new one."""
     assert reading.until_hit(developer, project.id) == project
     changed = developer.update_project(project.id, name="changed", description="and read back")
     assert cached.project(cache, project.id) is None
@@ -114,8 +114,8 @@ def test_update_takes_the_cached_value_away(developer, project, cache):
 
 @pytest.mark.control("SOC2-PI1.4", "ISO27001-A.8.10")
 def test_deletion_takes_the_cached_value_away(developer, project, cache):
-    """Once a deletion is acknowledged the project is neither in the cache nor to be read."""
-    reading.until_hit(developer, project.id)  # before: it can be read, and from the cache
+    """After an acknowledged deletion the project is neither cached nor readable."""
+    reading.until_hit(developer, project.id)  # control: the cache served it before
     developer.delete_project(project.id)
     assert cached.project(cache, project.id) is None
     with pytest.raises(Refused) as refused:
@@ -125,7 +125,7 @@ def test_deletion_takes_the_cached_value_away(developer, project, cache):
 
 @pytest.mark.control("SOC2-PI1.4")
 def test_list_of_files_follows_every_change_of_a_file(developer, project):
-    """A list of files that was cached before an upload or a deletion is not read after it."""
+    """A file list cached before an upload or a deletion is not served after it."""
     seen = []
     for change in (
         lambda: None,
@@ -138,7 +138,7 @@ def test_list_of_files_follows_every_change_of_a_file(developer, project):
         wait_until(
             lambda: developer.files(project.id)[1] == "hit",
             within=seconds(20),
-            what="the list of files is a hit",
+            what="the list of files is a cache hit",
             broken=True,
         )
         seen.append(names)
@@ -148,16 +148,16 @@ def test_list_of_files_follows_every_change_of_a_file(developer, project):
 @pytest.mark.waits
 @pytest.mark.control("SOC2-PI1.4")
 def test_cached_value_expires_after_the_declared_time(platform, developer, project, cache):
-    """A cached value lives for the declared time, which reads do not prolong; then it is a miss."""
+    """A cached value expires after the declared time, which reads do not extend."""
     ttl = declared.cache_ttl(platform.site)
     reading.until_hit(developer, project.id)
     young = cached.project(cache, project.id)
-    assert young is not None, "the value that was just a hit is not in Redis"
+    assert young is not None, "Redis does not hold the value of the hit just now"
     assert ttl - 30 <= young.ttl <= ttl  # it was filled while `until_hit` ran
     assert reading.through_cache(developer, project.id)[1] == "hit"
     older = cached.project(cache, project.id)
-    assert older is not None, "the value that was just a hit is not in Redis"
-    assert older.ttl <= young.ttl, "a read has prolonged the value's life"
+    assert older is not None, "Redis does not hold the value of the hit just now"
+    assert older.ttl <= young.ttl, "a read extended the value's time to live"
     wait_until(
         lambda: cached.project(cache, project.id) is None,
         within=older.ttl + seconds(5),
@@ -171,14 +171,14 @@ def test_cached_value_expires_after_the_declared_time(platform, developer, proje
 @pytest.mark.control("SOC2-CC6.1", "SOC2-PI1.4")
 @pytest.mark.parametrize("reader", ["admin", "developer", "viewer"])
 def test_no_project_is_answered_with_what_is_cached_of_another(developer, request, reader):
-    """Read one after the other and from the cache, each project and its files are its own."""
+    """Served from the cache, every project comes with its own content and its own files."""
     client = request.getfixturevalue(reader)
     projects = [developer.create_project(f"apart {reader} {n}") for n in range(2)]
     ways = set()
     try:
         for project in projects:
             developer.put_file(project.id, f"{project.id}.txt", project.id.encode())
-        for _ in range(3):  # the first fills the cache, the others are answered from it
+        for _ in range(3):  # the first round fills the cache, which serves the others
             for project in projects:
                 read, way = client.read_project(project.id)
                 assert read == project
@@ -188,11 +188,11 @@ def test_no_project_is_answered_with_what_is_cached_of_another(developer, reques
     finally:
         for project in projects:
             developer.delete_project(project.id)
-    assert "hit" in ways, f"the cache served nobody: {ways}"
+    assert "hit" in ways, f"the cache served no read: {ways}"
 
 
 def status_of(reader: BackendClient, project_id: str) -> int:
-    """How a read of the project is answered."""
+    """The status of a read of the project."""
     try:
         reader.read_project(project_id)
     except Refused as refused:

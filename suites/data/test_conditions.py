@@ -1,4 +1,4 @@
-"""Conditions on requests (RFC 9110, 13): no change is made to what is not as it was read."""
+"""Conditional and range requests (RFC 9110, sections 13 and 14): no lost update."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ NOTHING_NEW, ALL_OF_IT = "nothing new (304)", "all of it"
 
 
 def test_a_project_is_changed_only_as_it_was_read(developer, project, evidence):
-    """With If-Match, If-None-Match or If-Unmodified-Since: done where they hold, else 412."""
+    """A project update with a condition takes effect if the condition holds, else it gets 412."""
     place = f"/api/projects/{project.id}"
     old = ask(developer, "GET", place).headers["ETag"]
     developer.update_project(project.id, "changed meanwhile")
-    found, declared = {}, {}
+    outcomes, declared = {}, {}
     for header, value, wanted in (
         ("If-Match", old, REFUSED),
         ("If-Match", '"nonsense"', REFUSED),
@@ -40,29 +40,29 @@ def test_a_project_is_changed_only_as_it_was_read(developer, project, evidence):
     ):
         declared[header, value] = wanted
         answer = ask(developer, "PUT", place, json={"name": "again"}, headers={header: value})
-        found[header, value] = outcome(answer)
+        outcomes[header, value] = outcome(answer)
     now = ask(developer, "GET", place).headers["ETag"]
-    found["If-Match", "as it is"], declared["If-Match", "as it is"] = (
+    outcomes["If-Match", "as it is"], declared["If-Match", "as it is"] = (
         outcome(ask(developer, "PUT", place, json={"name": "again"}, headers={"If-Match": now})),
         DONE,
     )
-    found["DELETE", "as it was"], declared["DELETE", "as it was"] = (
+    outcomes["DELETE", "as it was"], declared["DELETE", "as it was"] = (
         outcome(ask(developer, "DELETE", place, headers={"If-Match": now})),
         REFUSED,
     )
-    judge(found, declared, evidence)
+    judge(outcomes, declared, evidence)
     assert developer.read_project(project.id)[0].name == "again"
 
 
 def test_a_file_is_replaced_only_as_it_was_read(developer, project, evidence):
-    """What is there is not made anew, what is not is not replaced, and nothing by mistake."""
+    """A conditional upload or deletion takes effect only if the file is as the condition says."""
     place = f"/api/projects/{project.id}/files/notes.txt"
-    found, declared = {}, {}
+    outcomes, declared = {}, {}
 
     def tried(what, wanted, method, value, **headers):
         names = {name.replace("_", "-"): text for name, text in headers.items()}
         answer = ask(developer, method, place, data=value, headers=names)
-        found[what, method], declared[what, method] = outcome(answer), wanted
+        outcomes[what, method], declared[what, method] = outcome(answer), wanted
         return answer
 
     def kept():
@@ -78,16 +78,16 @@ def test_a_file_is_replaced_only_as_it_was_read(developer, project, evidence):
         tried("If-Unmodified-Since long ago", REFUSED, method, b"x", If_Unmodified_Since=LONG_AGO)
     assert kept() == (200, b"first")
     tried("If-Match as it is", DONE, "PUT", b"second", If_Match=first)
-    developer.put_file(project.id, "notes.txt", b"first")  # the same bytes, and yet replaced
+    developer.put_file(project.id, "notes.txt", b"first")  # the same bytes, but a new upload
     tried("If-Match as it was", REFUSED, "PUT", b"third", If_Match=first)
     assert kept() == (200, b"first")
     now = ask(developer, "GET", place).headers["ETag"]
     tried("If-Match as it is", DONE, "DELETE", None, If_Match=now)
-    judge(found, declared, evidence)
+    judge(outcomes, declared, evidence)
 
 
 def test_of_uploads_that_must_each_be_the_first_one_is(developer, project, evidence):
-    """Sent side by side with `If-None-Match: *`, one is stored and all others get 412."""
+    """Of concurrent uploads with `If-None-Match: *` one is stored, and all others get 412."""
     told, clients = [], 3
     for n in range(8):
         place = f"{developer.origin}/api/projects/{project.id}/files/{n}"
@@ -96,19 +96,19 @@ def test_of_uploads_that_must_each_be_the_first_one_is(developer, project, evide
             answers = [pool.submit(first_upload, twin(developer), place, begun) for _ in range(3)]
             told.append(sorted(answer.result() for answer in answers))
     evidence.attach("\n".join(map(str, told)))
-    # one that was not taken at all (too many at once), or whose answer was lost, tells nothing
+    # a round with an upload that was rejected (too many at once) or got no answer proves nothing
     judged = [statuses for statuses in told if set(statuses) <= {201, 412}]
     if len(judged) < len(told) / 2:
-        raise Inconclusive(f"too few uploads were answered: {told}")
+        raise Inconclusive(f"too few uploads got 201 or 412: {told}")
     assert [statuses for statuses in told if statuses.count(201) > 1] == []
     assert [statuses for statuses in judged if statuses != [201, 412, 412]] == []
 
 
 def test_what_the_client_has_is_not_sent_again(developer, project, evidence):
-    """Every read has an ETag: with If-None-Match of it 304 without a body, of another all."""
+    """A read with If-None-Match gets 304 without a body if the ETag matches, else the content."""
     developer.put_file(project.id, "a.txt", b"content")
     base = f"/api/projects/{project.id}"
-    found, declared = {}, {}
+    outcomes, declared = {}, {}
     for path in (base, f"{base}/files", f"{base}/files/a.txt", "/api/me"):
         first = ask(developer, "GET", path)
         tag = first.headers.get("ETag", "")
@@ -121,12 +121,12 @@ def test_what_the_client_has_is_not_sent_again(developer, project, evidence):
         ):
             answer = ask(developer, "GET", path, headers={header: value})
             row = path.replace(project.id, "ID")
-            found[row, what], declared[row, what] = read(answer, first.content), wanted
-    judge(found, declared, evidence)
+            outcomes[row, what], declared[row, what] = read(answer, first.content), wanted
+    judge(outcomes, declared, evidence)
 
 
 def test_a_part_of_a_file_is_that_part(developer, project):
-    """One range is sent as asked for, of that very upload or not at all; beyond the end is 416."""
+    """A range request returns those bytes of that upload, or 416 beyond the end of the file."""
     data = secrets.token_bytes(300_000)
     developer.put_file(project.id, "data.bin", data)
     place = f"/api/projects/{project.id}/files/data.bin"
@@ -147,12 +147,12 @@ def ask(client, method, path, **rest):
 
 
 def first_upload(client, url, begun):
-    """The status of an upload that ends once all have begun; 0 for no answer."""
+    """The status of an upload that ends only after all have begun; 0 if there was no response."""
 
     def body():
         yield secrets.token_bytes(1000)
         with contextlib.suppress(threading.BrokenBarrierError):
-            begun.wait()  # all found nothing there before one of them is whole
+            begun.wait()  # every upload passes the first check before any of them is complete
         yield b"the end"
 
     told = {"headers": {"If-None-Match": "*"}, "verify": client.session.verify, "timeout": 60}
@@ -177,7 +177,7 @@ def read(answer, content):
     return outcome(answer)
 
 
-def judge(found, declared, evidence):
-    verdict = cells_match(Table(found), Table(declared))
-    evidence.attach(Table(found), verdict)
+def judge(observed, declared, evidence):
+    verdict = cells_match(Table(observed), Table(declared))
+    evidence.attach(Table(observed), verdict)
     assert verdict.holds, verdict.explain()

@@ -1,4 +1,4 @@
-"""Fills are fenced: a cache that stood still and goes on brings nothing old back."""
+"""Cache fills are fenced: a cache that was paused serves no old value when it resumes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from infraforge.workloads.backend_client import ApiError, BackendClient, Unknown
 _END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'backend'
 """
-_WRITERS_WAIT = seconds(1.8)  # a writer that the cache did not answer acknowledges 2 s later
+_WRITERS_WAIT = seconds(1.8)  # without an answer from the cache a writer acknowledges after 2 s
 
 
 @pytest.mark.exclusive
@@ -28,9 +28,9 @@ _WRITERS_WAIT = seconds(1.8)  # a writer that the cache did not answer acknowled
 def test_value_cached_before_a_pause_of_the_cache_is_not_read_after_a_write(
     developer, project, cache, nemesis
 ):
-    """What a paused cache remembers is not served once a write made meanwhile is acknowledged."""
-    # what is read in the pause is emptied after it, for the reader's sake: that says nothing of
-    # writes, so the reads are of another project
+    """A cache paused during a write does not serve the replaced value when it resumes."""
+    # The backend drops the cached value of whatever it reads during the pause. That would hide a
+    # faulty write, so the reads during the pause are of another project.
     other = developer.create_project("read while the cache stands still")
     assert reading.until_hit(developer, project.id) == project
     memory = cached.memory(cache)
@@ -40,7 +40,7 @@ def test_value_cached_before_a_pause_of_the_cache_is_not_read_after_a_write(
     during = developer.read_project(other.id)[0]
     nemesis.heal()
     kept = cached.memory(cache) == memory
-    control(kept, "the cache was restarted: it had no old value to bring back")
+    control(kept, "the cache restarted, so it held no old value to serve")
     after = [developer.read_project(project.id)[0] for _ in range(20)]
     after.append(reading.until_hit(developer, project.id))
     assert during == other
@@ -52,7 +52,7 @@ def test_value_cached_before_a_pause_of_the_cache_is_not_read_after_a_write(
 def test_no_read_is_stale_while_the_cache_is_paused_and_goes_on(
     developer, project, cache, nemesis, evidence
 ):
-    """Readers and writers under way when the cache stops and goes on see no replaced value."""
+    """Concurrent readers see no replaced value while the cache is paused and after it resumes."""
     reading.until_hit(developer, project.id)
     changed = developer.update_project(project.id, name="before any fault")
     assert reading.until_hit(developer, project.id) == changed
@@ -60,14 +60,14 @@ def test_no_read_is_stale_while_the_cache_is_paused_and_goes_on(
     with register.Load(developer, [project.id], readers=4, writers=2) as load:
         load.until(reads=40, writes=6)
         nemesis.inject(faults.Pause("redis-cache"))
-        load.until(reads=20, writes=3)  # of two writers: the third began in the pause
+        load.until(reads=20, writes=3)  # with two writers, the third write begins in the pause
         nemesis.heal()
         load.until(reads=60, writes=6, hits=10)
     history = load.history + nemesis.history
     verdict = check(history, under_fault(no_stale_read))
     evidence.attach(history, verdict, ways=load.ways)
     kept = cached.memory(cache) == memory
-    control(kept, "the cache was restarted: it had no old value to bring back")
+    control(kept, "the cache restarted, so it held no old value to serve")
     assert verdict.holds, verdict.explain()
 
 
@@ -76,18 +76,23 @@ def test_no_read_is_stale_while_the_cache_is_paused_and_goes_on(
 def test_no_fill_comes_in_while_any_change_is_under_way(
     developer, project, database, cache, evidence
 ):
-    """A change that begins and ends beside another leaves the other's fence: nothing is filled."""
+    """A write that ends during another write leaves the other's fence up, so no fill succeeds."""
     developer.put_file(project.id, "old.txt", b"old")
     wait_until(
         lambda: developer.files(project.id)[1] == "hit",
         within=seconds(20),
-        what="the list of files is a hit",
+        what="the list of files is a cache hit",
         broken=True,
     )
     with ThreadPoolExecutor(1) as pool:
         with queries.held_project(database, project.id) as waiting:
             upload = pool.submit(register.twin(developer).put_file, project.id, "new.txt", b"new")
-            wait_until(waiting, within=seconds(10), every=0.02, what="the upload waits")
+            wait_until(
+                waiting,
+                within=seconds(10),
+                every=0.02,
+                what="the upload waits for the project's row",
+            )
             before = cached.holders(cache, project.id, ":files")
             developer.delete_file(project.id, "old.txt")
             after = cached.holders(cache, project.id, ":files")
@@ -95,7 +100,7 @@ def test_no_fill_comes_in_while_any_change_is_under_way(
         upload.result()
     ways = [way for _, way in lists]
     evidence.attach(before=before, after=after, ways=ways)
-    control(len(before) == 1, f"the upload that waits should hold fills off alone: {before}")
+    control(len(before) == 1, f"fences other than the waiting upload's: {before}")
     assert [files for files, _ in lists] == [[]] * 3
     assert ways == ["miss"] * 3
     assert after == before
@@ -107,9 +112,9 @@ def test_no_fill_comes_in_while_any_change_is_under_way(
 def test_a_change_is_not_acknowledged_once_postgresql_went_away(
     platform, developer, project, database, nemesis, evidence
 ):
-    """What the cache did not confirm is acknowledged only if PostgreSQL stayed till all know it.
+    """A write that the cache did not confirm is not acknowledged if its PostgreSQL session ends.
 
-    Else the answer is 503 and says that the outcome is unknown; here the change was made.
+    The response is 503 and says that the outcome is unknown. Here the write was committed.
     """
     nemesis.inject(faults.Pause("redis-cache"))
     with ThreadPoolExecutor(1) as pool:
@@ -119,14 +124,14 @@ def test_a_change_is_not_acknowledged_once_postgresql_went_away(
             lambda: looked.append(time.monotonic()) or version(database, project.id) > 1,
             within=seconds(10),
             every=0.02,
-            what="the change is committed",
+            what="the database has the change",
         )
         ended = database.execute(_END_SESSIONS).fetchall()
         struck = time.monotonic() - looked[-2]
         answer = asked.result()
     nemesis.heal()
     evidence.attach(answer=answer, ended=len(ended), struck=struck)
-    control(bool(ended), "the backend had no session that could be ended")
+    control(bool(ended), "the backend had no database session to end")
     control(struck <= _WRITERS_WAIT, f"sessions ended {struck:.1f} s after the commit: too late")
     assert answer[0] == 503
     assert "outcome is unknown" in answer[1]
@@ -134,14 +139,14 @@ def test_a_change_is_not_acknowledged_once_postgresql_went_away(
         lambda: developer.read_project(project.id)[0],
         within=platform.profile.budgets.rejoin,
         ignoring=(Unknown,),
-        what="the project is read again",
+        what="the project is readable again",
         broken=True,
     )
     assert after.name == "changed, and nobody knows"
 
 
 def answer_to_a_change(user: BackendClient, project_id: str) -> tuple[int, str]:
-    """How a change of the project is answered: status, and the words of an error."""
+    """Status and error text of the response to a change of the project."""
     try:
         user.update_project(project_id, name="changed, and nobody knows")
     except ApiError as error:
@@ -150,7 +155,7 @@ def answer_to_a_change(user: BackendClient, project_id: str) -> tuple[int, str]:
 
 
 def version(database: Connection, project_id: str) -> int:
-    """The project's version, as the database has it."""
+    """The project's version in the database."""
     row = database.execute("SELECT version FROM projects WHERE id = %s", (project_id,)).fetchone()
     if row is None:
         raise Inconclusive(f"the database has no project {project_id}")

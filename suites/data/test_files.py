@@ -1,4 +1,4 @@
-"""Files: byte for byte through the front door, in MinIO and nowhere else, and gone when deleted."""
+"""Files survive the round trip unchanged, are stored only in MinIO, and vanish when deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MIB = 1024 * 1024
 SMALL = {"nothing": 0, "one byte": 1, "an odd number": 70_001}
 
 LARGE = {
-    # longer than the backend's parts of 8 MiB, and no multiple of them
+    # longer than the backend's 8 MiB parts, and not a multiple of them
     "64 MiB, its length announced": (64 * _MIB, True),
     "9 MiB and a byte, in chunks of no announced sum": (9 * _MIB + 1, False),
 }
@@ -44,7 +44,7 @@ NAMES = {
 @pytest.mark.control("SOC2-PI1.5", "NIST-SI-7")
 @pytest.mark.parametrize("size", SMALL.values(), ids=SMALL.keys())
 def test_file_comes_back_byte_for_byte(developer, project, size):
-    """What was uploaded is what comes down, and its checksum is the one that is told and listed."""
+    """A download returns the uploaded bytes, and responses and the list give their checksum."""
     data = secrets.token_bytes(size)
     expected = FileInfo("data.bin", size, hashlib.sha256(data).hexdigest())
     assert developer.put_file(project.id, "data.bin", data) == expected
@@ -55,7 +55,7 @@ def test_file_comes_back_byte_for_byte(developer, project, size):
 @pytest.mark.control("SOC2-PI1.5", "NIST-SI-7")
 @pytest.mark.parametrize(("size", "announced"), LARGE.values(), ids=LARGE.keys())
 def test_large_file_is_streamed_byte_for_byte(developer, project, size, announced):
-    """A file of many parts comes back whole, whether or not its length was announced."""
+    """A file of many parts comes back unchanged, whether or not its length was declared."""
     stream = Stream(size, seed=size)
     told = developer.put_file(project.id, "large.bin", stream if announced else iter(stream))
     assert told == FileInfo("large.bin", size, stream.sha256)
@@ -65,7 +65,7 @@ def test_large_file_is_streamed_byte_for_byte(developer, project, size, announce
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
 def test_file_keeps_its_name(developer, project, name):
-    """A file is stored, listed, read and deleted under the name it was given, in NFC."""
+    """A file is stored, listed, read and deleted under the NFC form of its name."""
     content = f"the content of {name}".encode()
     developer.put_file(project.id, name, content)
     kept = unicodedata.normalize("NFC", name)
@@ -76,7 +76,7 @@ def test_file_keeps_its_name(developer, project, name):
 
 
 def test_names_that_only_look_alike_are_different_files(developer, project):
-    """Names that differ in their letters, or by case, do not overwrite each other."""
+    """Files whose names differ in letters or case do not overwrite each other."""
     alike = ("caf\u00e9", "cafe", "CAF\u00c9", "caf\u0435")
     for name in alike:
         developer.put_file(project.id, name, name.encode())
@@ -86,7 +86,7 @@ def test_names_that_only_look_alike_are_different_files(developer, project):
 
 
 def test_a_name_is_one_however_it_is_composed(developer, project):
-    """Names that are canonically equivalent are one file, whichever of them it is asked for by."""
+    """Canonically equivalent Unicode names denote one file, whichever of them a request uses."""
     forms = ("caf\u00e9", "cafe\u0301")
     for name in forms:
         developer.put_file(project.id, name, name.encode())
@@ -98,7 +98,7 @@ def test_a_name_is_one_however_it_is_composed(developer, project):
 
 @pytest.mark.control("SOC2-PI1.5")
 def test_new_upload_takes_the_place_of_the_old(developer, project):
-    """After a second upload under the same name only its bytes are read."""
+    """After a second upload under the same name, reads return only its bytes."""
     for content in (b"the first, which is longer", b"", b"the last"):
         developer.put_file(project.id, "notes.txt", content)
         assert developer.get_file(project.id, "notes.txt") == content
@@ -108,45 +108,45 @@ def test_new_upload_takes_the_place_of_the_old(developer, project):
 @pytest.mark.control("SOC2-CC6.1")
 @pytest.mark.parametrize("size", [0, 1, 300_000], ids=["nothing", "one byte", "300 kB"])
 def test_files_bytes_lie_in_minio(developer, project, database, store, size):
-    """The object that the database names for a file is in MinIO and holds the file's bytes."""
+    """MinIO holds the file's bytes under the object key recorded in the database."""
     data = secrets.token_bytes(size)
     developer.put_file(project.id, "data.bin", data)
     key = objects.key_of(database, project.id, "data.bin")
-    found = objects.stored(store, key)
-    assert found is not None, f"MinIO has no {key}"
-    assert found.size == size
+    stored = objects.stored(store, key)
+    assert stored is not None, f"MinIO has no {key}"
+    assert stored.size == size
     assert objects.content(store, key) == data
 
 
 @pytest.mark.control("SOC2-CC6.1")
 def test_postgresql_holds_no_file_content(developer, project, database):
-    """A file's name is in the database, its content is in no column of any table."""
+    """No column of any table holds a file's content, though the database holds its name."""
     content, name = secrets.token_urlsafe(48), f"{secrets.token_urlsafe(24)}.txt"
     developer.put_file(project.id, name, content.encode())
-    # the same search finds what is there
-    control("files" in objects.rows_with(database, name), "the file's name is not found either")
+    # the same search finds the name
+    control("files" in objects.rows_with(database, name), "the search misses the file's name, too")
     assert objects.rows_with(database, content) == {}
 
 
 @pytest.mark.control("SOC2-CC6.1", "SOC2-CC6.7", "ISO27001-A.8.24", "NIST-SC-28")
 def test_files_are_encrypted_on_disk(platform, developer, project, database, store):
-    """MinIO says that it encrypted the object, and its drive holds none of the plain text."""
+    """MinIO reports the object as encrypted, and its drive holds no piece of the plain text."""
     content = secrets.token_urlsafe(3_000)
     developer.put_file(project.id, "secret.txt", content.encode())
     key = objects.key_of(database, project.id, "secret.txt")
-    found = objects.stored(store, key)
-    assert found is not None, f"MinIO has no {key}"
-    assert found.encryption in ("AES256", "aws:kms"), found
+    stored = objects.stored(store, key)
+    assert stored is not None, f"MinIO has no {key}"
+    assert stored.encryption in ("AES256", "aws:kms"), stored
     raw = objects.on_disk(platform.site, key)
-    control(len(raw) >= len(content), "what lies on disk cannot be the file")
-    control(raw.startswith(b"XL2 "), "what lies on disk is not MinIO's")
+    control(len(raw) >= len(content), f"only {len(raw)} bytes on disk, shorter than the file")
+    control(raw.startswith(b"XL2 "), "the data on disk is not in MinIO's format")
     pieces = [content[at : at + 16] for at in range(0, len(content), 16)]
     assert [piece for piece in pieces if piece.encode() in raw] == []
 
 
 @pytest.mark.control("ISO27001-A.8.10")
 def test_deleted_file_is_not_to_be_read(developer, project):
-    """Once its deletion is acknowledged a file is neither listed nor read; its neighbour is."""
+    """After its acknowledged deletion a file is neither listed nor readable; others still are."""
     for name in ("stays.txt", "goes.txt"):
         developer.put_file(project.id, name, name.encode())
         assert developer.get_file(project.id, name) == name.encode()
@@ -161,7 +161,7 @@ def test_deleted_file_is_not_to_be_read(developer, project):
 @pytest.mark.waits
 @pytest.mark.control("ISO27001-A.8.10")
 def test_deleted_files_bytes_leave_minio(platform, developer, project, database, store):
-    """A deleted file's object is removed once the time for downloads under way is over."""
+    """A deleted file's object leaves MinIO once the grace time for running downloads is over."""
     developer.put_file(project.id, "goes.txt", b"not for long")
     developer.put_file(project.id, "stays.txt", b"to stay")
     going = objects.key_of(database, project.id, "goes.txt")
@@ -175,4 +175,4 @@ def test_deleted_files_bytes_leave_minio(platform, developer, project, database,
         what=f"{going} is removed from MinIO",
         broken=True,
     )
-    assert objects.stored(store, staying), f"{staying} went, too"
+    assert objects.stored(store, staying), f"MinIO lost {staying}, too"

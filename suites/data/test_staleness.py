@@ -1,4 +1,4 @@
-"""No read finds what an acknowledged write or deletion has replaced, and no client goes back."""
+"""Reads are never stale after an acknowledged write or deletion, and never go backwards."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from infraforge.workloads import register
 
 @pytest.mark.control("SOC2-PI1.4", "NIST-SI-7")
 def test_no_read_is_stale_beside_concurrent_writes(developer, project, evidence):
-    """While the cache serves many readers, none gets what an acknowledged update has replaced."""
+    """No read through the cache returns a value that an acknowledged update has replaced."""
     with register.Load(developer, [project.id], readers=5, writers=2) as load:
         load.until(reads=250, writes=40)
     verdict = check(load.history, no_stale_read)
     evidence.attach(load.history, verdict, ways=load.ways)
     assert verdict.holds, verdict.explain()
-    assert load.ways["hit"], f"the cache served nobody: {dict(load.ways)}"
+    assert load.ways["hit"], f"the cache served no read: {dict(load.ways)}"
 
 
 @pytest.mark.control("SOC2-PI1.4", "NIST-SI-7")
 def test_no_client_reads_backwards_beside_concurrent_writes(developer, project, evidence):
-    """Who saw a version of a project never reads an older one after it, acknowledged or not."""
+    """A client that has read a version of a project never reads an older one (monotonic reads)."""
     with register.Load(developer, [project.id], readers=4, writers=2) as load:
         load.until(reads=250, writes=60)
     verdict = check(load.history, reads_are_monotonic)
     evidence.attach(load.history, verdict, ways=load.ways)
     assert verdict.holds, verdict.explain()
-    assert load.ways["hit"], f"the cache served nobody: {dict(load.ways)}"
+    assert load.ways["hit"], f"the cache served no read: {dict(load.ways)}"
 
 
 @pytest.mark.control("SOC2-PI1.4", "ISO27001-A.8.10")
 def test_no_read_finds_a_project_after_its_deletion(developer, project, evidence):
-    """While the cache serves many readers, none finds a project whose deletion is acknowledged."""
+    """No read through the cache returns a project whose deletion is acknowledged."""
     with register.Load(developer, [project.id], readers=5, writers=0) as load:
         load.until(reads=50)
         deletion = register.delete(developer, project.id)
@@ -42,4 +42,4 @@ def test_no_read_finds_a_project_after_its_deletion(developer, project, evidence
     verdict = check(history, no_stale_read)
     evidence.attach(history, verdict, ways=load.ways)
     assert verdict.holds, verdict.explain()
-    assert load.ways["hit"], f"the cache served nobody: {dict(load.ways)}"
+    assert load.ways["hit"], f"the cache served no read: {dict(load.ways)}"

@@ -1,4 +1,4 @@
-"""Vault comes back by itself, and nobody holds the key to everything."""
+"""Vault recovers by itself, and no token grants everything."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from infraforge.wait import Deadline, wait_until
 def test_killed_vault_comes_back_unsealed_by_itself(
     platform, developer, project, nemesis, evidence
 ):
-    """A killed Vault is unsealed and hands out credentials again within budget, untouched."""
+    """Within budget, a killed Vault is unsealed and issues credentials without intervention."""
     site, budget = platform.site, platform.profile.budgets.component
-    control(not tokens.sealed(site), "Vault is sealed to begin with")
+    control(not tokens.sealed(site), "Vault was sealed before the kill")
     deadline = Deadline(budget)
     proof = nemesis.inject(faults.KillPod("vault"))
     wait_until(
@@ -45,15 +45,15 @@ def test_killed_vault_comes_back_unsealed_by_itself(
 
 @pytest.mark.control("SOC2-CC6.3", "ISO27001-A.8.2", "NIST-AC-6")
 def test_no_root_token_exists(platform):
-    """Of all tokens that Vault knows none is a root token."""
+    """None of Vault's tokens is a root token."""
     policies = tokens.policies(platform.site)
-    control(any("operator" in held for held in policies), "the token that looks is not seen")
+    control(any("operator" in held for held in policies), "the list lacks this test's own token")
     assert [held for held in policies if "root" in held] == []
 
 
 @pytest.mark.control("SOC2-CC6.3", "ISO27001-A.8.2", "NIST-AC-6")
 def test_the_operator_can_give_nobody_rights(platform, people, evidence):
-    """What stands the platform up reads all policies, and neither changes nor grants one."""
+    """The operator's token can read all policies but neither change nor grant one."""
     site, person = platform.site, people.make("viewer")
     vault, cells = site.vault(), {}
     for name in [*(account.name for account in vault_bootstrap.accounts(site)), "operator"]:
@@ -77,7 +77,7 @@ def test_the_operator_can_give_nobody_rights(platform, people, evidence):
 
 
 def told(vault, path, data):
-    """Whether Vault does it or not; what is merely malformed is neither."""
+    """`done` or `forbidden`; a malformed request proves neither and is returned as such."""
     try:
         vault.write_data(path, data=data)
     except hvac.exceptions.Forbidden:

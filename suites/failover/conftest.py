@@ -1,4 +1,4 @@
-"""What the failover suite asks for again and again."""
+"""Fixtures shared by the failover suite."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from infraforge.workloads.visitor import Visitor
 
 @pytest.fixture
 def devon(platform: Platform) -> Person:
-    """A developer, and his password."""
+    """A developer and his password."""
     return People(platform.site).known("devon")
 
 
 @pytest.fixture
 def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
-    """The developer in a browser of this test's own, signed in."""
+    """The developer, signed in with a session of this test's own."""
     return front_door.sign_in(devon.name, devon.password)
 
 
 @pytest.fixture
 def outage(platform: Platform) -> Iterator[Nemesis]:
-    """A second nemesis, for faults that end before the other's."""
+    """A second nemesis, for faults that end before those of `nemesis`."""
     made = Nemesis(platform.site)
     yield made
     with interrupts.undisturbed():
@@ -39,6 +39,6 @@ def outage(platform: Platform) -> Iterator[Nemesis]:
 
 @pytest.fixture
 def store(platform: Platform) -> Iterator[minio.Minio]:
-    """The object store, as its root."""
+    """The object store, as its root user."""
     with Minio().connect(platform.site) as client:
         yield client

@@ -1,4 +1,4 @@
-"""The cache is down: slower, and right."""
+"""Without its cache the platform is slower but correct."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infraforge.workloads import reading, register
 def test_reads_bypass_a_cache_that_is_down_and_hit_it_again_after(
     developer, project, nemesis, evidence
 ):
-    """Without its cache the platform answers every read rightly; with it again, from it."""
+    """Reads stay correct while the cache is down, and hit it again once it is back."""
     reading.until_hit(developer, project.id)
     with register.Load(developer, [project.id], readers=3, writers=1) as load:
         load.until(reads=30, writes=4)

@@ -1,4 +1,4 @@
-"""PostgreSQL is down: what is cached is still read, and nothing is changed by halves."""
+"""Without PostgreSQL, cached values are still served, and no change takes partial effect."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from infraforge.wait import Deadline, seconds, wait_until
 from infraforge.workloads import reading, register
 from infraforge.workloads.backend_client import ApiError, BackendClient, FileInfo, Project, Unknown
 
-LONG = seconds(10)  # several times as long as a process may trust its last look at PostgreSQL
-PACE = seconds(0.05)  # from read to read: the ingress counts a session's requests
+LONG = seconds(10)  # several times as long as a process may trust its last check of PostgreSQL
+PACE = seconds(0.05)  # between reads, to stay below the ingress' rate limit
 _TRAIL = "SELECT action, target FROM audit WHERE target LIKE %s ORDER BY id"
 
 CHANGES: dict[str, Callable[[BackendClient, str], object]] = {
@@ -32,7 +32,7 @@ CHANGES: dict[str, Callable[[BackendClient, str], object]] = {
 
 @dataclass(frozen=True)
 class Kept:
-    """All that is kept of a project: itself, its files, their bytes, its objects, its trail."""
+    """Everything stored about a project: its row, files, content, objects and audit trail."""
 
     project: Project
     files: list[FileInfo]
@@ -47,7 +47,7 @@ class Kept:
 def test_changes_are_whole_or_not_at_all_without_postgresql(
     platform, developer, project, store, nemesis, evidence
 ):
-    """While PostgreSQL is away changes get 503, and have left no trace after."""
+    """While PostgreSQL is down every change gets 503 and leaves no trace."""
     developer.put_file(project.id, "kept.txt", b"kept")
     before = kept(platform, developer, project, store)
     nemesis.inject(faults.ScaledToNothing("postgres"))
@@ -64,7 +64,7 @@ def test_changes_are_whole_or_not_at_all_without_postgresql(
         developer.projects,
         within=platform.profile.budgets.rejoin,
         ignoring=(Unknown,),
-        what="the list of projects is read again",
+        what="the list of projects is readable again",
         broken=True,
     )
     after = kept(platform, developer, project, store)
@@ -75,7 +75,7 @@ def test_changes_are_whole_or_not_at_all_without_postgresql(
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14")
 def test_cached_reads_go_on_without_postgresql(platform, developer, project, nemesis, evidence):
-    """With no PostgreSQL at all what is cached is served from the cache, and the rest is 503."""
+    """While PostgreSQL is down cached projects are served from the cache; other reads get 503."""
     cached = reading.until_hit(developer, project.id)
     nemesis.inject(faults.ScaledToNothing("postgres"))
     ways, deadline = Counter(), Deadline(LONG)
@@ -91,14 +91,14 @@ def test_cached_reads_go_on_without_postgresql(platform, developer, project, nem
         lambda: developer.update_project(cached.id, name="after"),
         within=platform.profile.budgets.rejoin,
         ignoring=(Unknown,),
-        what="the project is changed",
+        what="the project can be changed again",
         broken=True,
     )
     assert developer.read_project(cached.id)[0].name == "after"
 
 
 def way_of(user: BackendClient, cached: Project) -> str:
-    """How a project is read that is known to be cached: hit, miss, bypass, or what went wrong."""
+    """How a read of a cached project was served: hit, miss, bypass, or what went wrong."""
     try:
         project, way = user.read_project(cached.id)
     except ApiError as error:
@@ -109,7 +109,7 @@ def way_of(user: BackendClient, cached: Project) -> str:
 def told(
     change: Callable[[BackendClient, str], object], user: BackendClient, project: str
 ) -> tuple[int, str]:
-    """How a change is answered: status, and the kind of answer."""
+    """Status and content type of the response to a change."""
     kinds: list[str] = []
     user.session.hooks["response"].append(
         lambda answer, **_: kinds.append(answer.headers.get("Content-Type", ""))

@@ -1,4 +1,4 @@
-"""A pod that takes more of the node's disk than it may is put out; nobody else pays for it."""
+"""A pod that exceeds its share of the node's disk is evicted, and no other pod is affected."""
 
 import pytest
 
@@ -8,9 +8,9 @@ from infraforge.errors import ClusterError
 from infraforge.faults.fill import put_out
 from infraforge.wait import minutes, wait_until
 
-# The kubelet measures folders once a minute, and looks every ten seconds.
+# The kubelet measures folders once a minute and checks the limits every ten seconds.
 SEEN_WITHIN = minutes(2.5)
-TOO_MUCH = 300  # MiB: more than any pod may have beside its volumes
+TOO_MUCH = 300  # MiB: more than any pod's limit for ephemeral storage
 
 
 @pytest.mark.exclusive
@@ -18,7 +18,7 @@ TOO_MUCH = 300  # MiB: more than any pod may have beside its volumes
 def test_a_pod_that_fills_its_folder_is_put_out_and_no_other(
     platform, front_door, devon, developer, nemesis, evidence
 ):
-    """The one that writes without a bound is replaced in time; all others go on as they were."""
+    """The pod that fills its folder is evicted and replaced in time; all others keep running."""
     site = platform.site
     others = [name for name in platform.profile.components if name != "login"]
     before = {name: uids(site, name) for name in others}
@@ -32,7 +32,12 @@ def test_a_pod_that_fills_its_folder_is_put_out_and_no_other(
         return put_out(site, target)
 
     wait_until(
-        out, SEEN_WITHIN, every=1.0, ignoring=(ClusterError,), what="it is put out", broken=True
+        out,
+        SEEN_WITHIN,
+        every=1.0,
+        ignoring=(ClusterError,),
+        what="the kubelet evicts the pod",
+        broken=True,
     )
     nemesis.heal()
     wait_until(

@@ -1,4 +1,4 @@
-"""MinIO is down: files cannot be had, the list of them stays true, and nothing else suffers."""
+"""Without MinIO, files are unavailable, their list stays correct, and all else works."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infraforge.workloads.backend_client import ApiError, Unknown
 from infraforge.workloads.register import twin
 
 PIECE = 1024 * 1024
-GRACE = 60  # seconds after the last word of an upload's process (uploads.py)
+GRACE = 60  # seconds after an upload's last heartbeat (the backend's uploads.py)
 
 
 @pytest.mark.exclusive
@@ -27,7 +27,7 @@ GRACE = 60  # seconds after the last word of an upload's process (uploads.py)
 def test_files_and_their_list_agree_through_an_outage_of_minio(
     platform, developer, project, nemesis, evidence
 ):
-    """Uploads and downloads get a clear 503 without MinIO; every file listed is whole after it."""
+    """Without MinIO transfers get a clear 503; after recovery every listed file is complete."""
     name = "upload-1.bin"
     with uploads.Uploads(developer, project.id) as uploading:
         uploading.until(ended=5)
@@ -46,7 +46,7 @@ def test_files_and_their_list_agree_through_an_outage_of_minio(
         lambda: developer.get_file(project.id, name),
         within=platform.profile.budgets.rejoin,
         ignoring=(Unknown,),
-        what="the file can be had again",
+        what="the file can be downloaded again",
         broken=True,
     )
     read, wrong = uploads.read_back(developer, project.id)
@@ -69,7 +69,7 @@ def test_files_and_their_list_agree_through_an_outage_of_minio(
 def test_parts_of_an_upload_whose_backend_was_killed_leave_minio(
     platform, developer, project, nemesis, store, evidence
 ):
-    """Killed in the middle of an upload, a backend leaves parts: gone in 60 s and a beat."""
+    """The parts of an upload whose backend was killed leave MinIO 60 s after its last heartbeat."""
     killed = threading.Event()
 
     def body():
@@ -106,12 +106,12 @@ def test_parts_of_an_upload_whose_backend_was_killed_leave_minio(
         left = objects.unfinished(store, key)
         evidence.attach(f"{key}: {left}; the client was told: {ended}")
         if not left:
-            raise Inconclusive("the backend that was killed had left no parts")
+            raise Inconclusive("the killed backend left no parts behind")
         wait_until(
             lambda: not objects.unfinished(store, key) and not objects.stored(store, key),
             within=GRACE + 30,
             every=2.0,
-            what="the parts are gone from MinIO",
+            what="MinIO has no parts of the upload",
             broken=True,
         )
         assert objects.announced(database, project.id) == []

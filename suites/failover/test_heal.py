@@ -1,4 +1,4 @@
-"""A process that dies in the middle of a fault leaves the way out of it on disk."""
+"""A process that dies during a fault leaves the fault's undo on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraforge.faults.journal import Journal
 from infraforge.verdict import control
 from infraforge.workloads import reading
 
-# Strikes as the nemesis does, and is killed at the moment that its second argument names.
+# Injects a fault as the nemesis does, and kills itself at the moment named by its second argument.
 DYING = """
 import os, signal, sys
 from infraforge import faults, stack
@@ -44,7 +44,7 @@ Nemesis(site).inject(Dying("redis-cache"))
 def test_heal_restores_what_a_killed_run_left_behind(
     platform, developer, project, evidence, moment
 ):
-    """kill -9 in the middle of a fault: the undo is on disk, and heal brings the platform back."""
+    """After kill -9 during a fault, the undo is on disk and `heal` restores the platform."""
     site = platform.site
     name = site.cluster.name
     reading.until_hit(developer, project.id)
@@ -56,7 +56,7 @@ def test_heal_restores_what_a_killed_run_left_behind(
         check=False,
     )
     killed = dying.returncode == -signal.SIGKILL
-    control(killed, f"it was not killed: {dying.returncode} {dying.stderr[-500:]}")
+    control(killed, f"the process was not killed: {dying.returncode} {dying.stderr[-500:]}")
     left = Journal.of(name).read().entries
     assert [entry.fault for entry in left] == ["scale redis-cache to nothing"]
     undone = nemeses.heal(site)

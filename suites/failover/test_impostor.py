@@ -1,4 +1,4 @@
-"""Somebody else stands in the place of a part, with all the right names and another CA's word."""
+"""An impostor takes a component's place, with the right names but another CA's certificate."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from infraforge.wait import seconds, wait_until
 from infraforge.workloads import register
 from infraforge.workloads.backend_client import Unknown
 
-ENOUGH = 5  # callers: every process of the backend looks for PostgreSQL twice a second
+ENOUGH = 5  # connections: every process of the backend tries PostgreSQL twice a second
 LOOK = seconds(30)
 
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-CC6.7", "ISO27001-A.8.24", "NIST-SC-8")
 def test_an_impostor_of_postgresql_is_told_nothing(platform, developer, project, nemesis, evidence):
-    """One with a foreign CA's word is hung up on in the handshake; with our CA's it is heard."""
+    """The backend breaks off the TLS handshake with a PostgreSQL certified by a foreign CA."""
     nemesis.inject(faults.Impostor(known=True))
     believed = hear(platform)
     nemesis.heal()
@@ -30,23 +30,23 @@ def test_an_impostor_of_postgresql_is_told_nothing(platform, developer, project,
         register.twin(developer).update_project(project.id, name="told to nobody")
     nemesis.heal()
     evidence.attach(certified=str(believed), foreign=str(doubted))
-    control(believed.told, "the impostor hears nobody: that it hears nothing proves nothing")
+    control(believed.told, "even an impostor certified by our own CA received nothing")
     assert doubted.told == frozenset()
     assert refused.value.status == 503
     wait_until(
         lambda: developer.update_project(project.id, name="told to PostgreSQL"),
         within=platform.profile.budgets.rejoin,
         ignoring=(Unknown,),
-        what="the project is changed",
+        what="the project can be changed again",
         broken=True,
     )
 
 
 def hear(platform):
-    """What the impostor has heard once enough callers came by."""
+    """What the impostor has received once it has had enough connections."""
 
     def enough():
-        found = heard.by(platform.site, NAMESPACE, impostor.NAME)
-        return found if found.callers >= ENOUGH else None
+        received = heard.by(platform.site, NAMESPACE, impostor.NAME)
+        return received if received.callers >= ENOUGH else None
 
-    return wait_until(enough, LOOK, every=0.5, what=f"{ENOUGH} callers come by")
+    return wait_until(enough, LOOK, every=0.5, what=f"the impostor got {ENOUGH} connections")

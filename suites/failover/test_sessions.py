@@ -1,4 +1,4 @@
-"""The session store is down: nobody can be asked who they are, and nobody is signed out."""
+"""Without the session store, requests get 503, and nobody is signed out."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ FAULTS = {
 def test_no_session_is_lost_with_the_session_store(
     platform, front_door, visitor, nemesis, evidence, fault
 ):
-    """While the store is away people are told so; nobody is signed out, and all goes on after."""
+    """While the store is down every request gets 503; after recovery all sessions still work."""
     key = store_key(visitor.cookies[SESSION_COOKIE])
     with steady.Users(visitor, ASKED) as users:
         users.until(answers=10)
         nemesis.inject(fault)
-        # at once: a store that is silent is not left so for long
+        # in parallel, because the fault does not silence the store for long
         with ThreadPoolExecutor() as pool:
             newcomer = pool.submit(front_door.begin)
             answers = pool.map(lambda path: visitor.twin().get(path), ASKED.values())
@@ -52,17 +52,17 @@ def test_no_session_is_lost_with_the_session_store(
         for path, answer in during.items()
     }
     assert told == dict.fromkeys(ASKED.values(), (503, None))
-    assert isinstance(turned_away, NoAnswer), f"somebody new was not told: {turned_away!r}"
+    assert isinstance(turned_away, NoAnswer), f"a new sign-in was not refused: {turned_away!r}"
     kind = during["/api/me"].headers["Content-Type"].split(";")[0]
     assert kind == "application/problem+json"
     assert users.fared.dishonest == {}
     with RedisSessions().connect(platform.site) as store:
-        assert store.exists(key), "the session is gone from its store"
+        assert store.exists(key), "the store lost the session"
     wait_until(
         front_door.begin,
         within=platform.profile.budgets.rejoin,
         ignoring=(NoAnswer,),
-        what="somebody new can sign in",
+        what="a new user can begin a sign-in",
         broken=True,
     )
 
@@ -70,7 +70,7 @@ def test_no_session_is_lost_with_the_session_store(
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "SOC2-CC6.1", "ISO27001-A.8.14")
 def test_no_session_is_lost_when_the_session_store_crashes(platform, visitor, nemesis, evidence):
-    """Killed with -9 it refuses connections for a while; nobody is told they are signed out."""
+    """After kill -9 of the store no user is signed out, and the store still has the session."""
     key = store_key(visitor.cookies[SESSION_COOKIE])
     with steady.Users(visitor, ASKED) as users:
         users.until(answers=10)
@@ -79,6 +79,6 @@ def test_no_session_is_lost_when_the_session_store_crashes(platform, visitor, ne
         users.until(answers=10, within=platform.profile.budgets.rejoin, broken=True)
     evidence.attach(users.history + nemesis.history, fared=users.fared)
     assert users.fared.dishonest == {}
-    control(users.fared.failures, "nobody met the crash: it was over too soon")
+    control(users.fared.failures, "no request failed: the crash was over too soon")
     with RedisSessions().connect(platform.site) as store:
-        assert store.exists(key), "the session is gone from its store"
+        assert store.exists(key), "the store lost the session"

@@ -1,4 +1,4 @@
-"""Vault is down: who is in works on, nobody new gets in, and all is well again after."""
+"""Without Vault, signed-in users keep working, new sign-ins fail, and all recovers afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from infraforge.workloads.visitor import NoAnswer
 def test_work_goes_on_without_vault_and_sign_ins_after_it(
     platform, front_door, devon, developer, project, nemesis, evidence
 ):
-    """Within its lease work does not notice Vault's absence; who signs in is told, not denied."""
+    """Until its lease ends the backend works without Vault; sign-ins get an error, not a denial."""
     budget = platform.profile.budgets.rejoin
     with register.Load(developer, [project.id], readers=2, writers=1) as load:
         load.until(reads=20, writes=4)
@@ -58,12 +58,12 @@ def test_work_goes_on_without_vault_and_sign_ins_after_it(
 def test_backend_whose_login_ends_without_vault_recovers_by_itself(
     platform, developer, project, outage, nemesis, evidence
 ):
-    """A login that ends while Vault is away is a plain 503; Vault's return alone restores it."""
+    """When its login ends while Vault is down, the backend returns 503 and recovers with Vault."""
     budget = platform.profile.budgets.rejoin
     outage.inject(faults.ScaledToNothing("vault"))
     nemesis.inject(faults.LoginsEnd())
-    ended = wait_until(lambda: refused(developer), within=30, what="the backend has no login")
-    outage.heal()  # and nothing else: the logins stay ended
+    ended = wait_until(lambda: refused(developer), within=30, what="the backend lost its login")
+    outage.heal()  # restores Vault only: the old logins stay ended
     wait_until(
         lambda: developer.update_project(project.id, name="written after"),
         within=budget,
@@ -78,7 +78,7 @@ def test_backend_whose_login_ends_without_vault_recovers_by_itself(
 
 
 def refused(user):
-    """How the list of projects, which no cache holds, is refused; None while it is not."""
+    """The refusal of a read of the (uncached) list of projects, or None while it is served."""
     try:
         user.projects()
     except Unknown as error:

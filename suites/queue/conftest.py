@@ -1,4 +1,4 @@
-"""The queue's suite runs where there is a queue."""
+"""The queue suite runs only on platforms with a queue."""
 
 from __future__ import annotations
 

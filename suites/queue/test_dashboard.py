@@ -1,4 +1,4 @@
-"""Jobs in the dashboard: asked for by those who may, and what they found told to all."""
+"""Jobs in the dashboard: developers request them, and every role sees the results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from infraforge.workloads import axe, dashboard
 WITHIN = seconds(30)
 FORM = "[data-testid=job-form]"
 JOBS = "[data-testid=jobs] tbody"
-KIND, STATE, FOUND = f"{JOBS} th", f"{JOBS} td:nth-of-type(2)", f"{JOBS} td:nth-of-type(3)"
+KIND, STATE, RESULT = f"{JOBS} th", f"{JOBS} td:nth-of-type(2)", f"{JOBS} td:nth-of-type(3)"
 
 
 def test_jobs_are_asked_for_and_told_of_in_the_dashboard(
     platform, people, developer, project, evidence
 ):
-    """What a developer asks for appears without reloading, rightly; viewers see it, and no form."""
+    """A developer's jobs and results appear without a reload; viewers see them but no form."""
     data = b"what the worker reads" * 1000
     developer.put_file(project.id, "plan.txt", data)
     page = f"{platform.origin}/projects/{project.id}"
@@ -34,7 +34,7 @@ def test_jobs_are_asked_for_and_told_of_in_the_dashboard(
         wait_until(
             lambda: browser.shows(STATE) == ["done", "done"],
             within=WITHIN,
-            ignoring=(StaleElementReferenceException,),  # a row was just drawn anew
+            ignoring=(StaleElementReferenceException,),  # a row was just redrawn
             what="the dashboard shows both jobs done",
             broken=True,
         )
@@ -57,10 +57,10 @@ def test_jobs_are_asked_for_and_told_of_in_the_dashboard(
     assert offered == []
     assert against == []
     assert not looked.violations, str(looked)
-    control(not looked.unsure, f"axe cannot tell of everything: {looked}")
+    control(not looked.unsure, f"axe is unsure about some elements: {looked}")
 
 
 def told(browser):
-    """What each kind of job is said to have found."""
-    found = [set(words.split(", ")) for words in browser.shows(FOUND)]
-    return dict(zip(browser.shows(KIND), found, strict=True))
+    """The results that the page shows, by kind of job."""
+    results = [set(words.split(", ")) for words in browser.shows(RESULT)]
+    return dict(zip(browser.shows(KIND), results, strict=True))

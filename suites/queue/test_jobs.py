@@ -1,4 +1,4 @@
-"""Jobs: done once, with the right result, whatever is asked for how often."""
+"""Every job is done once, with the right result, however often it is requested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WITHIN = 30
 
 
 def test_a_job_brings_the_right_result(developer, viewer, project):
-    """A checksum is that of the file's bytes, a report counts files; viewers see both."""
+    """A checksum job returns the file's SHA-256, a report counts files, and viewers see both."""
     data = b"what the worker reads" * 1000
     developer.put_file(project.id, "plan.txt", data)
     checksum = developer.create_job(project.id, {"kind": "checksum", "file": "plan.txt"})
@@ -27,7 +27,7 @@ def test_a_job_brings_the_right_result(developer, viewer, project):
         wait_until(
             lambda job=job: viewer.read_job(project.id, job.id).state != "queued",
             within=WITHIN,
-            what=f"the {job.kind} is over",
+            what=f"the {job.kind} job has ended",
             broken=True,
         )
     results = {job.kind: job.result for job in viewer.jobs(project.id)}
@@ -39,7 +39,7 @@ def test_a_job_brings_the_right_result(developer, viewer, project):
 
 @pytest.mark.control("SOC2-PI1.3")
 def test_a_job_that_is_asked_for_twice_is_done_once(platform, developer, project, evidence):
-    """The same id asked for again is the same job; another job under it is refused."""
+    """A repeated request with the same id is the same job; a different job under it is refused."""
     job = str(uuid.uuid4())
     body = {"kind": "report", "id": job}
     for _ in range(5):
@@ -55,7 +55,7 @@ def test_a_job_that_is_asked_for_twice_is_done_once(platform, developer, project
 
 @pytest.mark.control("SOC2-PI1.3")
 def test_a_job_whose_id_was_used_before_is_done(developer):
-    """Done, deleted with its project, asked for under the same id in another: done there, too."""
+    """A job id works again in another project once the first job is deleted with its project."""
     body = {"kind": "report", "id": str(uuid.uuid4())}
     for name in ("the first", "the second", "the third"):
         made = developer.create_project(name)
@@ -73,7 +73,7 @@ def test_a_job_whose_id_was_used_before_is_done(developer):
 
 @pytest.mark.control("SOC2-PI1.3")
 def test_jobs_of_many_clients_are_each_done_once(platform, developer, project, evidence):
-    """Every acknowledged job has one result and one event, and nothing else has one."""
+    """Each acknowledged job has exactly one result and one event, and there are no others."""
     with jobs.Load(developer, project.id, clients=3) as load:
         load.until(acknowledged=60)
     history = load.history + jobs.outcome(developer, platform.site, project.id)
@@ -83,7 +83,7 @@ def test_jobs_of_many_clients_are_each_done_once(platform, developer, project, e
 
 
 def test_what_happens_to_a_project_is_told_once_and_in_order(platform, developer, evidence):
-    """Domain events are in the stream, in the order of the changes, each of them once."""
+    """The event stream has each change of a project once, in the order of the changes."""
     made = developer.create_project("told of")
     developer.update_project(made.id, "told of again")
     developer.put_file(made.id, "a.txt", b"a")
@@ -94,10 +94,10 @@ def test_what_happens_to_a_project_is_told_once_and_in_order(platform, developer
     wait_until(
         lambda: len(queue.events(platform.site, made.id)) >= len(wanted),
         within=WITHIN,
-        what="the events are there",
+        what="the stream has all events",
         broken=True,
     )
-    found = queue.events(platform.site, made.id)
-    evidence.attach("\n".join(map(str, found)))
-    assert [event["event"] for event in found] == wanted
-    assert {event["actor"] for event in found} == {"devon"}
+    events = queue.events(platform.site, made.id)
+    evidence.attach("\n".join(map(str, events)))
+    assert [event["event"] for event in events] == wanted
+    assert {event["actor"] for event in events} == {"devon"}

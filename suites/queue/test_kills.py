@@ -1,4 +1,4 @@
-"""No acknowledged job is lost, and none is done twice in effect, whoever is killed."""
+"""No kill loses an acknowledged job or gives it a second effect."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from infraforge.wait import wait_until
 from infraforge.workloads import jobs
 
 pytestmark = [pytest.mark.exclusive, pytest.mark.control("SOC2-A1.2", "SOC2-PI1.3", "NIST-CP-10")]
-BIG = 16 * 1024 * 1024  # takes a worker long enough to be killed over
+BIG = 16 * 1024 * 1024  # bytes: keeps a worker busy long enough to be killed at work
 
 
 def test_no_job_is_lost_or_done_twice_when_the_worker_is_killed(
     platform, developer, project, nemesis, evidence
 ):
-    """A worker killed over its jobs leaves them to the next: each acknowledged one is done once."""
+    """When a worker is killed at work, the next one does each of its acknowledged jobs once."""
     site = platform.site
     developer.put_file(project.id, "big.bin", secrets.token_bytes(BIG))
     with jobs.Load(developer, project.id, file="big.bin") as load:
         load.until(acknowledged=10)
-        wait_until(lambda: queue.waiting(site) >= 8, within=30, what="the worker is behind")
+        wait_until(lambda: queue.waiting(site) >= 8, within=30, what="eight jobs are waiting")
         nemesis.inject(faults.KillContainer("worker"))
         load.until(acknowledged=10)
     nemesis.heal()
@@ -39,7 +39,7 @@ def test_no_job_is_lost_or_done_twice_when_the_worker_is_killed(
 def test_no_job_is_lost_or_done_twice_when_nats_is_killed(
     platform, developer, project, nemesis, evidence
 ):
-    """While NATS is away jobs are accepted all the same; each acknowledged one is done once."""
+    """The backend accepts jobs while NATS is down, and each acknowledged job is done once."""
     site = platform.site
     with jobs.Load(developer, project.id, pace=0.2) as load:
         load.until(acknowledged=15)

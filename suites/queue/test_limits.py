@@ -1,4 +1,4 @@
-"""What cannot be done goes to the dead letters; what is too much is refused, not hoarded."""
+"""Impossible jobs become dead letters, and jobs beyond the limit are refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WITHIN = 60
 
 @pytest.mark.control("SOC2-PI1.3")
 def test_poison_messages_end_in_the_dead_letters(platform, developer, project, evidence):
-    """Messages that are no jobs are kept aside whole, and hold up none that is one."""
+    """Messages that are not jobs become dead letters unchanged and do not block real jobs."""
     site, mark = platform.site, secrets.token_hex(8)
     poison = [
         mark.encode(),
@@ -40,15 +40,20 @@ def test_poison_messages_end_in_the_dead_letters(platform, developer, project, e
     )
 
     def buried():
-        found = queue.messages(site, "DEADLETTERS", "deadletters.>")
-        return [message for message in found if mark.encode() in message.data]
+        messages = queue.messages(site, "DEADLETTERS", "deadletters.>")
+        return [message for message in messages if mark.encode() in message.data]
 
-    wait_until(lambda: len(buried()) >= len(poison), WITHIN, what="it is buried", broken=True)
-    found = buried()
-    evidence.attach("\n".join(f"{dict(message.headers)} {message.data!r}" for message in found))
-    assert sorted(message.data for message in found) == sorted(poison)
-    assert {message.headers["infraforge-subject"] for message in found} == {"jobs.checksum"}
-    assert all(message.headers["infraforge-reason"] for message in found)
+    wait_until(
+        lambda: len(buried()) >= len(poison),
+        WITHIN,
+        what="all poison messages are dead letters",
+        broken=True,
+    )
+    letters = buried()
+    evidence.attach("\n".join(f"{dict(letter.headers)} {letter.data!r}" for letter in letters))
+    assert sorted(letter.data for letter in letters) == sorted(poison)
+    assert {letter.headers["infraforge-subject"] for letter in letters} == {"jobs.checksum"}
+    assert all(letter.headers["infraforge-reason"] for letter in letters)
 
 
 @pytest.mark.exclusive
@@ -56,14 +61,16 @@ def test_poison_messages_end_in_the_dead_letters(platform, developer, project, e
 def test_too_many_jobs_are_refused_until_there_is_room(
     platform, developer, project, nemesis, evidence
 ):
-    """With no worker at work, the declared number of jobs is accepted; the rest gets 503."""
+    """While no worker runs, the backend accepts the declared number of jobs; others get 503."""
     site, limit = platform.site, declared.jobs_limit(platform.site)
-    control(queue.waiting(site) == 0, "jobs of others are waiting")
+    control(queue.waiting(site) == 0, "jobs of other tests are waiting")
     nemesis.inject(faults.Pause("worker"))
     with jobs.Load(developer, project.id, clients=3, pace=0.01) as load:
         load.until(acknowledged=limit, within=45)
         before = len(load.history)
-        wait_until(lambda: len(load.history) >= before + 20, within=20, what="more is asked for")
+        wait_until(
+            lambda: len(load.history) >= before + 20, within=20, what="more jobs are requested"
+        )
     with pytest.raises(Unknown) as refused:
         developer.create_job(project.id, {"kind": "report"})
     nemesis.heal()

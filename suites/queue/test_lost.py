@@ -1,4 +1,4 @@
-"""Jobs whose messages are lost: told of again in the stated time, and done once."""
+"""Jobs whose messages are lost are published again within the declared time and done once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from infraforge.workloads import jobs
 def test_jobs_whose_messages_are_lost_are_done_all_the_same(
     platform, developer, project, nemesis, evidence
 ):
-    """The stream is emptied while the worker stands still: every acknowledged job is done once."""
+    """After the stream is emptied, each acknowledged job is published again and done once."""
     site = platform.site
     nemesis.inject(faults.Pause("worker"))
     with jobs.Load(developer, project.id, clients=2) as load:
         load.until(acknowledged=20)
-    wait_until(lambda: queue.waiting(site) >= 20, within=30, what="all are in the stream")
+    wait_until(lambda: queue.waiting(site) >= 20, within=30, what="all jobs are in the stream")
     queue.empty(site)
     if queue.waiting(site):
-        raise Inconclusive("the stream was not emptied")
+        raise Inconclusive("the stream still has messages after it was emptied")
     nemesis.heal()
     read = jobs.outcome(developer, site, project.id, within=declared.retelling(site) + 60)
     history = load.history + nemesis.history + read

@@ -1,4 +1,4 @@
-"""Who may do what at the queue, and what a worker may at the database: no more than it needs."""
+"""Least privilege: the rights of backend and worker on NATS, and of the worker on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ WHERE grantee = 'app_worker'
 
 
 def test_backend_and_worker_may_do_exactly_what_they_need_at_nats(platform, evidence):
-    """Each publishes and hears its own subjects; no other's, and no one's answers."""
+    """Backend and worker may use their own subjects and inboxes on NATS, and nothing else."""
     observed = Table(
         {
             (user, way): answer
@@ -67,7 +67,7 @@ def test_backend_and_worker_may_do_exactly_what_they_need_at_nats(platform, evid
 
 
 def test_a_worker_touches_only_what_jobs_are_about(platform, evidence):
-    """Its logins read projects' names, files and jobs, and write how jobs ended, nothing else."""
+    """Worker logins may only read project names, files and jobs, and write jobs' outcomes."""
     with Postgres().connect(platform.site) as database:
         rows = database.execute(_GRANTS).fetchall()
         sessions = database.execute(
@@ -86,7 +86,7 @@ def test_a_worker_touches_only_what_jobs_are_about(platform, evidence):
     for table, column, privilege in rows:
         may.setdefault((table, privilege), set()).add(column)
     evidence.attach("\n".join(f"{place}: {sorted(columns)}" for place, columns in may.items()))
-    control(sessions, "the worker holds no session")
+    control(sessions, "the worker holds no database session")
     assert all(user.startswith("v-") for (user,) in sessions)
     assert roles == {"app_worker"}
     assert set(may) == {
@@ -103,7 +103,7 @@ def test_a_worker_touches_only_what_jobs_are_about(platform, evidence):
 
 
 def test_only_backend_and_worker_reach_the_queue(platform, evidence):
-    """NATS answers those two, and neither their neighbours nor anybody outside."""
+    """Only backend and worker can connect to NATS, not their neighbours or anything outside."""
     target = Target(f"{Nats.name}.{Nats.namespace}.svc", 4222)
     label = "app.kubernetes.io/name"
     allowed = tuple(
@@ -117,13 +117,13 @@ def test_only_backend_and_worker_reach_the_queue(platform, evidence):
         Source("in the data layer", "infraforge-data"),
         Source("outside, labelled as the worker", "default", {label: "worker"}),
     )
-    found = reach.reach(platform.site, (*allowed, *others), (target,))
+    connections = reach.reach(platform.site, (*allowed, *others), (target,))
     declared = Table(
         {
             (source.name, str(target)): reach.OPEN if source in allowed else reach.BLOCKED
             for source in (*allowed, *others)
         }
     )
-    verdict = cells_match(found.table, declared)
-    evidence.attach(found.table, verdict, notes="\n".join(found.notes) or "none")
+    verdict = cells_match(connections.table, declared)
+    evidence.attach(connections.table, verdict, notes="\n".join(connections.notes) or "none")
     assert verdict.holds, verdict.explain()

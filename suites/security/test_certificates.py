@@ -1,4 +1,4 @@
-"""Certificates: all of the platform's own CA, in force, and not about to run out."""
+"""Every certificate is valid, not about to expire, and issued by the platform's own CA."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ pytestmark = pytest.mark.control("SOC2-CC6.7", "ISO27001-A.8.24", "NIST-SC-8")
 
 
 def test_no_stored_certificate_runs_out_within_a_week(platform, evidence):
-    """The CA and every certificate kept in a Secret are in force for more than a week."""
-    having = [components.load(name) for name in platform.profile.components]
-    wanted = [f"Secret {c.namespace}/{c.name}-tls" for c in having if c.listens]
-    found = dict.fromkeys(wanted) | certificates.stored(platform.site)
-    judge({(place, "is"): what for place, what in found.items()}, evidence)
+    """The CA and every certificate stored in a Secret are valid for more than a week."""
+    loaded = [components.load(name) for name in platform.profile.components]
+    wanted = [f"Secret {c.namespace}/{c.name}-tls" for c in loaded if c.listens]
+    stored = dict.fromkeys(wanted) | certificates.stored(platform.site)
+    judge({(place, "is"): what for place, what in stored.items()}, evidence)
 
 
 def test_every_server_shows_a_certificate_that_is_good_for_a_week(platform, evidence):
-    """What each pod shows on each port is in force for more than a week."""
+    """The certificate that each pod presents on each port is valid for more than a week."""
     shown = certificates.shown(platform.site)
     judge({(place, "shows"): what for place, what in shown.items()}, evidence)
 
 
 def test_every_pod_trusts_the_platforms_ca_alone(platform, evidence):
-    """No other CA's word counts for any pod, and no former one's either."""
+    """No pod trusts any other CA, not even a former one of the platform."""
     trusted, wanted = certificates.trusted(platform.site)
     verdict = cells_match(trusted, wanted)
     evidence.attach(trusted, verdict)

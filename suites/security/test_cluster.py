@@ -1,4 +1,4 @@
-"""The cluster below the platform keeps what it promises: secrets, traces, narrow rights."""
+"""The cluster keeps secrets encrypted, writes an audit log, and grants least privilege."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from infraforge.verdict import control
 from infraforge.wait import seconds, wait_until
 
 MAY_TALK_TO_API_SERVER = {"platform-api", "postgres", "vault"}
-"""Patroni elects its leader there; Vault asks whose token it was shown; the platform API lists."""
+"""Patroni elects its leader there, Vault reviews tokens, and the platform API lists workloads."""
 
 
 @pytest.fixture
 def marked(platform) -> Iterator[tuple[str, str, str]]:
-    """A Secret and a ConfigMap of one name, each with a random value that means nothing."""
+    """A Secret and a ConfigMap of the same name, each with a random value."""
     name, hidden, shown = (f"probe-{secrets.token_hex(16)}" for _ in range(3))
     core, meta = platform.site.core, client.V1ObjectMeta(name=name)
     core.create_namespaced_secret(
@@ -37,7 +37,7 @@ def marked(platform) -> Iterator[tuple[str, str, str]]:
 
 @pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.24", "NIST-SC-28")
 def test_secrets_are_encrypted_in_etcd(platform, marked):
-    """etcd's files hold a ConfigMap's value in plain text, and a Secret's not."""
+    """etcd's files hold a ConfigMap's value in plain text, but not a Secret's."""
     _, hidden, shown = marked
     wait_until(  # the control
         lambda: control_plane.files_with(platform.site, shown),
@@ -49,34 +49,34 @@ def test_secrets_are_encrypted_in_etcd(platform, marked):
 
 @pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
 def test_api_server_writes_down_who_made_a_secret_and_not_what_is_in_it(platform, marked):
-    """The audit log names actor, verb and object of a change, and never its content."""
+    """The audit log records actor, verb and object of a change, but never its content."""
     name, hidden, _ = marked
     entries = wait_until(
         lambda: control_plane.audited(platform.site, "secrets", name),
         within=seconds(20),
         every=1.0,
-        what="the Secret's making is in the audit log",
+        what="the audit log has the creation of the Secret",
         broken=True,
     )
     assert {"create"} <= {entry["verb"] for entry in entries}
     assert all(entry["user"]["username"] for entry in entries)
-    control(name in str(entries), "the audit log's entries do not name the Secret")
+    control(name in str(entries), "the entries of the audit log do not name the Secret")
     assert hidden not in str(entries)
     assert base64.b64encode(hidden.encode()).decode() not in str(entries)
 
 
 @pytest.mark.control("SOC2-CC6.6", "NIST-SC-7")
 def test_this_machine_is_reached_on_its_loopback_address_only(platform):
-    """Whatever leads to the nodes is published on 127.0.0.1."""
-    found = control_plane.published(platform.site)
-    control(len(found) >= 3, f"front door twice and API server are expected: {found}")
-    assert set(found.values()) == {"127.0.0.1"}, found
+    """Every port that leads to the nodes is published on 127.0.0.1 only."""
+    ports = control_plane.published(platform.site)
+    control(len(ports) >= 3, f"expected two front-door ports and the API server: {ports}")
+    assert set(ports.values()) == {"127.0.0.1"}, ports
 
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-AC-6", "CIS-K8S-5.2")
 @pytest.mark.parametrize("namespace", ALL)
 def test_pods_that_want_more_than_restricted_are_refused(platform, namespace):
-    """A pod like ours is admitted; the same with one privilege more is not."""
+    """The API server admits a pod like ours and refuses the same pod with one more privilege."""
     core = platform.site.core
     core.create_namespaced_pod(namespace, pod(), dry_run="All")
     for more in ({"privileged": True}, {"run_as_user": 0}, {"allow_privilege_escalation": True}):
@@ -88,7 +88,7 @@ def test_pods_that_want_more_than_restricted_are_refused(platform, namespace):
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-AC-6")
 def test_only_those_who_need_it_hold_a_token_for_the_api_server(platform):
-    """No pod but the declared ones has a token for the API server mounted."""
+    """Only the declared components' pods mount a token for the API server."""
     core = platform.site.core
     holders = {
         item.metadata.labels["app.kubernetes.io/name"]
@@ -108,7 +108,7 @@ def _for_api_server(volume: client.V1Volume) -> bool:
 
 
 def pod(**more: object) -> client.V1Pod:
-    """A pod as `restricted` wants it, but for what is asked for."""
+    """A pod that meets the `restricted` standard, except for the given settings."""
     wanted = {
         "allow_privilege_escalation": False,
         "run_as_non_root": True,

@@ -1,4 +1,4 @@
-"""What the nodes run is decided by whoever builds it, not by whoever gets onto a node."""
+"""Access to a node is not enough to change the images that the cluster runs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from infraforge.probes import registry_reach, running_images
 from infraforge.table import Table
 
 READER_OF_DIGESTS = "platform-api"
-"""The one component whose pod may reach the registry."""
+"""The only component whose pod may reach the registry."""
 
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-AC-6", "NIST-SI-7")
 def test_nodes_and_pods_pull_and_cannot_push(platform, nodes, evidence):
-    """The registry that they reach lets them read an image by digest, and refuses every push."""
+    """The registry reachable from nodes and pods serves images by digest and refuses every push."""
     site = platform.site
     image = pinned_image(site)
     asks = {node: registry_reach.from_node(site, node) for node in nodes}
@@ -33,11 +33,11 @@ def test_nodes_and_pods_pull_and_cannot_push(platform, nodes, evidence):
 def test_the_registry_that_takes_pushes_is_out_of_reach_of_nodes_and_pods(
     platform, nodes, evidence
 ):
-    """From a node or pod only the read-only registry can be connected to."""
+    """A node or pod can connect to the read-only registry only."""
     site, reader = platform.site, registry_reach.readers_address()
     writer, *gateways = registry_reach.writers_addresses()
     if registry_reach.connects_from_here(*writer) != registry_reach.OPEN:
-        raise Inconclusive(f"the writer does not listen at {writer}, so nothing is shown")
+        raise Inconclusive(f"the writable registry does not listen at {writer}")
     tries = {node: registry_reach.connects_from_node(site, node) for node in nodes}
     tries[READER_OF_DIGESTS] = registry_reach.connects_from_pod(site, READER_OF_DIGESTS)
     wanted = {reader: registry_reach.OPEN} | dict.fromkeys(
@@ -55,7 +55,7 @@ def test_the_registry_that_takes_pushes_is_out_of_reach_of_nodes_and_pods(
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-SI-7")
 def test_every_image_that_runs_is_named_by_its_digest(platform, nodes, evidence):
-    """No pod's image, Kubernetes' own and the pods' sandboxes included, depends on a tag."""
+    """Every image in use, those of Kubernetes and of pod sandboxes included, is named by digest."""
     by_tag = client.V1Pod(
         metadata=client.V1ObjectMeta(name="probe", namespace="default"),
         spec=client.V1PodSpec(
@@ -65,11 +65,11 @@ def test_every_image_that_runs_is_named_by_its_digest(platform, nodes, evidence)
         ),
     )
     if running_images.BY_DIGEST in running_images.named([by_tag]).values():
-        raise Inconclusive("an image that is named by a tag is not told from others")
-    found = {**running_images.of_pods(platform.site), **running_images.of_nodes(platform.site)}
+        raise Inconclusive("the probe does not recognize an image named by a tag")
+    images = {**running_images.of_pods(platform.site), **running_images.of_nodes(platform.site)}
     judge(
-        {where: {"image": how} for where, how in found.items()},
-        {where: {"image": running_images.BY_DIGEST} for where in found},
+        {where: {"image": how} for where, how in images.items()},
+        {where: {"image": running_images.BY_DIGEST} for where in images},
         evidence,
     )
 
@@ -81,7 +81,7 @@ def nodes(platform) -> list[str]:
 
 
 def pinned_image(site):
-    """A pinned image that the registry must have, since it runs."""
+    """A pinned image that runs on the cluster, so the registry must hold it."""
     pods = site.core.list_namespaced_pod(
         SYSTEM, label_selector=f"app.kubernetes.io/name={READER_OF_DIGESTS}"
     )

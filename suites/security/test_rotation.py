@@ -1,4 +1,4 @@
-"""Certificates are replaced while people work, and nobody notices. Their CA: chaos/test_ca.py."""
+"""Certificates are renewed without a failed request. For the CA itself see chaos/test_ca.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [
 
 
 def test_no_request_fails_while_every_certificate_is_renewed(platform, traffic, evidence):
-    """Every pod shows a new certificate on every port, and no request failed meanwhile."""
+    """After a renewal every port presents a new certificate, and no request failed meanwhile."""
     old = certificates.serials_stored(platform.site)
     with traffic:
         traffic.until(times=5)

@@ -1,4 +1,4 @@
-"""Whoever goes past the front door leaves a trace."""
+"""Privileged access that bypasses the front door leaves a trace in the audit log."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from infraforge.workloads.ways_in import WAYS
 @pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
 @pytest.mark.parametrize("name", WAYS)
 def test_whoever_takes_a_way_in_is_in_the_audit_log(platform, name):
-    """For a shell, a tunnel, a proxy or a read of secrets the log names who and what."""
+    """The audit log names actor and target of every shell, tunnel, proxy and read of secrets."""
     way = WAYS[name]
-    assert not control_plane.audited_with(platform.site, "no-such-mark")  # the log can be read
+    assert not control_plane.audited_with(platform.site, "no-such-mark")  # the log is readable
     mark = way.take(platform.site)
     entries = wait_until(
         lambda: control_plane.audited_with(platform.site, mark),
         within=seconds(20),
         every=1.0,
-        what=f"{name} is in the audit log",
+        what=f"the audit log has {name}",
         broken=True,
     )
     assert {resource(entry) for entry in entries} == {way.resource}
