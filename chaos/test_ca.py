@@ -1,6 +1,6 @@
-"""The CA is replaced while people work, and nobody notices.
+"""The CA is replaced while users work, and no request fails.
 
-Every pod takes up what to trust twice, and some are replaced for it: that takes minutes.
+Every pod reloads its trusted CAs twice, and some pods are replaced for it, which takes minutes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ pytestmark = [
     pytest.mark.control("SOC2-CC6.7", "SOC2-A1.2", "ISO27001-A.8.24", "NIST-SC-8"),
 ]
 _IDLE = 12.0
-"""Seconds after which the ingress has closed its connections to the frontend, and shakes anew."""
+"""Seconds until the ingress closes idle connections to the frontend and must handshake again."""
 
 
 def test_no_request_fails_while_the_ca_is_replaced(
     platform, front_door, developer, traffic, nemesis, evidence
 ):
-    """All show certificates of the new CA and trust it alone, and no request failed meanwhile."""
+    """All pods present the new CA's certificates and trust only it, and no request failed."""
     name = platform.cluster.name
     phase = stack.ca_phase(name)
     control(
         not phase,
-        f"an earlier change of the CA was left in phase {phase}; go on: "
+        f"an earlier CA replacement stopped in phase {phase}; to finish it run: "
         f"infraforge certificates renew --ca --name {name}",
     )
     old = certificates.serials_stored(platform.site)
@@ -42,7 +42,7 @@ def test_no_request_fails_while_the_ca_is_replaced(
         traffic.until(times=5)
         stack.replace_ca(name)
         traffic.until(times=5)
-    platform.site.authority = stack.authority(name)  # for the tests after this one, too
+    platform.site.authority = stack.authority(name)  # later tests use it, too
     fared = check(traffic.history, no_request_failed)
     evidence.attach(traffic.history, fared)
     assert fared.holds, fared.explain()
@@ -58,7 +58,7 @@ def test_no_request_fails_while_the_ca_is_replaced(
     assert alone.holds, alone.explain()
     someone = front_door.anonymous()
     someone.cookies.update(developer.session.cookies)
-    control(someone.get("/").status_code == 200, "the dashboard is not there before")
+    control(someone.get("/").status_code == 200, "the dashboard did not load before the impostor")
     with impostor(platform, former, nemesis):
         wait_until(
             lambda: someone.get("/").status_code == 502,
@@ -67,13 +67,13 @@ def test_no_request_fails_while_the_ca_is_replaced(
             what="the ingress refuses a frontend with a certificate of the former CA",
             broken=True,
         )
-    # else nobody knows what the 502 was for
-    control(someone.get("/").status_code == 200, "the dashboard is not there after")
+    # otherwise the 502 may have had another cause
+    control(someone.get("/").status_code == 200, "the dashboard did not load after the impostor")
 
 
 @contextlib.contextmanager
 def impostor(platform, former, nemesis):
-    """A frontend that shows a certificate of another CA, for the names that it should have."""
+    """A frontend with a certificate of another CA for the right names."""
     frontend, site = Frontend(), platform.site
     secret = dict(site.read_secret("frontend-tls", frontend.namespace))
     pair = former.issue([f"frontend.{frontend.namespace}.svc.cluster.local", "localhost"])

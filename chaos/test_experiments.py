@@ -1,6 +1,6 @@
-"""Each component's pod is killed in turn: it is back by itself, and errors meanwhile are honest.
+"""Each component's pod is killed in turn: it recovers by itself, and errors meanwhile are honest.
 
-These kills take minutes, so they are no part of a profile's suites: `tox -e chaos` runs them.
+The kills take minutes, so they are not part of a profile's suites. `tox -e chaos` runs them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KNOWN = [Profile.load(name, TREE) for name in profile.names(TREE)]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A case for each component with pods: of the profile under test, where one is known."""
+    """One case per component with pods: of the profile under test, or of all if none is given."""
     if "component" in metafunc.fixturenames:
         under_test = plugin.profile_under_test(metafunc.config)
         profiles = [under_test] if under_test else [one for one in KNOWN if one.deployable]
@@ -30,20 +30,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             name
             for one in profiles
             for name, settings in one.components.items()
-            if "replicas" in settings  # the others have no pods
+            if "replicas" in settings  # components without replicas have no pods
         }
         metafunc.parametrize("component", sorted(names))
 
 
 @pytest.fixture
 def devon(platform: Platform) -> Person:
-    """A developer, and his password."""
+    """A developer and his password."""
     return People(platform.site).known("devon")
 
 
 @pytest.fixture
 def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
-    """The developer in a browser of this test's own, signed in."""
+    """The developer, signed in with a session of this test's own."""
     return front_door.sign_in(devon.name, devon.password)
 
 
@@ -52,12 +52,12 @@ def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
 def test_killed_component_is_back_by_itself(
     platform, front_door, devon, visitor, developer, project, nemesis, evidence, component
 ):
-    """After a kill the whole way through works again within budget; users are told no untruth."""
+    """After a kill sign-in and work recover within budget, and every error meanwhile is honest."""
 
     def back():
         row = next(row for row in platform.status() if row.name == component)
         if not row.fine:
-            raise NotYet(f"{component} is not fine")
+            raise NotYet(f"{component} is not healthy")
         return journey.whole_way(front_door, devon)
 
     asked = {
@@ -69,13 +69,13 @@ def test_killed_component_is_back_by_itself(
     }
     with steady.Users(visitor, asked) as users:
         users.until(answers=3)
-        deadline = Deadline(platform.profile.budgets.rejoin)  # from the kill on, not from its proof
+        deadline = Deadline(platform.profile.budgets.rejoin)  # starts with the kill, not its proof
         proof = nemesis.inject(faults.KillPod(component))
         wait_until(
             back,
             deadline,
             ignoring=journey.NOT_YET,
-            what=f"{component} and the whole way through work again after {proof}",
+            what=f"{component} is healthy and a user can sign in and work after {proof}",
             broken=True,
         )
         took = time.monotonic() - deadline.began

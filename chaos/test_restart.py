@@ -1,8 +1,7 @@
 """The machine restarts: all nodes and the registry stop, and start at other addresses.
 
-People find what they left: their data, their sessions, a Vault that has opened itself. What only
-`infraforge up` mends after that (kubelets' certificates name their addresses) it mends, and it
-touches nothing else.
+Data and sessions survive, and Vault unseals itself. `infraforge up` then repairs what needs it
+(the kubelets' certificates name their addresses) and changes nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ pytestmark = [
 
 
 def test_a_restart_of_everything_loses_nothing(platform, front_door, nemesis, evidence):
-    """After a restart of everything, at other addresses, people find what they left."""
+    """After a restart of everything at other addresses, users find their data and sessions."""
     devon = People(platform.site).known("devon")
     visitor = front_door.sign_in(devon.name, devon.password)
     own = BackendClient(visitor, platform.origin)
@@ -36,7 +35,7 @@ def test_a_restart_of_everything_loses_nothing(platform, front_door, nemesis, ev
     try:
         before = own.read_project(made.id)[0]
         if own.get_file(made.id, "kept.bin") != content:
-            raise Inconclusive("the file was not kept before the restart either")
+            raise Inconclusive("the file was already wrong before the restart")
         proof = nemesis.inject(faults.Restart())
         began = time.monotonic()
         wait_until(
@@ -44,13 +43,13 @@ def test_a_restart_of_everything_loses_nothing(platform, front_door, nemesis, ev
             within=platform.profile.budgets.cluster,
             every=1.0,
             ignoring=journey.NOT_YET,
-            what=f"the whole way works again, with Vault unsealed by itself, after {proof}",
+            what=f"a user can sign in and work, with Vault unsealed by itself, after {proof}",
             broken=True,
         )
         took = time.monotonic() - began
         session = visitor.ask("GET", "/api/me")
         after, kept = own.read_project(made.id)[0], own.get_file(made.id, "kept.bin")
-        # what it makes, it would say in a note of its own: nothing here may be made anew
+        # a new cluster would have another UID: `up` must not create anything anew
         uid = _uid(platform)
         stack.stand_up(platform.cluster.name, platform.profile.name, keep=False)
         nemesis.heal()
@@ -60,12 +59,12 @@ def test_a_restart_of_everything_loses_nothing(platform, front_door, nemesis, ev
             summary=f"{proof}\nback by itself after {took:.1f} s\nnodes measured: {measured}",
         )
         print(f"back by itself after {took:.1f} s: {proof}")
-        assert session.status_code == 200, f"the session is over: {session.status_code}"
+        assert session.status_code == 200, f"the session ended: {session.status_code}"
         assert after == before
         assert kept == content
         assert _uid(platform) == uid
         assert [row.name for row in platform.status() if not row.fine] == []
-        # metrics-server asks kubelets by their addresses, and verifies whom it talks to
+        # metrics-server reaches kubelets by their addresses and verifies their certificates
         assert measured == _nodes(platform)
     finally:
         own.delete_project(made.id)
@@ -80,10 +79,10 @@ def _nodes(platform) -> list[str]:
 
 
 def _measured(platform) -> list[str]:
-    """Nodes of which metrics-server has figures, once it has some of all, or has not in time."""
+    """The nodes that metrics-server reports on: all of them, or those it has when time is up."""
     metrics = client.CustomObjectsApi(platform.cluster.api)
 
-    def found() -> list[str]:
+    def reported() -> list[str]:
         try:
             listed = metrics.list_cluster_custom_object("metrics.k8s.io", "v1beta1", "nodes")
         except client.ApiException as error:
@@ -93,12 +92,12 @@ def _measured(platform) -> list[str]:
     wanted = _nodes(platform)
     try:
         wait_until(
-            lambda: found() == wanted,
+            lambda: reported() == wanted,
             within=platform.profile.budgets.component,
             every=1.0,
             ignoring=(Inconclusive,),
-            what="metrics of all nodes",
+            what="metrics-server reports on all nodes",
         )
     except Inconclusive:
-        return found()
+        return reported()
     return wanted
