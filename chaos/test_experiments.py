@@ -49,7 +49,7 @@ def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14", "NIST-CP-10")
-def test_killed_component_is_back_by_itself(
+def test_killed_component_recovers_by_itself(
     platform, front_door, devon, visitor, developer, project, nemesis, evidence, component
 ):
     """After a kill sign-in and work recover within budget, and every error meanwhile is honest."""

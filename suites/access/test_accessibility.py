@@ -70,7 +70,7 @@ def test_axe_finds_no_violation_on_any_page(role, platform, people, developer, p
     assert not dashboard.violations(said)
 
 
-def test_axe_finds_no_violation_where_something_is_being_done(
+def test_axe_finds_no_violation_in_open_forms_and_dialogs(
     platform, people, developer, project, evidence
 ):
     """Open forms, a confirmation and an error beside its cause meet WCAG 2.2 A and AA."""
@@ -125,7 +125,7 @@ def test_the_dashboard_fits_a_narrow_window(platform, people, developer, project
     judge(cells, "fits", evidence)
 
 
-def test_every_stop_of_the_keyboard_is_reached_in_order_and_seen(
+def test_tab_visits_every_control_in_order_with_visible_focus(
     platform, people, developer, project, evidence
 ):
     """Tab visits every control from top to bottom, leaves the page, and always shows the focus."""
@@ -147,7 +147,7 @@ def test_every_stop_of_the_keyboard_is_reached_in_order_and_seen(
     assert [stops[here["stop"]] for here in walked if not here["inside"]] == []
 
 
-def test_a_project_is_made_renamed_and_deleted_with_keys_alone(
+def test_a_project_is_created_renamed_and_deleted_by_keyboard_alone(
     platform, people, developer, evidence
 ):
     """From the login page on, the focus moves to where the user continues after each step."""
@@ -189,7 +189,7 @@ def test_a_project_is_made_renamed_and_deleted_with_keys_alone(
     assert not dashboard.violations(said)
 
 
-def test_files_are_uploaded_and_deleted_with_keys_alone(
+def test_files_are_uploaded_and_deleted_by_keyboard_alone(
     platform, people, developer, project, evidence, tmp_path
 ):
     """The keyboard also suffices to find the project in the list, and to sign out at the end."""

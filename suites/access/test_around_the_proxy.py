@@ -34,7 +34,7 @@ STRANGERS = (
 )
 
 
-def test_what_is_behind_the_front_door_answers_the_ingress_alone(platform, evidence):
+def test_services_behind_the_front_door_answer_only_the_ingress(platform, evidence):
     """Only the ingress can connect to the backend, frontend, login page and OAuth2 Proxy."""
     connections = reach.reach(platform.site, (ALLOWED, *STRANGERS), BEHIND)
     declared = Table(

@@ -31,7 +31,7 @@ def test_a_person_signs_in_with_a_browser(platform, people, evidence):
         assert browser.cookies()[SESSION_COOKIE]["httpOnly"] is True
 
 
-def test_a_denial_is_said_in_words(platform, people):
+def test_a_denied_sign_in_is_explained_in_words(platform, people):
     """After a wrong password the login page stays open and says what was wrong."""
     person = people.make("viewer")
     with chromium(platform.ca_file) as browser:

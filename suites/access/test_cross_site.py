@@ -71,7 +71,7 @@ def test_changes_from_other_sites_are_refused(front_door, developer, project, ev
     assert [file.name for file in developer.files(project.id)[0]] == ["stays.txt"]
 
 
-def test_another_site_signs_nobody_out(front_door, people, evidence):
+def test_another_site_cannot_sign_a_user_out(front_door, people, evidence):
     """Sign-out uses GET, yet a request from another site does not end the session."""
     person = people.make("viewer")
     cells = {}
@@ -107,9 +107,7 @@ def test_no_other_site_may_read_answers(front_door, viewer, evidence):
     judge(Table(cells), Table(dict.fromkeys(cells, "nothing allowed")), evidence)
 
 
-def test_a_page_of_another_site_can_do_nothing_with_a_session(
-    platform, people, developer, evidence
-):
+def test_another_sites_page_cannot_use_a_session(platform, people, developer, evidence):
     """In Chromium, a signed-in user's click on another site's form or link is refused."""
     person, name = people.known("devon"), f"crossed {uuid.uuid4().hex}"
     with chromium(platform.ca_file) as browser:

@@ -60,7 +60,7 @@ def test_each_role_is_offered_what_it_may_do(platform, people, developer, projec
     judge(cells, declared, evidence)
 
 
-def test_how_each_read_was_answered_is_shown(platform, people, project, evidence):
+def test_the_dashboard_shows_how_the_cache_answered_each_read(platform, people, project, evidence):
     """Beside each list or project the dashboard shows the X-Cache value of its response."""
     cells, declared = {}, {}
     with dashboard.signed_in(platform, people.known("vera")) as browser:
@@ -78,7 +78,7 @@ def test_how_each_read_was_answered_is_shown(platform, people, project, evidence
     judge(cells, declared, evidence)
 
 
-def test_errors_are_told_in_words(platform, people, developer, project, evidence):
+def test_errors_are_explained_in_words(platform, people, developer, project, evidence):
     """For every kind of error the page says what went wrong and what to do about it."""
     said = {}
     with dashboard.signed_in(platform, people.make()) as browser:
@@ -137,7 +137,7 @@ def test_without_a_queue_the_dashboard_says_so(platform, people, project, eviden
 
 
 @pytest.mark.exclusive
-def test_what_becomes_of_a_component_is_shown_without_asking(
+def test_an_open_dashboard_follows_a_component_as_it_scales(
     platform, front_door, people, nemesis, evidence
 ):
     """An open page follows a component as it scales up and down, without a reload."""

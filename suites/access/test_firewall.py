@@ -50,7 +50,7 @@ def test_attacks_are_stopped(front_door, developer, project, evidence, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_only_looks_like_an_attack_is_not_stopped(
+def test_harmless_lookalikes_of_attacks_are_let_through(
     front_door, developer, project, evidence, kind
 ):
     """A harmless text that resembles an attack reaches the place where the attack is stopped."""
@@ -59,7 +59,7 @@ def test_what_only_looks_like_an_attack_is_not_stopped(
     judge(Table(observed), Table(dict.fromkeys(observed, LET_THROUGH)), evidence)
 
 
-def test_uploaded_bytes_are_not_looked_at(front_door, developer, project):
+def test_file_contents_are_not_inspected(front_door, developer, project):
     """A file full of attacks is stored unchanged; the same text as a description is stopped."""
     content = "\n".join(payload.sent for payload in ATTACKS)
     developer.put_file(project.id, "attacks.txt", content.encode())
@@ -69,7 +69,7 @@ def test_uploaded_bytes_are_not_looked_at(front_door, developer, project):
     assert sender.send(described) == STOPPED
 
 
-def test_uploads_are_cut_off_at_their_limit(developer, project):
+def test_uploads_beyond_the_size_limit_are_rejected(developer, project):
     """An upload of undeclared length is rejected once it exceeds the limit, and is not stored."""
     with pytest.raises(Refused) as refused:
         developer.put_file(project.id, "large.bin", iter(Stream(LIMIT + 1, seed=1)))
@@ -80,7 +80,7 @@ def test_uploads_are_cut_off_at_their_limit(developer, project):
     ]
 
 
-def test_passwords_are_not_looked_at(front_door, evidence):
+def test_passwords_are_not_inspected(front_door, evidence):
     """Attack-like passwords reach Vault; attack-like user names are stopped."""
     cells = {}
     for text in PASSWORDS:
@@ -93,7 +93,7 @@ def test_passwords_are_not_looked_at(front_door, evidence):
     judge(Table(cells), Table(declared), evidence)
 
 
-def test_the_firewall_tells_which_rules_but_not_what_was_sent(
+def test_the_firewall_logs_the_matched_rules_but_no_content(
     platform, front_door, developer, project
 ):
     """The log has the request's id and the matched rules, but no body, cookie or password."""

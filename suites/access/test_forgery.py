@@ -65,7 +65,7 @@ def test_a_forged_code_is_refused(front_door, people, evidence):
     judge(Table(cells), evidence)
 
 
-def test_a_code_is_good_once(front_door, people, evidence):
+def test_an_authorization_code_works_once(front_door, people, evidence):
     """A callback that created a session creates no second one, even with the original cookies."""
     person = people.make("viewer")
     attempt = front_door.begin()
@@ -85,7 +85,7 @@ def test_a_code_is_good_once(front_door, people, evidence):
     judge(Table(cells), evidence)
 
 
-def test_a_code_is_good_in_one_browser_only(front_door, people, evidence):
+def test_an_authorization_code_works_in_one_browser_only(front_door, people, evidence):
     """A stolen authorization code is useless in another browser's sign-in."""
     person = people.make("viewer")
     victim, thief = front_door.begin(), front_door.begin()
@@ -153,7 +153,7 @@ def test_a_forged_session_cookie_is_refused(front_door, people, evidence):
     judge(Table(cells), evidence)
 
 
-def test_a_planted_session_cookie_is_not_taken_over(front_door, people, evidence):
+def test_sign_in_never_reuses_a_planted_session(front_door, people, evidence):
     """Sign-in creates a new session even if an attacker planted their own (session fixation)."""
     person, attacker = people.make("developer"), people.make("viewer")
     planted = front_door.sign_in(attacker.name, attacker.password)

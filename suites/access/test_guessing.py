@@ -46,7 +46,7 @@ def test_guessing_is_slowed_down_and_locks_nobody_out(platform, front_door, peop
     assert looked_at < GUESSES
 
 
-def test_whoever_guessed_gets_in_after_the_wait_that_is_told(front_door, people):
+def test_the_right_password_works_after_the_announced_wait(front_door, people):
     """The right password from the guesser's address is not called wrong and works after a wait."""
     person = people.make("viewer")
     attempt = front_door.begin()

@@ -54,7 +54,7 @@ REFUSED = "refused"
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_identity_headers_from_outside_make_nobody_somebody(front_door, evidence, spelling):
+def test_forged_identity_headers_sign_nobody_in(front_door, evidence, spelling):
     """Without a session, headers that name a user and groups have no effect."""
     every = forged(SPELLINGS[spelling])
     ways = {"all at once": every} | {header[0]: (header,) for header in every}
@@ -66,7 +66,7 @@ def test_identity_headers_from_outside_make_nobody_somebody(front_door, evidence
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_identity_headers_from_outside_change_nobody(front_door, people, evidence, spelling):
+def test_forged_identity_headers_do_not_change_the_user(front_door, people, evidence, spelling):
     """With a viewer's session, forged headers change neither the user nor the user's rights."""
     person = people.known("vera")
     visitor = front_door.sign_in(person.name, person.password)

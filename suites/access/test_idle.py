@@ -18,7 +18,7 @@ LOADING = 12  # seconds: the grace period of idle.lua after a restart, and a mar
 SHORT = 4  # seconds of idle time; this test sweeps only its own sessions
 
 
-def test_an_idle_session_is_ended_and_a_used_one_is_not(platform, front_door, people):
+def test_idle_sessions_end_and_used_ones_do_not(platform, front_door, people):
     """A sweep ends the session without recent requests and keeps the one in use."""
     person = people.make("viewer")
     left, used = (front_door.sign_in(person.name, person.password) for _ in range(2))
@@ -58,7 +58,7 @@ def test_the_store_is_swept_at_the_stated_limit(platform):
 
 
 @pytest.mark.exclusive
-def test_idle_time_goes_on_through_a_restart_of_the_store(platform, front_door, people, nemesis):
+def test_idle_time_survives_a_restart_of_the_session_store(platform, front_door, people, nemesis):
     """A restart of the session store does not reset the idle time of its sessions."""
     person = people.make("viewer")
     left, used = (front_door.sign_in(person.name, person.password) for _ in range(2))

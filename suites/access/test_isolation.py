@@ -18,7 +18,7 @@ OUTSIDE = "default"
 DNS = Target("kube-dns.kube-system.svc", 53)
 
 
-def test_a_pod_without_a_policy_neither_reaches_anybody_nor_is_reached(platform, evidence):
+def test_a_pod_without_a_policy_can_neither_connect_nor_be_reached(platform, evidence):
     """In each of the platform's namespaces a new pod reaches the cluster's DNS and nothing else."""
     sources = [Source(f"from {namespace}", namespace) for namespace in (OUTSIDE, *ALL)]
     with listening.nobodies(platform.site, (OUTSIDE, *ALL)) as listeners:

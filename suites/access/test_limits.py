@@ -37,7 +37,7 @@ RESETS = 12_000
 LINE = 8192
 
 
-def test_headers_that_are_too_large_are_refused(front_door, viewer, evidence):
+def test_oversized_headers_are_refused(front_door, viewer, evidence):
     """Headers, cookies and addresses beyond the limit get 4xx; a request below it is served."""
     cookie = ("Cookie", viewer.session.cookie_header())
     cases = {
@@ -56,7 +56,7 @@ def test_headers_that_are_too_large_are_refused(front_door, viewer, evidence):
     judge(Table(cells), Table(dict.fromkeys(cells, REFUSED)), evidence)
 
 
-def test_bodies_that_are_too_large_are_refused(front_door, developer, project, evidence):
+def test_oversized_bodies_are_refused(front_door, developer, project, evidence):
     """Oversized JSON and files get 413 as a problem document, and nothing of them is stored."""
     large = b'{"name": "' + b"a" * 2 * MIB + b'"}'
     path = f"/api/projects/{project.id}"
@@ -199,7 +199,7 @@ def test_streams_reset_rapidly_are_bounded_and_starve_nobody(front_door, people,
     in_time(others.slowest, SOON, "the slowest response to other users")
 
 
-def test_lines_too_long_for_http_1_are_refused_in_http_2_alike(front_door, viewer, evidence):
+def test_http2_refuses_lines_too_long_for_http1(front_door, viewer, evidence):
     """A 9,000-character address or header gets 414 or 431, as a problem document or a page."""
     cookie, long = ("cookie", viewer.session.cookie_header()), "a" * (LINE + 800)
     cases = {

@@ -43,7 +43,7 @@ READING = {name for name, (method, _) in PATHS.items() if method == "GET"} - {"r
 MAY = {"admin": set(PATHS), "developer": READING, "viewer": READING, "in no group": set()}
 
 
-def test_every_component_tells_health_version_and_digest(platform, viewer, evidence):
+def test_every_component_reports_health_version_and_digest(platform, viewer, evidence):
     """Every component is reported as healthy, with the digests that its pods really run."""
     told = PlatformClient.of(viewer).components()
     cells, declared = {}, {}
@@ -77,7 +77,7 @@ def test_every_component_tells_health_version_and_digest(platform, viewer, evide
     judge(cells, declared, evidence)
 
 
-def test_registry_state_is_what_the_registry_says(platform, viewer, evidence):
+def test_reported_registry_state_matches_the_registry(platform, viewer, evidence):
     """For each image in use the API reports rightly which digests the registry holds and tags."""
     told = PlatformClient.of(viewer).registry()
     evidence.attach(told)
@@ -101,7 +101,7 @@ def test_registry_state_is_what_the_registry_says(platform, viewer, evidence):
     judge(cells, declared, evidence)
 
 
-def test_each_role_may_do_exactly_what_it_should_to_the_platform(front_door, people, evidence):
+def test_each_role_has_exactly_its_rights_to_the_platform(front_door, people, evidence):
     """Viewers and developers may read; only admins may make changes and see who made them."""
     visitors = {"nobody": front_door.anonymous()}
     for role in MAY:
@@ -121,7 +121,7 @@ def test_each_role_may_do_exactly_what_it_should_to_the_platform(front_door, peo
     judge(cells, declared | {("nobody", name): "sign in" for name in PATHS}, evidence)
 
 
-def test_answers_are_as_described_whatever_is_asked(platform, admin, evidence):
+def test_responses_match_the_openapi_description_for_any_input(platform, admin, evidence):
     """Every read matches the OpenAPI description, even for random input, and none fails."""
     asked = described.ask(
         PlatformClient.of(admin).description(),
@@ -157,7 +157,7 @@ BODIES = (
 )
 
 
-def test_a_change_out_of_bounds_is_refused_and_nothing_is_changed(admin, evidence):
+def test_a_change_out_of_bounds_is_refused_without_effect(admin, evidence):
     """Only stateless components can be scaled, and only from 1 to their declared maximum."""
     user = PlatformClient.of(admin)
     before, written = shape(user), user.actions(1)
@@ -207,7 +207,7 @@ def test_a_component_is_scaled_up_and_down(platform, front_door, people, nemesis
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
-def test_a_restart_replaces_every_pod_and_is_written_down(platform, front_door, people, evidence):
+def test_a_restart_replaces_every_pod_and_is_recorded(platform, front_door, people, evidence):
     """A restart replaces all pods, leaves the component healthy, and is recorded with its actor."""
     person = people.make("admin")
     user = PlatformClient(front_door.sign_in(person.name, person.password), platform.origin)

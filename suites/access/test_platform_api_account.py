@@ -49,7 +49,7 @@ MAY_DO = {
 }
 
 
-def test_the_platform_api_takes_the_backends_word_alone(platform, evidence):
+def test_the_platform_api_trusts_only_the_backends_token(platform, evidence):
     """The platform API accepts only the backend's own token, issued for the platform API."""
     site, user = platform.site, {"X-Forwarded-User": "ada", "X-Forwarded-Groups": "admin"}
     bearers = {
@@ -79,7 +79,7 @@ def test_the_platform_api_takes_the_backends_word_alone(platform, evidence):
     judge(statuses, declared, evidence, controls=[right])
 
 
-def test_nobody_but_the_backend_reaches_the_platform_api(platform, evidence):
+def test_only_the_backend_reaches_the_platform_api(platform, evidence):
     """The network lets only the backend connect, and none of its neighbours."""
     named = "app.kubernetes.io/name"
     allowed = Source("as the backend", "infraforge-application", {named: "backend"})
@@ -98,7 +98,7 @@ def test_nobody_but_the_backend_reaches_the_platform_api(platform, evidence):
     judge(connections.table, declared, evidence)
 
 
-def test_its_account_may_do_exactly_this(platform, evidence):
+def test_its_account_has_exactly_the_declared_rights(platform, evidence):
     """In every namespace the API server lists exactly the declared rights for the account."""
     cells, declared = {}, {}
     for where, may in MAY_DO.items():
@@ -109,7 +109,7 @@ def test_its_account_may_do_exactly_this(platform, evidence):
     judge(cells, declared, evidence)
 
 
-def test_its_account_is_refused_all_else(platform, evidence):
+def test_its_account_is_refused_everything_else(platform, evidence):
     """The API server refuses every attempt to gain rights and allows what the account needs."""
     account = rights.Account(platform.site, NAMESPACE, ACCOUNT)
     core = platform.site.core
@@ -125,7 +125,7 @@ def test_its_account_is_refused_all_else(platform, evidence):
     judge(cells, declared, evidence, [("the account", name) for name in allowed])
 
 
-def test_its_account_adds_to_the_book_and_rewrites_nothing(platform, evidence):
+def test_its_account_appends_to_the_action_log_and_rewrites_nothing(platform, evidence):
     """The account may add an action and record its outcome, but not change or remove one."""
     account = rights.Account(platform.site, NAMESPACE, ACCOUNT)
     core, where = platform.site.core, ("platform-api-actions", NAMESPACE)

@@ -81,7 +81,7 @@ def test_guessing_passwords_is_limited_whatever_the_cookies(front_door, evidence
     recovers(front_door.anonymous(), "/login/static/login.css", 200)
 
 
-def test_who_asks_too_much_is_told_when_to_come_back(front_door, people, evidence):
+def test_a_limited_client_is_told_when_to_retry(front_door, people, evidence):
     """A 429 is a problem document with Retry-After, and a request after that time is served."""
     person = people.make("viewer")
     greedy = front_door.sign_in(person.name, person.password)

@@ -60,7 +60,7 @@ def as_it_was(client, project):
 
 
 @pytest.mark.parametrize("path", ROLES.inner)
-def test_the_backends_own_pages_are_not_at_the_front_door(platform, front_door, admin, path):
+def test_the_backends_internal_pages_are_not_public(platform, front_door, admin, path):
     """The front door never exposes the backend's health and metrics pages."""
     with platform.site.forward(Backend.namespace, f"svc/{Backend.name}", BACKEND_PORT) as port:
         direct = requests.get(

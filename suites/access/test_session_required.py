@@ -113,7 +113,7 @@ def test_odd_spellings_of_a_path_open_nothing(front_door, viewer, evidence):
     judge(observed | plain, declared, control, evidence)
 
 
-def test_the_question_who_asks_cannot_be_put_from_outside(front_door, viewer, evidence):
+def test_internal_auth_endpoints_are_closed_to_clients(front_door, viewer, evidence):
     """The ingress' internal authentication endpoints are closed to clients, session or not."""
     cookie = ("Cookie", viewer.session.cookie_header())
     rows = {"nobody": (), "a viewer": (cookie,)}

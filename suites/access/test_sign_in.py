@@ -34,7 +34,7 @@ ELSEWHERE = (
 @pytest.mark.parametrize(
     ("name", "role"), [("ada", "admin"), ("devon", "developer"), ("vera", "viewer")]
 )
-def test_right_password_ends_at_the_dashboard(front_door, people, evidence, name, role):
+def test_right_password_leads_to_the_dashboard(front_door, people, evidence, name, role):
     """The right password leads to the dashboard, signed in as that person in that role."""
     person = people.known(name)
     visitor = front_door.sign_in(person.name, person.password)
@@ -68,7 +68,7 @@ def test_denials_look_alike(front_door, people, evidence):
     front_door.sign_in(person.name, person.password)  # control: the right password still works
 
 
-def test_what_can_be_nobodys_name_is_told_so(front_door, people):
+def test_an_impossible_user_name_is_explained(front_door, people):
     """A name that no user can have is rejected for its characters, not as a wrong password."""
     person = people.make("developer")
     front_door.sign_in(person.name, person.password)
@@ -109,7 +109,7 @@ def test_denials_are_in_vaults_audit_log(platform, front_door, people, evidence)
     assert trail == expected, f"the audit log has {trail}"
 
 
-def test_sign_in_leads_to_the_page_that_was_asked_for(front_door, people):
+def test_sign_in_returns_to_the_requested_page(front_door, people):
     """After sign-in the user reaches the page requested before it."""
     person, path = people.known("vera"), "/projects?tab=files"
     visitor = front_door.anonymous()
@@ -120,7 +120,7 @@ def test_sign_in_leads_to_the_page_that_was_asked_for(front_door, people):
     assert local(front_door.origin, answer) == path
 
 
-def test_sign_in_leads_nowhere_else(front_door, people, evidence):
+def test_sign_in_never_redirects_to_another_host(front_door, people, evidence):
     """An address of another host, injected into a sign-in, is never its target (open redirect)."""
     person = people.make("viewer")
     cells = {}
@@ -133,7 +133,7 @@ def test_sign_in_leads_nowhere_else(front_door, people, evidence):
     assert verdict.holds, verdict.explain()
 
 
-def test_no_address_of_the_front_door_leads_elsewhere(front_door, people, evidence):
+def test_the_front_door_never_redirects_to_another_host(front_door, people, evidence):
     """No `rd` parameter and no Host header makes the front door redirect to another host."""
     person = people.make("viewer")
     signed_in = front_door.sign_in(person.name, person.password)

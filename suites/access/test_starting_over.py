@@ -36,7 +36,7 @@ def test_abandoned_sign_ins_lock_nobody_out(front_door, people, evidence):
     assert BackendClient(signed_in, front_door.origin).me().user == person.name
 
 
-def test_cookies_that_are_too_many_are_forgotten(front_door, people, evidence):
+def test_a_browser_with_too_many_cookies_is_told_to_drop_them(front_door, people, evidence):
     """A browser whose cookies exceed the limit is told to drop them and can sign in again."""
     person = people.make("viewer")
     visitor = front_door.anonymous()
@@ -67,7 +67,7 @@ def test_an_old_login_form_leads_to_a_fresh_sign_in(front_door, people):
     assert answer.cookies.get(SESSION_COOKIE)
 
 
-def test_an_old_address_of_the_login_page_leads_to_a_fresh_sign_in(front_door, people):
+def test_an_old_login_address_leads_to_a_fresh_sign_in(front_door, people):
     """A bookmarked login address leads a browser without that sign-in to a fresh one."""
     person = people.make("viewer")
     address = front_door.begin("/projects").form.action

@@ -22,7 +22,7 @@ MODERN_CIPHER = re.compile(
 PATHS = ("/", "/projects?tab=files", "/api/me", "/login/authorize", "/oauth2/start?rd=/")
 
 
-def test_plain_http_redirects_and_gives_nothing(front_door, evidence):
+def test_plain_http_redirects_and_gives_nothing_away(front_door, evidence):
     """Every plain-http request is redirected to the same address on https, without any content."""
     cells = {}
     for method, path in (*(("GET", path) for path in PATHS), ("POST", "/api/projects")):
@@ -36,7 +36,7 @@ def test_plain_http_redirects_and_gives_nothing(front_door, evidence):
     judge(Table(cells), declared, evidence)
 
 
-def test_plain_http_leads_to_no_other_host(front_door):
+def test_plain_http_redirects_to_no_other_host(front_door):
     """The redirect to https targets the platform's own origin, whatever the Host header says."""
     answer = front_door.anonymous().ask(
         "GET", front_door.plain_origin + "/", headers={"Host": "evil.example"}
@@ -61,7 +61,7 @@ def test_every_answer_tells_browsers_to_stay_on_https(front_door, viewer, eviden
     judge(observed, declared, evidence)
 
 
-def test_cookies_are_out_of_reach(front_door, people, evidence):
+def test_cookies_carry_every_protective_attribute(front_door, people, evidence):
     """Every sign-in cookie is Secure, HttpOnly, SameSite=Lax and bound to this host."""
     person = people.make("viewer")
     attempt = front_door.begin()
@@ -86,7 +86,7 @@ def test_cookies_are_out_of_reach(front_door, people, evidence):
     judge(Table(cells), declared, evidence)
 
 
-def test_only_modern_versions_of_tls_are_spoken(front_door, evidence):
+def test_only_modern_tls_versions_are_accepted(front_door, evidence):
     """The front door accepts TLS 1.2 and 1.3 and refuses the older versions."""
     versions = {
         ssl.TLSVersion.TLSv1: tls.REFUSED,
@@ -104,7 +104,7 @@ def test_only_modern_versions_of_tls_are_spoken(front_door, evidence):
     judge(observed, declared, evidence)
 
 
-def test_only_ciphers_with_forward_secrecy_and_integrity_are_spoken(front_door, evidence):
+def test_only_ciphers_with_forward_secrecy_and_integrity_are_accepted(front_door, evidence):
     """In TLS 1.2 the front door accepts only ECDHE with an AEAD cipher."""
     observed = Table(
         {

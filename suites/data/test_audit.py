@@ -40,7 +40,7 @@ FLOOD, MOST_ROWS, ROW_BYTES = 60, 20, 4096
 PERIOD = 75  # seconds: a minute of counting, and the heartbeat of the backend's processes
 
 
-def test_the_backends_logins_add_to_the_trail_and_rewrite_nothing(platform, evidence):
+def test_the_backends_logins_append_to_the_trail_and_rewrite_nothing(platform, evidence):
     """A backend login may insert into and read the trail; PostgreSQL refuses everything else."""
     backend = Backend()
     login = backend.new_login(platform.site)
@@ -55,7 +55,7 @@ def test_the_backends_logins_add_to_the_trail_and_rewrite_nothing(platform, evid
 
 
 @pytest.mark.waits
-def test_a_flood_of_denials_is_a_few_rows_and_their_number(front_door, people, database, evidence):
+def test_a_flood_of_denials_becomes_a_few_counted_rows(front_door, people, database, evidence):
     """Sixty denials on one route become a few rows of bounded size whose counts add up to sixty."""
     person = people.make("viewer")
     client = BackendClient(front_door.sign_in(person.name, person.password), front_door.origin)
@@ -85,7 +85,7 @@ def test_a_flood_of_denials_is_a_few_rows_and_their_number(front_door, people, d
     assert max(row[2] for row in trail) <= ROW_BYTES
 
 
-def test_what_is_older_than_stated_leaves_the_trail(platform, database):
+def test_rows_past_their_retention_leave_the_trail(platform, database):
     """Pruning removes changes older than 400 days and denials older than 90, and nothing else."""
     add = """
     INSERT INTO audit (id, at, actor, role, action, target, outcome, request_id)

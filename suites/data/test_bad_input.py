@@ -191,7 +191,7 @@ def test_malformed_json_is_refused(author, own, unharmed):
     "kind", ["", "text/plain", "application/xml", "application/x-www-form-urlencoded", "json",
              "multipart/form-data; boundary=x", "application/json-patch+json"],
 )  # fmt: skip
-def test_a_body_of_another_type_is_refused(author, own, unharmed, kind):
+def test_a_body_of_another_content_type_is_refused(author, own, unharmed, kind):
     """Well-formed JSON with another content type is refused, not guessed at."""
     raw = json.dumps({"name": MARK}).encode()
     for method, path in (("POST", "/api/projects"), ("PUT", f"/api/projects/{own.id}")):
@@ -199,7 +199,7 @@ def test_a_body_of_another_type_is_refused(author, own, unharmed, kind):
     unharmed.check()
 
 
-def test_numbers_at_their_limits_are_refused(author, own, unharmed):
+def test_invalid_numbers_are_refused(author, own, unharmed):
     """A version other than the project's own and an invalid page size get 4xx."""
 
     @BOUNDED
@@ -217,7 +217,7 @@ def test_numbers_at_their_limits_are_refused(author, own, unharmed):
     unharmed.check()
 
 
-def test_places_that_were_never_given_are_refused(author, unharmed):
+def test_invented_cursors_are_refused(author, unharmed):
     """The project list refuses a cursor that it did not issue."""
     key = uuid.UUID(int=1)
     made_up = [
@@ -300,7 +300,7 @@ def test_names_that_hide_or_deceive_are_refused(author, own, unharmed, name):
 
 
 @pytest.mark.parametrize("name", WRITTEN.values(), ids=WRITTEN.keys())
-def test_names_that_need_invisible_characters_are_taken(author, own, name):
+def test_names_that_need_invisible_characters_are_accepted(author, own, name):
     """Names in scripts and emoji that need joiners are accepted and stored unchanged."""
     assert author.update_project(own.id, name).name == name
     assert author.put_file(own.id, name, b"content").name == name
@@ -320,7 +320,7 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS.keys())
-def test_conditions_that_are_not_honoured_are_refused(author, own, unharmed, condition):
+def test_unsupported_conditions_are_refused(author, own, unharmed, condition):
     """A change with a malformed or unsupported condition is refused and has no effect."""
     name, value = condition
     told, raw = {name: value}, json.dumps({"name": MARK}).encode()
@@ -343,7 +343,7 @@ TEXTS |= {f"Unicode {n}": text for n, text in enumerate(UNICODE)}
 
 
 @pytest.mark.parametrize("kept", TEXTS.values(), ids=TEXTS.keys())
-def test_text_is_kept_to_the_letter_or_refused(platform, author, own, kept):
+def test_text_is_stored_verbatim_or_refused(platform, author, own, kept):
     """SQL and text in any script are stored unchanged or refused, and never executed."""
     began = datetime.now(UTC)
     answers, stored = [], {}

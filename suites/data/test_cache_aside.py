@@ -78,7 +78,7 @@ def test_concurrent_misses_are_one_query(developer, project, database, cache, ev
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2")
-def test_concurrent_reads_of_what_is_not_there_are_one_query(developer, database, evidence):
+def test_concurrent_reads_of_a_missing_project_are_one_query(developer, database, evidence):
     """Concurrent readers of a project that does not exist cause one query."""
     nowhere = str(uuid.uuid4())
     crowd = [register.twin(developer) for _ in range(8)]
@@ -103,7 +103,7 @@ def test_concurrent_reads_of_what_is_not_there_are_one_query(developer, database
 
 
 @pytest.mark.control("SOC2-PI1.4")
-def test_update_takes_the_cached_value_away(developer, project, cache):
+def test_update_invalidates_the_cached_value(developer, project, cache):
     """After an acknowledged update the cache holds no old value, and reads return the new one."""
     assert reading.until_hit(developer, project.id) == project
     changed = developer.update_project(project.id, name="changed", description="and read back")
@@ -113,7 +113,7 @@ def test_update_takes_the_cached_value_away(developer, project, cache):
 
 
 @pytest.mark.control("SOC2-PI1.4", "ISO27001-A.8.10")
-def test_deletion_takes_the_cached_value_away(developer, project, cache):
+def test_deletion_invalidates_the_cached_value(developer, project, cache):
     """After an acknowledged deletion the project is neither cached nor readable."""
     reading.until_hit(developer, project.id)  # control: the cache served it before
     developer.delete_project(project.id)
@@ -124,7 +124,7 @@ def test_deletion_takes_the_cached_value_away(developer, project, cache):
 
 
 @pytest.mark.control("SOC2-PI1.4")
-def test_list_of_files_follows_every_change_of_a_file(developer, project):
+def test_file_list_reflects_every_change(developer, project):
     """A file list cached before an upload or a deletion is not served after it."""
     seen = []
     for change in (
@@ -170,7 +170,7 @@ def test_cached_value_expires_after_the_declared_time(platform, developer, proje
 
 @pytest.mark.control("SOC2-CC6.1", "SOC2-PI1.4")
 @pytest.mark.parametrize("reader", ["admin", "developer", "viewer"])
-def test_no_project_is_answered_with_what_is_cached_of_another(developer, request, reader):
+def test_no_read_returns_another_projects_cached_value(developer, request, reader):
     """Served from the cache, every project comes with its own content and its own files."""
     client = request.getfixturevalue(reader)
     projects = [developer.create_project(f"apart {reader} {n}") for n in range(2)]

@@ -22,7 +22,7 @@ REFUSED, DONE = "refused (412)", "done"
 NOTHING_NEW, ALL_OF_IT = "nothing new (304)", "all of it"
 
 
-def test_a_project_is_changed_only_as_it_was_read(developer, project, evidence):
+def test_a_project_is_changed_only_if_its_condition_holds(developer, project, evidence):
     """A project update with a condition takes effect if the condition holds, else it gets 412."""
     place = f"/api/projects/{project.id}"
     old = ask(developer, "GET", place).headers["ETag"]
@@ -54,7 +54,7 @@ def test_a_project_is_changed_only_as_it_was_read(developer, project, evidence):
     assert developer.read_project(project.id)[0].name == "again"
 
 
-def test_a_file_is_replaced_only_as_it_was_read(developer, project, evidence):
+def test_a_file_is_replaced_only_if_its_condition_holds(developer, project, evidence):
     """A conditional upload or deletion takes effect only if the file is as the condition says."""
     place = f"/api/projects/{project.id}/files/notes.txt"
     outcomes, declared = {}, {}
@@ -86,7 +86,7 @@ def test_a_file_is_replaced_only_as_it_was_read(developer, project, evidence):
     judge(outcomes, declared, evidence)
 
 
-def test_of_uploads_that_must_each_be_the_first_one_is(developer, project, evidence):
+def test_only_one_of_concurrent_create_only_uploads_is_stored(developer, project, evidence):
     """Of concurrent uploads with `If-None-Match: *` one is stored, and all others get 412."""
     told, clients = [], 3
     for n in range(8):
@@ -104,7 +104,7 @@ def test_of_uploads_that_must_each_be_the_first_one_is(developer, project, evide
     assert [statuses for statuses in judged if statuses != [201, 412, 412]] == []
 
 
-def test_what_the_client_has_is_not_sent_again(developer, project, evidence):
+def test_unchanged_content_is_not_sent_again(developer, project, evidence):
     """A read with If-None-Match gets 304 without a body if the ETag matches, else the content."""
     developer.put_file(project.id, "a.txt", b"content")
     base = f"/api/projects/{project.id}"
@@ -125,7 +125,7 @@ def test_what_the_client_has_is_not_sent_again(developer, project, evidence):
     judge(outcomes, declared, evidence)
 
 
-def test_a_part_of_a_file_is_that_part(developer, project):
+def test_a_range_request_returns_exactly_that_range(developer, project):
     """A range request returns those bytes of that upload, or 416 beyond the end of the file."""
     data = secrets.token_bytes(300_000)
     developer.put_file(project.id, "data.bin", data)

@@ -71,7 +71,9 @@ def test_login_ends_with_its_lease(platform):
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-CC6.1", "SOC2-A1.2", "NIST-IA-5")
-def test_backend_gets_another_login_when_all_are_revoked(platform, developer, project, database):
+def test_backend_gets_a_new_login_when_all_leases_are_revoked(
+    platform, developer, project, database
+):
     """After all its leases are revoked, the backend continues by itself with new logins."""
     site, budget = platform.site, platform.profile.budgets.rejoin
     held = wait_until(
@@ -106,7 +108,7 @@ def test_backend_gets_another_login_when_all_are_revoked(platform, developer, pr
 
 
 @pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.24", "NIST-IA-5")
-def test_only_declared_roles_and_leased_ones_may_log_in(database):
+def test_only_declared_and_leased_roles_may_log_in(database):
     """PostgreSQL's only login roles are its members', Vault's own, and those leased by Vault."""
     static = {role for role in logins.roles(database) if not role.startswith("v-")}
     assert static == {"postgres", "replicator", "rewinder", "vault"}

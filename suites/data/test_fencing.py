@@ -25,7 +25,7 @@ _WRITERS_WAIT = seconds(1.8)  # without an answer from the cache a writer acknow
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2", "NIST-SI-7")
-def test_value_cached_before_a_pause_of_the_cache_is_not_read_after_a_write(
+def test_a_paused_cache_does_not_serve_a_value_replaced_meanwhile(
     developer, project, cache, nemesis
 ):
     """A cache paused during a write does not serve the replaced value when it resumes."""
@@ -49,7 +49,7 @@ def test_value_cached_before_a_pause_of_the_cache_is_not_read_after_a_write(
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2", "NIST-SI-7")
-def test_no_read_is_stale_while_the_cache_is_paused_and_goes_on(
+def test_no_read_is_stale_while_the_cache_pauses_and_resumes(
     developer, project, cache, nemesis, evidence
 ):
     """Concurrent readers see no replaced value while the cache is paused and after it resumes."""
@@ -73,7 +73,7 @@ def test_no_read_is_stale_while_the_cache_is_paused_and_goes_on(
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-PI1.4", "NIST-SI-7")
-def test_no_fill_comes_in_while_any_change_is_under_way(
+def test_the_cache_accepts_no_fill_while_any_write_is_in_progress(
     developer, project, database, cache, evidence
 ):
     """A write that ends during another write leaves the other's fence up, so no fill succeeds."""
@@ -109,7 +109,7 @@ def test_no_fill_comes_in_while_any_change_is_under_way(
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-PI1.4", "SOC2-A1.2", "NIST-SI-7")
-def test_a_change_is_not_acknowledged_once_postgresql_went_away(
+def test_a_change_is_not_acknowledged_after_its_database_session_ends(
     platform, developer, project, database, nemesis, evidence
 ):
     """A write that the cache did not confirm is not acknowledged if its PostgreSQL session ends.

@@ -85,7 +85,7 @@ def test_names_that_only_look_alike_are_different_files(developer, project):
         assert developer.get_file(project.id, name) == name.encode()
 
 
-def test_a_name_is_one_however_it_is_composed(developer, project):
+def test_equivalent_unicode_names_are_one_file(developer, project):
     """Canonically equivalent Unicode names denote one file, whichever of them a request uses."""
     forms = ("caf\u00e9", "cafe\u0301")
     for name in forms:
@@ -97,7 +97,7 @@ def test_a_name_is_one_however_it_is_composed(developer, project):
 
 
 @pytest.mark.control("SOC2-PI1.5")
-def test_new_upload_takes_the_place_of_the_old(developer, project):
+def test_new_upload_replaces_the_old(developer, project):
     """After a second upload under the same name, reads return only its bytes."""
     for content in (b"the first, which is longer", b"", b"the last"):
         developer.put_file(project.id, "notes.txt", content)
@@ -107,7 +107,7 @@ def test_new_upload_takes_the_place_of_the_old(developer, project):
 
 @pytest.mark.control("SOC2-CC6.1")
 @pytest.mark.parametrize("size", [0, 1, 300_000], ids=["nothing", "one byte", "300 kB"])
-def test_files_bytes_lie_in_minio(developer, project, database, store, size):
+def test_file_content_is_stored_in_minio(developer, project, database, store, size):
     """MinIO holds the file's bytes under the object key recorded in the database."""
     data = secrets.token_bytes(size)
     developer.put_file(project.id, "data.bin", data)
@@ -145,7 +145,7 @@ def test_files_are_encrypted_on_disk(platform, developer, project, database, sto
 
 
 @pytest.mark.control("ISO27001-A.8.10")
-def test_deleted_file_is_not_to_be_read(developer, project):
+def test_deleted_file_is_neither_listed_nor_read(developer, project):
     """After its acknowledged deletion a file is neither listed nor readable; others still are."""
     for name in ("stays.txt", "goes.txt"):
         developer.put_file(project.id, name, name.encode())
@@ -160,7 +160,7 @@ def test_deleted_file_is_not_to_be_read(developer, project):
 
 @pytest.mark.waits
 @pytest.mark.control("ISO27001-A.8.10")
-def test_deleted_files_bytes_leave_minio(platform, developer, project, database, store):
+def test_deleted_file_content_leaves_minio(platform, developer, project, database, store):
     """A deleted file's object leaves MinIO once the grace time for running downloads is over."""
     developer.put_file(project.id, "goes.txt", b"not for long")
     developer.put_file(project.id, "stays.txt", b"to stay")

@@ -10,7 +10,7 @@ from infraforge.workloads import register
 
 
 @pytest.mark.control("SOC2-PI1.4", "NIST-SI-7")
-def test_no_read_is_stale_beside_concurrent_writes(developer, project, evidence):
+def test_no_read_is_stale_during_concurrent_writes(developer, project, evidence):
     """No read through the cache returns a value that an acknowledged update has replaced."""
     with register.Load(developer, [project.id], readers=5, writers=2) as load:
         load.until(reads=250, writes=40)
@@ -21,7 +21,7 @@ def test_no_read_is_stale_beside_concurrent_writes(developer, project, evidence)
 
 
 @pytest.mark.control("SOC2-PI1.4", "NIST-SI-7")
-def test_no_client_reads_backwards_beside_concurrent_writes(developer, project, evidence):
+def test_no_client_reads_backwards_during_concurrent_writes(developer, project, evidence):
     """A client that has read a version of a project never reads an older one (monotonic reads)."""
     with register.Load(developer, [project.id], readers=4, writers=2) as load:
         load.until(reads=250, writes=60)

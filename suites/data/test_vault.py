@@ -52,7 +52,7 @@ def test_no_root_token_exists(platform):
 
 
 @pytest.mark.control("SOC2-CC6.3", "ISO27001-A.8.2", "NIST-AC-6")
-def test_the_operator_can_give_nobody_rights(platform, people, evidence):
+def test_the_operator_can_grant_no_rights(platform, people, evidence):
     """The operator's token can read all policies but neither change nor grant one."""
     site, person = platform.site, people.make("viewer")
     vault, cells = site.vault(), {}

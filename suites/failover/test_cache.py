@@ -12,7 +12,7 @@ from infraforge.workloads import reading, register
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "SOC2-PI1.4", "ISO27001-A.8.14")
-def test_reads_bypass_a_cache_that_is_down_and_hit_it_again_after(
+def test_reads_bypass_a_cache_that_is_down_and_hit_it_after_recovery(
     developer, project, nemesis, evidence
 ):
     """Reads stay correct while the cache is down, and hit it again once it is back."""

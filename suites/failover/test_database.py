@@ -44,7 +44,7 @@ class Kept:
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "SOC2-PI1.5", "ISO27001-A.8.14", "NIST-SI-7")
-def test_changes_are_whole_or_not_at_all_without_postgresql(
+def test_no_change_takes_partial_effect_without_postgresql(
     platform, developer, project, store, nemesis, evidence
 ):
     """While PostgreSQL is down every change gets 503 and leaves no trace."""
@@ -74,7 +74,7 @@ def test_changes_are_whole_or_not_at_all_without_postgresql(
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14")
-def test_cached_reads_go_on_without_postgresql(platform, developer, project, nemesis, evidence):
+def test_cached_reads_continue_without_postgresql(platform, developer, project, nemesis, evidence):
     """While PostgreSQL is down cached projects are served from the cache; other reads get 503."""
     cached = reading.until_hit(developer, project.id)
     nemesis.inject(faults.ScaledToNothing("postgres"))

@@ -15,7 +15,7 @@ TOO_MUCH = 300  # MiB: more than any pod's limit for ephemeral storage
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14")
-def test_a_pod_that_fills_its_folder_is_put_out_and_no_other(
+def test_only_the_pod_that_fills_its_folder_is_evicted(
     platform, front_door, devon, developer, nemesis, evidence
 ):
     """The pod that fills its folder is evicted and replaced in time; all others keep running."""

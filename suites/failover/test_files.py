@@ -24,7 +24,7 @@ GRACE = 60  # seconds after an upload's last heartbeat (the backend's uploads.py
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "SOC2-PI1.5", "ISO27001-A.8.14", "NIST-SI-7")
-def test_files_and_their_list_agree_through_an_outage_of_minio(
+def test_files_and_their_list_agree_through_a_minio_outage(
     platform, developer, project, nemesis, evidence
 ):
     """Without MinIO transfers get a clear 503; after recovery every listed file is complete."""
@@ -66,7 +66,7 @@ def test_files_and_their_list_agree_through_an_outage_of_minio(
 @pytest.mark.exclusive
 @pytest.mark.waits
 @pytest.mark.control("SOC2-PI1.5", "ISO27001-A.8.10")
-def test_parts_of_an_upload_whose_backend_was_killed_leave_minio(
+def test_parts_of_an_interrupted_upload_leave_minio(
     platform, developer, project, nemesis, store, evidence
 ):
     """The parts of an upload whose backend was killed leave MinIO 60 s after its last heartbeat."""

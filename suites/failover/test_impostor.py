@@ -19,7 +19,7 @@ LOOK = seconds(30)
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-CC6.7", "ISO27001-A.8.24", "NIST-SC-8")
-def test_an_impostor_of_postgresql_is_told_nothing(platform, developer, project, nemesis, evidence):
+def test_a_postgresql_impostor_learns_nothing(platform, developer, project, nemesis, evidence):
     """The backend breaks off the TLS handshake with a PostgreSQL certified by a foreign CA."""
     nemesis.inject(faults.Impostor(known=True))
     believed = hear(platform)

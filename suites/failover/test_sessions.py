@@ -30,7 +30,7 @@ FAULTS = {
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "SOC2-CC6.1", "ISO27001-A.8.14")
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_no_session_is_lost_with_the_session_store(
+def test_no_session_is_lost_while_the_session_store_is_down(
     platform, front_door, visitor, nemesis, evidence, fault
 ):
     """While the store is down every request gets 503; after recovery all sessions still work."""

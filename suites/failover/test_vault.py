@@ -19,7 +19,7 @@ from infraforge.workloads.visitor import NoAnswer
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14", "NIST-CP-10", "NIST-IA-5")
-def test_work_goes_on_without_vault_and_sign_ins_after_it(
+def test_work_continues_without_vault_and_sign_ins_resume_after_it(
     platform, front_door, devon, developer, project, nemesis, evidence
 ):
     """Until its lease ends the backend works without Vault; sign-ins get an error, not a denial."""
@@ -55,7 +55,7 @@ def test_work_goes_on_without_vault_and_sign_ins_after_it(
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14", "NIST-CP-10", "NIST-IA-5")
-def test_backend_whose_login_ends_without_vault_recovers_by_itself(
+def test_backend_recovers_by_itself_when_its_login_ends_without_vault(
     platform, developer, project, outage, nemesis, evidence
 ):
     """When its login ends while Vault is down, the backend returns 503 and recovers with Vault."""

@@ -16,7 +16,7 @@ JOBS = "[data-testid=jobs] tbody"
 KIND, STATE, RESULT = f"{JOBS} th", f"{JOBS} td:nth-of-type(2)", f"{JOBS} td:nth-of-type(3)"
 
 
-def test_jobs_are_asked_for_and_told_of_in_the_dashboard(
+def test_the_dashboard_requests_jobs_and_shows_their_results(
     platform, people, developer, project, evidence
 ):
     """A developer's jobs and results appear without a reload; viewers see them but no form."""

@@ -17,7 +17,7 @@ from infraforge.workloads.backend_client import Refused
 WITHIN = 30
 
 
-def test_a_job_brings_the_right_result(developer, viewer, project):
+def test_a_job_returns_the_right_result(developer, viewer, project):
     """A checksum job returns the file's SHA-256, a report counts files, and viewers see both."""
     data = b"what the worker reads" * 1000
     developer.put_file(project.id, "plan.txt", data)
@@ -38,7 +38,7 @@ def test_a_job_brings_the_right_result(developer, viewer, project):
 
 
 @pytest.mark.control("SOC2-PI1.3")
-def test_a_job_that_is_asked_for_twice_is_done_once(platform, developer, project, evidence):
+def test_a_job_requested_twice_is_done_once(platform, developer, project, evidence):
     """A repeated request with the same id is the same job; a different job under it is refused."""
     job = str(uuid.uuid4())
     body = {"kind": "report", "id": job}
@@ -54,7 +54,7 @@ def test_a_job_that_is_asked_for_twice_is_done_once(platform, developer, project
 
 
 @pytest.mark.control("SOC2-PI1.3")
-def test_a_job_whose_id_was_used_before_is_done(developer):
+def test_a_job_with_a_reused_id_is_done(developer):
     """A job id works again in another project once the first job is deleted with its project."""
     body = {"kind": "report", "id": str(uuid.uuid4())}
     for name in ("the first", "the second", "the third"):
@@ -82,7 +82,7 @@ def test_jobs_of_many_clients_are_each_done_once(platform, developer, project, e
     assert verdict.holds, verdict.explain()
 
 
-def test_what_happens_to_a_project_is_told_once_and_in_order(platform, developer, evidence):
+def test_project_events_are_published_once_and_in_order(platform, developer, evidence):
     """The event stream has each change of a project once, in the order of the changes."""
     made = developer.create_project("told of")
     developer.update_project(made.id, "told of again")

@@ -16,7 +16,7 @@ from infraforge.workloads import jobs
 @pytest.mark.exclusive
 @pytest.mark.waits
 @pytest.mark.control("SOC2-A1.2", "SOC2-PI1.3", "NIST-CP-10")
-def test_jobs_whose_messages_are_lost_are_done_all_the_same(
+def test_jobs_are_done_even_if_their_messages_are_lost(
     platform, developer, project, nemesis, evidence
 ):
     """After the stream is emptied, each acknowledged job is published again and done once."""

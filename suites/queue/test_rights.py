@@ -49,7 +49,7 @@ WHERE grantee = 'app_worker'
 """
 
 
-def test_backend_and_worker_may_do_exactly_what_they_need_at_nats(platform, evidence):
+def test_backend_and_worker_have_exactly_their_rights_at_nats(platform, evidence):
     """Backend and worker may use their own subjects and inboxes on NATS, and nothing else."""
     observed = Table(
         {
@@ -66,7 +66,7 @@ def test_backend_and_worker_may_do_exactly_what_they_need_at_nats(platform, evid
     assert verdict.holds, verdict.explain()
 
 
-def test_a_worker_touches_only_what_jobs_are_about(platform, evidence):
+def test_a_worker_may_touch_only_the_data_its_jobs_need(platform, evidence):
     """Worker logins may only read project names, files and jobs, and write jobs' outcomes."""
     with Postgres().connect(platform.site) as database:
         rows = database.execute(_GRANTS).fetchall()

@@ -48,7 +48,7 @@ def test_secrets_are_encrypted_in_etcd(platform, marked):
 
 
 @pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
-def test_api_server_writes_down_who_made_a_secret_and_not_what_is_in_it(platform, marked):
+def test_the_audit_log_names_who_made_a_secret_but_not_its_content(platform, marked):
     """The audit log records actor, verb and object of a change, but never its content."""
     name, hidden, _ = marked
     entries = wait_until(
@@ -66,7 +66,7 @@ def test_api_server_writes_down_who_made_a_secret_and_not_what_is_in_it(platform
 
 
 @pytest.mark.control("SOC2-CC6.6", "NIST-SC-7")
-def test_this_machine_is_reached_on_its_loopback_address_only(platform):
+def test_ports_of_the_nodes_are_published_on_loopback_only(platform):
     """Every port that leads to the nodes is published on 127.0.0.1 only."""
     ports = control_plane.published(platform.site)
     control(len(ports) >= 3, f"expected two front-door ports and the API server: {ports}")
@@ -75,7 +75,7 @@ def test_this_machine_is_reached_on_its_loopback_address_only(platform):
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-AC-6", "CIS-K8S-5.2")
 @pytest.mark.parametrize("namespace", ALL)
-def test_pods_that_want_more_than_restricted_are_refused(platform, namespace):
+def test_pods_beyond_the_restricted_standard_are_refused(platform, namespace):
     """The API server admits a pod like ours and refuses the same pod with one more privilege."""
     core = platform.site.core
     core.create_namespaced_pod(namespace, pod(), dry_run="All")
@@ -87,7 +87,7 @@ def test_pods_that_want_more_than_restricted_are_refused(platform, namespace):
 
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-AC-6")
-def test_only_those_who_need_it_hold_a_token_for_the_api_server(platform):
+def test_only_pods_that_need_one_hold_an_api_server_token(platform):
     """Only the declared components' pods mount a token for the API server."""
     core = platform.site.core
     holders = {

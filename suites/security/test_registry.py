@@ -16,7 +16,7 @@ READER_OF_DIGESTS = "platform-api"
 
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-AC-6", "NIST-SI-7")
-def test_nodes_and_pods_pull_and_cannot_push(platform, nodes, evidence):
+def test_nodes_and_pods_can_pull_but_not_push(platform, nodes, evidence):
     """The registry reachable from nodes and pods serves images by digest and refuses every push."""
     site = platform.site
     image = pinned_image(site)
@@ -30,9 +30,7 @@ def test_nodes_and_pods_pull_and_cannot_push(platform, nodes, evidence):
 
 
 @pytest.mark.control("SOC2-CC6.6", "ISO27001-A.8.22", "NIST-SC-7")
-def test_the_registry_that_takes_pushes_is_out_of_reach_of_nodes_and_pods(
-    platform, nodes, evidence
-):
+def test_nodes_and_pods_cannot_reach_the_writable_registry(platform, nodes, evidence):
     """A node or pod can connect to the read-only registry only."""
     site, reader = platform.site, registry_reach.readers_address()
     writer, *gateways = registry_reach.writers_addresses()
@@ -54,7 +52,7 @@ def test_the_registry_that_takes_pushes_is_out_of_reach_of_nodes_and_pods(
 
 
 @pytest.mark.control("SOC2-CC6.3", "NIST-SI-7")
-def test_every_image_that_runs_is_named_by_its_digest(platform, nodes, evidence):
+def test_every_running_image_is_named_by_digest(platform, nodes, evidence):
     """Every image in use, those of Kubernetes and of pod sandboxes included, is named by digest."""
     by_tag = client.V1Pod(
         metadata=client.V1ObjectMeta(name="probe", namespace="default"),

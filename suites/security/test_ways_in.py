@@ -11,7 +11,7 @@ from infraforge.workloads.ways_in import WAYS
 
 @pytest.mark.control("SOC2-CC7.2", "ISO27001-A.8.15", "NIST-AU-2")
 @pytest.mark.parametrize("name", WAYS)
-def test_whoever_takes_a_way_in_is_in_the_audit_log(platform, name):
+def test_every_way_past_the_front_door_is_in_the_audit_log(platform, name):
     """The audit log names actor and target of every shell, tunnel, proxy and read of secrets."""
     way = WAYS[name]
     assert not control_plane.audited_with(platform.site, "no-such-mark")  # the log is readable
