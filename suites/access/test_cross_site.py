@@ -21,13 +21,13 @@ pytestmark = [
 REFUSED, DONE = "refused", "done"
 FOREIGN = {
     "another site's origin": {"Origin": "https://evil.example"},
-    "no origin that has a name": {"Origin": "null"},
-    "our host in clear": {"Origin": "http://127.0.0.1"},
+    "an opaque origin": {"Origin": "null"},
+    "our host over http": {"Origin": "http://127.0.0.1"},
     "a host that begins like ours": {"Origin": "{origin}.evil.example"},
-    "said by the browser": {"Sec-Fetch-Site": "cross-site"},
+    "Sec-Fetch-Site alone": {"Sec-Fetch-Site": "cross-site"},
     "another port of our host": {"Sec-Fetch-Site": "same-site"},
     "both": {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
-    "our origin, claimed": {"Origin": "{origin}", "Sec-Fetch-Site": "cross-site"},
+    "our origin, but cross-site": {"Origin": "{origin}", "Sec-Fetch-Site": "cross-site"},
     "another origin, claimed as ours": {
         "Origin": "https://evil.example",
         "Sec-Fetch-Site": "same-origin",

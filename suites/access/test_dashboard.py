@@ -25,7 +25,7 @@ OFFERED = {
     ("projects", "sign out"): ("#sign-out", ROLES),
     ("projects", "components"): ("[data-testid^=component-]", ROLES),
     ("projects", "a new project"): ("[data-testid=new-project]", ("admin", "developer")),
-    ("projects", "the way to the audit trail"): ("a[href='/audit']", ("admin",)),
+    ("projects", "the link to the audit trail"): ("a[href='/audit']", ("admin",)),
     ("project", "a file that cannot be downloaded"): (
         "[data-testid=files] tbody tr:not(:has(a[download]))",
         (),

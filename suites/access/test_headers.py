@@ -33,20 +33,20 @@ def test_every_answer_carries_the_security_headers(front_door, viewer, evidence)
         "refused": session.ask("GET", "/api/audit"),
         "no session": stranger.ask("GET", "/api/me"),
         "to login": stranger.ask("GET", "/"),
-        "nothing there": stranger.ask("GET", "/oauth2/nothing"),
+        "not found": stranger.ask("GET", "/oauth2/nothing"),
         "too large": session.ask("POST", "/api/projects", data=b"a" * 2_000_000),
     }
     cells = {}
     for name, answer in answers.items():
         for header, words in {**REQUIRED, **(OF_PAGES if name in pages else {})}.items():
             value = answer.headers.get(header, "")
-            cells[name, header] = "as it should" if all(w in value for w in words) else value
+            cells[name, header] = "as required" if all(w in value for w in words) else value
         left_open = weaknesses(answer.headers.get("Content-Security-Policy", ""))
-        cells[name, "policy"] = "; ".join(left_open) or "as it should"
+        cells[name, "policy"] = "; ".join(left_open) or "as required"
         server = answer.headers.get("Server", "")
         version = any(letter.isdigit() for letter in server)
-        cells[name, "Server"] = server if version else "as it should"
-    observed, declared = Table(cells), Table(dict.fromkeys(cells, "as it should"))
+        cells[name, "Server"] = server if version else "as required"
+    observed, declared = Table(cells), Table(dict.fromkeys(cells, "as required"))
     verdict = cells_match(observed, declared)
     evidence.attach(observed, verdict)
     assert verdict.holds, verdict.explain()

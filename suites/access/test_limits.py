@@ -79,11 +79,11 @@ def test_oversized_bodies_are_refused(front_door, developer, project, evidence):
 
 
 @pytest.mark.exclusive
-@pytest.mark.parametrize("what", ["headers a letter at a time", "bodies that never come"])
+@pytest.mark.parametrize("what", ["headers one byte at a time", "bodies that never arrive"])
 def test_slow_requests_are_ended_and_starve_nobody(front_door, developer, evidence, what):
     """Each of a hundred slow requests is ended in time, and other users are served meanwhile."""
     cookie = developer.session.cookie_header()
-    if what == "headers a letter at a time":
+    if what == "headers one byte at a time":
         begin, drop, bound = b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"a", HEADER_SECONDS
     else:
         head = (
@@ -276,7 +276,7 @@ def announced(front_door, session, path, length):
         answer = connection.getresponse()
         return answer.status, answer.headers.get("Content-Type", "")
     except TimeoutError:
-        return "waited for", ""
+        return "no response within 30 s", ""
     except (http.client.HTTPException, ConnectionError):
         return "closed without an answer", ""
     finally:

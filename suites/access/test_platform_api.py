@@ -37,9 +37,9 @@ PATHS = {
     "read the registry": ("GET", "/api/platform/registry"),
     "scale": ("PUT", "/api/platform/components/nobody/scale"),
     "restart": ("POST", "/api/platform/components/nobody/restart"),
-    "read who did what": ("GET", "/api/platform/actions"),
+    "read the action log": ("GET", "/api/platform/actions"),
 }
-READING = {name for name, (method, _) in PATHS.items() if method == "GET"} - {"read who did what"}
+READING = {name for name, (method, _) in PATHS.items() if method == "GET"} - {"read the action log"}
 MAY = {"admin": set(PATHS), "developer": READING, "viewer": READING, "in no group": set()}
 
 

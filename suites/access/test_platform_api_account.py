@@ -66,13 +66,13 @@ def test_the_platform_api_trusts_only_the_backends_token(platform, evidence):
         # the platform API checks the role that the backend passes on once more
         for role in ("viewer", "developer", "admin"):
             said = {**user, "X-Forwarded-Groups": role, **shown}
-            statuses[role, "restarts nobody"] = ask("POST", said)
+            statuses[role, "restarts a component"] = ask("POST", said)
         statuses["no user", "reads"] = ask("GET", shown)
     declared = {(name, "reads"): 401 for name in bearers} | {
         ("backend, for the platform API", "reads"): 200,
-        ("viewer", "restarts nobody"): 403,
-        ("developer", "restarts nobody"): 403,
-        ("admin", "restarts nobody"): 404,
+        ("viewer", "restarts a component"): 403,
+        ("developer", "restarts a component"): 403,
+        ("admin", "restarts a component"): 404,
         ("no user", "reads"): 401,
     }
     right = ("backend, for the platform API", "reads")
@@ -86,7 +86,7 @@ def test_only_the_backend_reaches_the_platform_api(platform, evidence):
     strangers = (
         Source("as the ingress", "infraforge-access", {named: "ingress"}),
         Source("as the frontend", "infraforge-application", {named: "frontend"}),
-        Source("beside it", NAMESPACE),
+        Source("in its namespace", NAMESPACE),
         Source("outside, labelled as the backend", "default", {named: "backend"}),
     )
     target = Target(f"platform-api.{NAMESPACE}.svc", PORT)
@@ -152,23 +152,23 @@ def test_its_account_appends_to_the_action_log_and_rewrites_nothing(platform, ev
             name: account.tries(rights.Request("PATCH", BOOK, change))
             for name, change in {
                 "adds an action": {"data": {other: entry(other)}},
-                "says what became of one": {"data": {asked: entry(asked, "failed")}},
-                "says so again of another": {"data": {done: entry(done, "failed")}},
-                "says who did it": {"data": {asked: entry(asked, actor="vera")}},
-                "says both": {"data": {asked: entry(asked, "done", "vera")}},
+                "records an outcome": {"data": {asked: entry(asked, "failed")}},
+                "changes a recorded outcome": {"data": {done: entry(done, "failed")}},
+                "changes the actor": {"data": {asked: entry(asked, actor="vera")}},
+                "changes actor and outcome": {"data": {asked: entry(asked, "done", "vera")}},
                 "removes the oldest": {"data": {asked: None}},
                 "removes another": {"data": {done: None}},
                 "empties it": {"data": None},
-                "adds what is none": {"data": {"note": "x"}},
+                "adds an invalid entry": {"data": {"note": "x"}},
                 "adds bytes": {"binaryData": {"note": "eA=="}},
-                "closes it": {"immutable": True},
+                "makes it immutable": {"immutable": True},
                 "labels it": {"metadata": {"labels": {"x": "y"}}},
             }.items()
         }
     finally:
         core.patch_namespaced_config_map(*where, {"data": dict.fromkeys(book)})
     cells = {("the account", name): answer.outcome for name, answer in answers.items()}
-    allowed = ("adds an action", "says what became of one")
+    allowed = ("adds an action", "records an outcome")
     declared = {
         ("the account", name): rights.ALLOWED if name in allowed else rights.REFUSED
         for name in answers

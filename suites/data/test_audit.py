@@ -17,7 +17,7 @@ ROW = "(actor, role, action, target, outcome, request_id) VALUES ('x', '', 'x', 
 MAY = {
     "adds a row": f"INSERT INTO public.audit {ROW}",
     "reads it": "SELECT count(*) FROM public.audit",
-    "has old rows removed": "SELECT public.prune_audit()",
+    "prunes old rows": "SELECT public.prune_audit()",
 }
 MAY_NOT = {
     "changes rows": "UPDATE public.audit SET actor = 'x'",
@@ -25,16 +25,16 @@ MAY_NOT = {
     "empties it": "TRUNCATE public.audit",
     "drops it": "DROP TABLE public.audit",
     "renames it": "ALTER TABLE public.audit RENAME TO other",
-    "takes it": "ALTER TABLE public.audit OWNER TO app_owner",
+    "takes ownership": "ALTER TABLE public.audit OWNER TO app_owner",
     "disables triggers": "ALTER TABLE public.audit DISABLE TRIGGER ALL",
     "adds a rule": "CREATE RULE r AS ON INSERT TO public.audit DO INSTEAD NOTHING",
     "sets a row's time": "INSERT INTO public.audit (at, actor, role, action, target, outcome,"
     " request_id) VALUES (now(), 'x', '', 'x', 'x', 'done', '')",
     "acts as its owner": "SET ROLE audit_owner",
     "drops the schema": "DROP SCHEMA public CASCADE",
-    "replaces what prunes it": "CREATE OR REPLACE FUNCTION public.prune_audit() RETURNS bigint"
+    "replaces prune_audit": "CREATE OR REPLACE FUNCTION public.prune_audit() RETURNS bigint"
     " LANGUAGE sql AS 'SELECT 0::bigint'",
-    "leads names astray": "ALTER DATABASE infraforge SET search_path = other",
+    "changes the search path": "ALTER DATABASE infraforge SET search_path = other",
 }
 FLOOD, MOST_ROWS, ROW_BYTES = 60, 20, 4096
 PERIOD = 75  # seconds: a minute of counting, and the heartbeat of the backend's processes

@@ -267,20 +267,20 @@ def test_path_tricks_are_refused(author, own, unharmed):
 
 
 HIDDEN = {
-    "nothing to be seen": "\u200b",
-    "a filler": "\u3164",
-    "an empty braille cell": "\u2800",
+    "a zero-width space": "\u200b",
+    "a Hangul filler": "\u3164",
+    "a blank braille pattern": "\u2800",
     "white space": "\u2003\u3000",
     "a variation selector": "\ufe0f",
-    "a mark on nothing": "\u0301a",
-    "a turn to the right": "a\u200fb",
-    "a turn, the Arabic way": "a\u061cb",
-    "a turn that is overridden": "a\u202eb",
+    "a combining mark first": "\u0301a",
+    "a right-to-left mark": "a\u200fb",
+    "an Arabic letter mark": "a\u061cb",
+    "a right-to-left override": "a\u202eb",
     "a joiner between Latin letters": "a\u200db",
-    "hidden ASCII": "a\U000e0041\U000e0042",
+    "tag characters": "a\U000e0041\U000e0042",
     "a soft hyphen": "a\u00adb",
-    "what is private": "\ue000",
-    "what is no character": "\U0010ffff",
+    "a private-use character": "\ue000",
+    "a noncharacter": "\U0010ffff",
 }
 WRITTEN = {
     "Persian": "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
@@ -313,9 +313,9 @@ CONDITIONS = {
     "malformed If-Unmodified-Since": ("If-Unmodified-Since", "yesterday"),
     "malformed If-Modified-Since": ("If-Modified-Since", "0"),
     "malformed If-Range": ("If-Range", "x"),
-    "If-Match of nothing": ("If-Match", '"nonsense"'),
-    "a part only": ("Content-Range", "bytes 0-6/10"),
-    "a part of what is to be changed": ("Range", "bytes=0-1"),
+    "If-Match of an unknown ETag": ("If-Match", '"nonsense"'),
+    "a Content-Range": ("Content-Range", "bytes 0-6/10"),
+    "Range on a change": ("Range", "bytes=0-1"),
 }
 
 

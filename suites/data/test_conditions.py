@@ -19,7 +19,7 @@ pytestmark = pytest.mark.control("SOC2-PI1.5", "NIST-SI-7")
 
 LONG_AGO, FAR_AHEAD = "Sun, 06 Nov 1994 08:49:37 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
 REFUSED, DONE = "refused (412)", "done"
-NOTHING_NEW, ALL_OF_IT = "nothing new (304)", "all of it"
+NOTHING_NEW, ALL_OF_IT = "not modified (304)", "full content"
 
 
 def test_a_project_is_changed_only_if_its_condition_holds(developer, project, evidence):

@@ -20,8 +20,8 @@ SMALL = {"nothing": 0, "one byte": 1, "an odd number": 70_001}
 
 LARGE = {
     # longer than the backend's 8 MiB parts, and not a multiple of them
-    "64 MiB, its length announced": (64 * _MIB, True),
-    "9 MiB and a byte, in chunks of no announced sum": (9 * _MIB + 1, False),
+    "64 MiB, length declared": (64 * _MIB, True),
+    "9 MiB and a byte, chunked": (9 * _MIB + 1, False),
 }
 
 NAMES = {
@@ -32,8 +32,8 @@ NAMES = {
     "two code points": "cafe\u0301.txt",
     "chinese": "報告書.xlsx",
     "right to left": "\u05e9\u05dc\u05d5\u05dd.txt",
-    "beyond the first plane": "\U0001f4ca figures.csv",
-    "signs of a URL": "100% of a?b=c&d#e;f+g.txt",
+    "beyond the basic plane": "\U0001f4ca figures.csv",
+    "URL delimiters": "100% of a?b=c&d#e;f+g.txt",
     "already escaped": "a%2Fb%20c%00.txt",
     "dots": "..hidden..",
     "quotes": '"it\'s" <b>.txt',
