@@ -53,7 +53,7 @@ return item === document.body ? null : {
 
 @pytest.mark.parametrize("role", ROLES)
 def test_axe_finds_no_violation_on_any_page(role, platform, people, developer, project, evidence):
-    """Every page meets WCAG 2.2 A and AA in light and dark, and respects its content policy."""
+    """Every page, light and dark, meets WCAG 2.2 A and AA and best practices, and its policy."""
     developer.put_file(project.id, "plan.txt", b"what a file says")
     person = people.known(ROLES[role]) if ROLES[role] else people.make()
     cells, said = {}, []

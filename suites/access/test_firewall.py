@@ -53,7 +53,7 @@ def test_attacks_are_stopped(front_door, developer, project, evidence, kind):
 def test_harmless_lookalikes_of_attacks_are_let_through(
     front_door, developer, project, evidence, kind
 ):
-    """A harmless text that resembles an attack reaches the place where the attack is stopped."""
+    """For each attack, a harmless text that resembles it is let through to the same place."""
     sender = payloads.Sender(front_door, developer.session, project)
     observed = outcomes(sender, of(kind, HARMLESS))
     judge(Table(observed), Table(dict.fromkeys(observed, LET_THROUGH)), evidence)

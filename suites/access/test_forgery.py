@@ -52,7 +52,7 @@ def test_a_forged_state_is_refused(front_door, people, evidence):
 
 
 def test_a_forged_code_is_refused(front_door, people, evidence):
-    """A code that Vault did not issue creates no session; the genuine one still does."""
+    """A code that Vault did not issue creates no session; the genuine code still works."""
     person = people.make("viewer")
     cells = {}
     for case, forge in CODES.items():

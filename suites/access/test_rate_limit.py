@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.exclusive, pytest.mark.control("SOC2-CC6.6", "ISO27001
 
 # Documented bursts: 200 for a session, 60 for an address without one, 20 for passwords.
 MODEST_QUESTIONS, SOON = 40, 5.0
-# More than the bursts by enough that a slow machine still exceeds the rates (100, 20, 5 a second).
+# So many that even a slow machine exceeds the burst before it drains (100, 20, 5 a second).
 SESSION_SHOTS, STRANGER_SHOTS, PASSWORD_SHOTS = 360, 120, 60
 # Bursts of the sign-in limit and of the password limit, and the password limit's rate.
 SIGN_INS, PASSWORDS, PASSWORDS_A_SECOND = 41, 21, 5

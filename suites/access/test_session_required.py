@@ -122,7 +122,7 @@ def test_internal_auth_endpoints_are_closed_to_clients(front_door, viewer, evide
         sent = {path: partial(front_door.send_as_is, path, *headers) for path in NOT_FROM_OUTSIDE}
         observed |= treatment.observe(row, sent, treatment.of_hidden)
         declared |= {(row, path): treatment.NO_CONTENT for path in NOT_FROM_OUTSIDE}
-    # the same cookie, sent the same way, opens a public endpoint
+    # the same cookie, sent the same way, opens what a viewer may read
     sent = {"/api/me": partial(front_door.send_as_is, "/api/me", cookie)}
     observed |= treatment.observe("a viewer", sent, treatment.of_hidden)
     judge(observed, declared, {("a viewer", "/api/me"): treatment.CONTENT}, evidence)

@@ -41,7 +41,7 @@ PERIOD = 75  # seconds: a minute of counting, and the heartbeat of the backend's
 
 
 def test_the_backends_logins_append_to_the_trail_and_rewrite_nothing(platform, evidence):
-    """A backend login may insert into and read the trail; PostgreSQL refuses everything else."""
+    """A backend login may insert into, read and prune the trail; PostgreSQL refuses all else."""
     backend = Backend()
     login = backend.new_login(platform.site)
     try:

@@ -123,7 +123,7 @@ def own(author):
 
 @pytest.fixture
 def unharmed(platform, author, own, database):
-    """Collects responses and checks that all are refusals and nothing changed."""
+    """Collects responses, and checks that all are refusals and that nothing changed."""
     return Unharmed(platform.site, author, own, database)
 
 

@@ -1,4 +1,4 @@
-"""Jobs in the dashboard: developers request them, and every role sees the results."""
+"""Jobs in the dashboard: developers request them, and viewers see the results."""
 
 from __future__ import annotations
 
