@@ -185,7 +185,11 @@ def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile)
 def _left_out(one: Sabotage, profile: Profile) -> str:
     """Why it is not tried unless named; empty where it is."""
     beyond = set(one.components) - {*profile.components, *BELOW}
-    return f"profile {profile.name} has no {', '.join(sorted(beyond))}" if beyond else one.untried
+    if beyond:
+        return f"profile {profile.name} has no {', '.join(sorted(beyond))}"
+    if silent := sorted(set(one.red) - set(profile.required)):
+        return f"profile {profile.name} does not require {', '.join(silent)}"
+    return one.untried
 
 
 def _commit() -> str:

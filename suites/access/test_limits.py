@@ -7,6 +7,7 @@ import urllib.parse
 from collections import Counter
 
 import pytest
+import requests
 
 from infraforge.checkers import cells_match
 from infraforge.errors import Late
@@ -238,7 +239,10 @@ class Others:
         for path in self._paths:
             began = time.monotonic()
             session = self._fresh() if self._fresh else self._session
-            self.statuses[session.request("GET", path).status_code] += 1
+            try:
+                self.statuses[session.request("GET", path).status_code] += 1
+            except requests.RequestException as error:
+                self.statuses[type(error).__name__] += 1
             self.slowest = max(self.slowest, time.monotonic() - began)
 
     def told(self):

@@ -100,6 +100,7 @@ def test_the_cache_accepts_no_fill_while_any_write_is_in_progress(
         upload.result()
     ways = [way for _, way in lists]
     evidence.attach(before=before, after=after, ways=ways)
+    assert before, "the change under way holds no fence"
     control(len(before) == 1, f"expected only the waiting upload's fence: {before}")
     assert [files for files, _ in lists] == [[]] * 3
     assert ways == ["miss"] * 3
