@@ -13,6 +13,7 @@ from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
 from infraforge.faults.pause import Pause, Resume
+from infraforge.faults.read_only import ReadOnly, Thaw
 from infraforge.faults.renew import RenewCertificate
 from infraforge.faults.restart import Restart, Started
 from infraforge.faults.scale import Rescale, ScaledToNothing
@@ -27,6 +28,7 @@ __all__ = [
     "KillPod",
     "LoginsEnd",
     "Pause",
+    "ReadOnly",
     "RenewCertificate",
     "Rescale",
     "Restart",
@@ -34,6 +36,7 @@ __all__ = [
     "Resume",
     "ScaledToNothing",
     "Started",
+    "Thaw",
     "Unmask",
 ]
 
@@ -47,6 +50,7 @@ UNDOS: Mapping[str, type[Undo]] = {
         RestoreLogins,
         Resume,
         Started,
+        Thaw,
         Unmask,
     )
 }
