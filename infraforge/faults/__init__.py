@@ -17,6 +17,7 @@ from infraforge.faults.read_only import ReadOnly, Thaw
 from infraforge.faults.renew import RenewCertificate
 from infraforge.faults.restart import Restart, Started
 from infraforge.faults.scale import Rescale, ScaledToNothing
+from infraforge.faults.tokens import SignedInAnew, TokensRevoked
 
 __all__ = [
     "UNDOS",
@@ -35,8 +36,10 @@ __all__ = [
     "RestoreLogins",
     "Resume",
     "ScaledToNothing",
+    "SignedInAnew",
     "Started",
     "Thaw",
+    "TokensRevoked",
     "Unmask",
 ]
 
@@ -49,6 +52,7 @@ UNDOS: Mapping[str, type[Undo]] = {
         Rescale,
         RestoreLogins,
         Resume,
+        SignedInAnew,
         Started,
         Thaw,
         Unmask,

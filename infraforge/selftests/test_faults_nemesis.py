@@ -382,7 +382,7 @@ def test_the_journal_lies_with_the_clusters_files_and_holds_plain_strings() -> N
 def test_every_kind_of_undo_is_tried_below() -> None:
     assert set(faults.UNDOS) == {
         "resume", "back-to-strength", "empty", "renew-certificate", "rescale", "restore-logins",
-        "started", "unmask", "writable",
+        "signed-in-anew", "started", "unmask", "writable",
     }  # fmt: skip
 
 
@@ -396,6 +396,7 @@ def test_every_kind_of_undo_is_tried_below() -> None:
         faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
         faults.RenewCertificate("frontend"),
         faults.Rescale("vault", "StatefulSet", "infraforge-security", 1, 180.0),
+        faults.SignedInAnew(frozenset({"a", "b"}), faults.BackToStrength("backend", 1, 180.0)),
         faults.Thaw(),
         faults.Unmask({"app.kubernetes.io/name": "postgres", "role": "primary"}),
     ],
