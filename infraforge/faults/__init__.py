@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from infraforge.faults.base import Undo
+from infraforge.faults.expire import CertificateExpired, GoodCertificate
 from infraforge.faults.fill import Empty, Fill
 from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
@@ -22,8 +23,10 @@ from infraforge.faults.tokens import SignedInAnew, TokensRevoked
 __all__ = [
     "UNDOS",
     "BackToStrength",
+    "CertificateExpired",
     "Empty",
     "Fill",
+    "GoodCertificate",
     "Impostor",
     "KillContainer",
     "KillPod",
@@ -48,6 +51,7 @@ UNDOS: Mapping[str, type[Undo]] = {
     for undo in (
         BackToStrength,
         Empty,
+        GoodCertificate,
         RenewCertificate,
         Rescale,
         RestoreLogins,

@@ -26,7 +26,7 @@ class World(SimpleNamespace):
         token = SimpleNamespace(
             list_accessors=lambda: {"data": {"keys": [*self.tokens, "ended"]}},
             lookup_accessor=self.look,
-            revoke_accessor=lambda accessor: self.tokens.pop(accessor),
+            revoke_accessor=self.tokens.pop,
         )
         client = SimpleNamespace(auth=SimpleNamespace(token=token))
         self.vault = lambda: client
