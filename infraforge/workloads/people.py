@@ -44,10 +44,12 @@ class People:
     def make(self, *groups: str, disabled: bool = False, called: str = "guest-{}") -> Person:
         """Somebody new, in these groups; nobody else has the name. Vault knows of them by now.
 
-        called: their name, with `{}` where it is made their own.
+        called: their name, with `{}` where it is made their own; or `{number}`, without letters.
         """
-        name = called.format(uuid.uuid4().hex[:12])
-        user = User(name, f"{name}@infraforge.example", groups, disabled)
+        own = uuid.uuid4()
+        name = called.format(own.hex[:12], number=own.int % 10**12)
+        # addresses are ASCII, whatever a name is
+        user = User(name, f"guest-{own.hex[:12]}@infraforge.example", groups, disabled)
         self._made.append(name)  # before: what is made halfway is removed, too
         password = vault_identity.new_password()
         try:

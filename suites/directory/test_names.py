@@ -20,7 +20,7 @@ NAMES = {
     "an umlaut": "müller-{}",
     # its last byte in UTF-8 is a blank to who reads it as latin-1
     "another script": "дворжа-{}-х",  # noqa: RUF001
-    "from right to left": "דני-{}-ג",
+    "from right to left": "דני-{number}-ג",  # with letters of one direction alone (RFC 5893)
     "without case": "王小明{}",
     "an apostrophe": "o'brien-{}",
 }
