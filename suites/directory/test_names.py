@@ -13,7 +13,7 @@ from infraforge.workloads.front_door import denies
 
 pytestmark = [
     allure.severity(allure.severity_level.CRITICAL),
-    pytest.mark.control("SOC2-CC6.1", "ISO27001-A.5.16", "NIST-IA-4"),
+    pytest.mark.control("SOC2-CC6.1", "ISO27001-A.8.5", "NIST-IA-2"),
 ]
 
 NAMES = {

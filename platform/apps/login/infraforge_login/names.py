@@ -1,7 +1,8 @@
 """What can be anybody's name where the people are kept: more in a directory than at Vault itself.
 
-Vault's own method has the letters in its route, and no others (1.21, `framework.GenericNameRegex`):
-any other name is answered 404 there, whoever asks. Its LDAP method takes what a path can hold.
+Vault's own method has the letters in its route (1.21.4, `framework.GenericNameRegex`), and can look
+for nobody else: with any other name it answers 500, "failed to determine alias name from login
+request", whoever asks. Its LDAP method takes what a path can hold.
 """
 
 from __future__ import annotations
