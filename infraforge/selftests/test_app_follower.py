@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -248,6 +249,14 @@ def test_two_entries_whose_names_are_one_are_nobodys(one: str, other: str) -> No
         found = directory.understood(order, [entry("cn=admin", cn=[b"admin"], member=[member])])
         assert [name for name, person in found.people.items() if not person.disabled] == ["ada"]
         assert len(found.people) == 2
+
+
+def test_whoever_vault_would_take_for_one_of_several_is_nobody() -> None:
+    """I with a dot: apart it is called as the third is, and shown as the first."""
+    given = ("ian", "I\u0307an", "i\u0307an")
+    people = [entry(f"uid={one},ou={n}", uid=[one.encode()]) for n, one in enumerate(given)]
+    for order in itertools.permutations(people):
+        assert all(person.disabled for person in directory.understood(order, ()).people.values())
 
 
 def test_letters_that_only_look_alike_are_different_people() -> None:

@@ -6,8 +6,9 @@ import contextlib
 import re
 import ssl
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ldap3
@@ -119,27 +120,31 @@ def understood(people: Iterable[Mapping[str, Any]], groups: Iterable[Mapping[str
     Twice it is also where the two are written in another case or composition, or where Vault would
     take one for the other.
     """
-    found: dict[str, Person] = {}
-    entries: dict[str, str] = {}
-    shown_as: dict[str, str] = {}  # what somebody is shown as → what Vault calls them
-    unfit = 0
+    readable, unfit = [], 0
     for entry in people:
-        raw = entry["raw_attributes"]
         own = _given(entry["dn"])
         try:
-            shown = names.lower(names.name(own or raw["uid"][0].decode()))
+            shown = names.lower(names.name(own or entry["raw_attributes"]["uid"][0].decode()))
         except names.Unfit:
             unfit += 1
             continue
         # who is named by another attribute Vault calls as the login page does
-        called = names.lower(own) if own else shown
+        readable.append((entry, names.lower(own) if own else shown, shown))
+    calls = Counter(called for _, called, _ in readable)
+    shows = Counter(shown for *_, shown in readable)
+    found: dict[str, Person] = {}
+    entries: dict[str, str] = {}
+    taken: set[str] = set()
+    for entry, called, shown in readable:
+        if called in found or shown in taken:
+            continue  # Vault has one of a name, and that one is disabled
+        taken.add(shown)
+        raw = entry["raw_attributes"]
         email = raw["mail"][0].decode() if raw.get("mail") else ""
-        locked = LOCKED in raw.get("pwdAccountLockedTime", ())
-        for other in {called, shown_as.setdefault(shown, called)} & found.keys():
-            found[other], locked = replace(found[other], disabled=True), True
-        if called == shown_as[shown]:  # else an entity of that name is somebody's
-            found[called] = Person(email, locked, "" if shown == called else shown)
-            entries[_folded(entry["dn"])] = called
+        nobody = LOCKED in raw.get("pwdAccountLockedTime", ())
+        nobody |= calls[called] > 1 or shows[shown] > 1
+        found[called] = Person(email, nobody, "" if shown == called else shown)
+        entries[_folded(entry["dn"])] = called
     belongs: dict[str, frozenset[str]] = {}
     for entry in groups:
         raw = entry["raw_attributes"]
@@ -155,13 +160,16 @@ def _given(dn: str) -> str:
     part = _UID.search(dn)
     if part is None:
         return ""
-    text = _HEX.sub(lambda run: bytes.fromhex(run[0].replace("\\", "")).decode(), part[1])
-    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+    return re.sub(r"\\(.)", r"\1", _decoded(_HEX, part[1]), flags=re.DOTALL)
 
 
 def _folded(dn: str) -> str:
     """A DN as one text, whatever its case and composition; slapd writes all else in one way."""
-    text = _BEYOND_ASCII.sub(
-        lambda run: bytes.fromhex(run[0].replace("\\", "")).decode(errors="replace"), dn
+    return names.lower(unicodedata.normalize("NFC", _decoded(_BEYOND_ASCII, dn)))
+
+
+def _decoded(escapes: re.Pattern[str], text: str) -> str:
+    """The text with these escapes of UTF-8 written out."""
+    return escapes.sub(
+        lambda run: bytes.fromhex(run[0].replace("\\", "")).decode(errors="replace"), text
     )
-    return names.lower(unicodedata.normalize("NFC", text))
