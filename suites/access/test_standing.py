@@ -12,6 +12,7 @@ from infraforge.probes import declared, tokens
 from infraforge.table import Table
 from infraforge.verdict import control
 from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.workloads.visitor import NoAnswer
 
 pytestmark = [
     allure.severity(allure.severity_level.CRITICAL),
@@ -115,14 +116,21 @@ def test_rights_are_followed_though_the_backends_token_is_revoked(
         fared.append(told(visitors["left as they are"]))
         return all(told(visitors["demoted"].twin()) == (200, 403) for _ in range(TIMES))
 
-    wait_until(followed, deadline, every=1.0, what="the demotion counts", broken=True)
-    evidence.attach(proof=proof, others=str(fared))
-    new = tokens.held(platform.site, "backend")
-    nemesis.heal()
-    assert new, "the backend has no token"
     # unavailable for a moment at most, and never less than they are
-    assert set(fared) <= {(reads, writes) for reads in (200, 503) for writes in (422, 503)}
-    assert {told(visitors["left as they are"].twin()) for _ in range(TIMES)} == {(200, 422)}
+    wait_until(
+        followed,
+        deadline,
+        every=1.0,
+        ignoring=(NoAnswer,),
+        what="the demotion counts",
+        broken=True,
+    )
+    after = {told(visitors["left as they are"].twin()) for _ in range(TIMES)}
+    new = tokens.held(platform.site, "backend")
+    evidence.attach(proof=proof, others=str(fared), after=str(after))
+    nemesis.heal()
+    assert set(fared) | after == {(200, 422)}
+    assert new, "the backend has no token"
 
 
 def in_the_end(visitors, changes):
