@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import hvac
 import requests
 
@@ -27,8 +29,19 @@ def policies(site: Site) -> tuple[frozenset[str], ...]:
 
     Raises Inconclusive where Vault refuses a look at one: it might be any.
     """
+    return tuple(_policies_by_accessor(site).values())
+
+
+def held(site: Site, policy: str) -> frozenset[str]:
+    """The accessors of the tokens that have this policy. Raises as `policies` does."""
+    return frozenset(
+        accessor for accessor, names in _policies_by_accessor(site).items() if policy in names
+    )
+
+
+def _policies_by_accessor(site: Site) -> Mapping[str, frozenset[str]]:
     vault = site.vault()
-    found = []
+    found = {}
     try:
         for accessor in vault.auth.token.list_accessors()["data"]["keys"]:
             try:
@@ -37,9 +50,9 @@ def policies(site: Site) -> tuple[frozenset[str], ...]:
                 if any(gone in str(error) for gone in _GONE):
                     continue  # ended between the list and the look
                 raise
-            found.append(frozenset(map(str, data["policies"])))
+            found[accessor] = frozenset(map(str, data["policies"]))
     except hvac.exceptions.Forbidden as error:
         raise Inconclusive(f"Vault hides a token: {error}") from error
     except _FAILURES as error:
         raise ClusterError(f"Vault does not list its tokens: {error}") from error
-    return tuple(found)
+    return found

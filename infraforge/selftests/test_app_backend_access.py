@@ -102,6 +102,8 @@ def test_table_is_what_is_enforced(group: str, allowed: set[tuple[str, str]]) ->
     assert {item for item in asked if who.may(*item)} == allowed
 
 
-def test_names_are_read_as_utf8() -> None:
-    wire = "zoë".encode().decode("latin-1")
-    assert identity(User=wire, Groups="viewer").user == "zoë"
+# the last two end with a byte that is a blank in latin-1
+@pytest.mark.parametrize("name", ["zoë", "דני", "王小明", "o'brien", "voilà", "дворжах"])
+def test_names_are_read_as_utf8(name: str) -> None:
+    wire = name.encode().decode("latin-1")
+    assert identity(User=wire, Groups="viewer").user == name

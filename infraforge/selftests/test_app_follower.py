@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -202,3 +203,84 @@ def test_members_are_those_people_whose_entries_they_name_in_any_case() -> None:
 def test_a_name_that_two_have_is_nobodys() -> None:
     people = [entry("uid=a,ou=x", uid=[b"a"]), entry("uid=A,ou=y", uid=[b"A"])]
     assert directory.understood(people, ()).people["a"].disabled
+
+
+MUELLER = "m\u00fcller"
+APART = "mu\u0308ller"  # the same name, taken apart
+
+
+def test_a_name_of_any_letters_is_shown_composed_and_known_to_vault_as_it_is_written(
+    stage: Stage,
+) -> None:
+    dn = "uid=M\u00fcller,ou=people"
+    people = [
+        entry("uid=ada,ou=people", uid=[b"ada"]),
+        entry(dn, uid=[b"M\xc3\xbcller"]),
+        entry(f"uid={APART.upper()}2,ou=people", uid=[f"{APART.upper()}2".encode()]),
+    ]
+    members = [f"uid={APART},ou=people".encode(), b"uid=m\\C3\\BCller2,ou=people"]
+    found = directory.understood(people, [entry("cn=viewer", cn=[b"viewer"], member=members)])
+    assert set(found.people) == {"ada", MUELLER, f"{APART}2"}
+    assert found.groups == {"viewer": frozenset({MUELLER, f"{APART}2"})}
+    stage.says = found
+    stage.round()
+    shown = {stage.vault.entities[key]["name"] for key in stage.vault.aliases.values()}
+    assert shown == {"ada", MUELLER, f"{MUELLER}2"}
+    assert f"{APART}2" in stage.vault.aliases  # what Vault's LDAP method makes of the entry
+    assert stage.round() == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (MUELLER, APART),
+        (MUELLER, APART.upper()),
+        ("ian", "\u0130an"),  # Go makes a plain i of it, so Vault would take one for the other
+    ],
+)
+def test_two_entries_whose_names_are_one_are_nobodys(one: str, other: str) -> None:
+    people = [
+        entry(f"uid={one},ou=x", uid=[one.encode()]),
+        entry(f"uid={other},ou=y", uid=[other.encode()]),
+        entry("uid=ada,ou=x", uid=[b"ada"]),
+    ]
+    member = f"uid={other},ou=y".encode()
+    for order in (people, people[::-1]):
+        found = directory.understood(order, [entry("cn=admin", cn=[b"admin"], member=[member])])
+        assert [name for name, person in found.people.items() if not person.disabled] == ["ada"]
+        assert len(found.people) == 2
+
+
+def test_whoever_vault_would_take_for_one_of_several_is_nobody() -> None:
+    """I with a dot: apart it is called as the third is, and shown as the first."""
+    given = ("ian", "I\u0307an", "i\u0307an")
+    people = [entry(f"uid={one},ou={n}", uid=[one.encode()]) for n, one in enumerate(given)]
+    for order in itertools.permutations(people):
+        assert all(person.disabled for person in directory.understood(order, ()).people.values())
+
+
+def test_letters_that_only_look_alike_are_different_people() -> None:
+    people = [entry("uid=ada", uid=[b"ada"]), entry("uid=x", uid=["\u0430da".encode()])]
+    people[1]["dn"] = "uid=\u0430da"
+    assert not any(person.disabled for person in directory.understood(people, ()).people.values())
+
+
+@pytest.mark.parametrize("name", ["ada\u200f", "a\u200bda", "a b", "a/b", "..", "a\u200dda"])
+def test_whose_name_hides_or_deceives_is_left_out(name: str) -> None:
+    people = [entry("uid=ada", uid=[b"ada"]), entry(f"uid={name}", uid=[name.encode()])]
+    member = [f"uid={name}".encode()]
+    found = directory.understood(people, [entry("cn=admin", cn=[b"admin"], member=member)])
+    assert (set(found.people), found.unfit) == ({"ada"}, 1)
+    assert found.groups == {"admin": frozenset()}
+
+
+def test_an_entry_is_called_by_its_uid_wherever_that_stands_in_its_name() -> None:
+    """As Vault's `username_as_alias`: the first uid in the DN, else what was typed."""
+    people = [
+        entry("cn=A+uid=one,ou=people", uid=[b"other", b"one"]),
+        entry("cn=B\\,uid=no,ou=people", uid=[b"Two"]),
+        entry("uid=o\\27brien\\2C,ou=people", uid=[b"x"]),
+    ]
+    found = directory.understood(people, ())
+    assert set(found.people) == {"one", "two"}
+    assert found.unfit == 1

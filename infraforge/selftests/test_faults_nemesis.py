@@ -381,8 +381,8 @@ def test_the_journal_lies_with_the_clusters_files_and_holds_plain_strings() -> N
 
 def test_every_kind_of_undo_is_tried_below() -> None:
     assert set(faults.UNDOS) == {
-        "resume", "back-to-strength", "empty", "renew-certificate", "rescale", "restore-logins",
-        "started", "unmask",
+        "resume", "back-to-strength", "empty", "good-certificate", "renew-certificate",
+        "rescale", "restore-logins", "signed-in-anew", "started", "unmask", "writable",
     }  # fmt: skip
 
 
@@ -395,7 +395,10 @@ def test_every_kind_of_undo_is_tried_below() -> None:
         faults.BackToStrength("vault", 1, 180.0),
         faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
         faults.RenewCertificate("frontend"),
+        faults.GoodCertificate("redis-cache"),
         faults.Rescale("vault", "StatefulSet", "infraforge-security", 1, 180.0),
+        faults.SignedInAnew(frozenset({"a", "b"}), faults.BackToStrength("backend", 1, 180.0)),
+        faults.Thaw(),
         faults.Unmask({"app.kubernetes.io/name": "postgres", "role": "primary"}),
     ],
     ids=lambda undo: undo.kind,

@@ -41,10 +41,15 @@ class People:
         self._register = register(site)
         self._made: list[str] = []
 
-    def make(self, *groups: str, disabled: bool = False) -> Person:
-        """Somebody new, in these groups; nobody else has the name. Vault knows of them by now."""
-        name = f"guest-{uuid.uuid4().hex[:12]}"
-        user = User(name, f"{name}@infraforge.example", groups, disabled)
+    def make(self, *groups: str, disabled: bool = False, called: str = "guest-{}") -> Person:
+        """Somebody new, in these groups; nobody else has the name. Vault knows of them by now.
+
+        called: their name, with `{}` where it is made their own; or `{number}`, without letters.
+        """
+        own = uuid.uuid4()
+        name = called.format(own.hex[:12], number=own.int % 10**12)
+        # addresses are ASCII, whatever a name is
+        user = User(name, f"guest-{own.hex[:12]}@infraforge.example", groups, disabled)
         self._made.append(name)  # before: what is made halfway is removed, too
         password = vault_identity.new_password()
         try:

@@ -5,12 +5,14 @@ import time
 import allure
 import pytest
 
+from infraforge import faults
 from infraforge.checkers import cells_match
 from infraforge.errors import Late, TimedOut
-from infraforge.probes import declared
+from infraforge.probes import declared, tokens
 from infraforge.table import Table
 from infraforge.verdict import control
 from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.workloads.visitor import NoAnswer
 
 pytestmark = [
     allure.severity(allure.severity_level.CRITICAL),
@@ -29,6 +31,7 @@ CHANGES = {
 PROMISED = 20.0  # what README.md says; a profile may state less
 AFTER = 30.0  # what comes so long after its time is late; what does not is never
 LOSING = {"disabled", "demoted to viewer", "put out of every group", "removed"}
+ANEW = 10.0  # signing in at Vault again, and a look at what is to be had there
 MARGIN = 3.0  # a question under way, and Vault's answer
 TIMES = 10  # each on a connection of its own: every process of the backend is met
 
@@ -92,6 +95,42 @@ def test_a_right_that_is_given_counts_as_soon(platform, front_door, people):
         what="the new developer may write",
         broken=True,
     )
+
+
+@pytest.mark.exclusive
+def test_rights_are_followed_though_the_backends_token_is_revoked(
+    platform, front_door, people, nemesis, evidence
+):
+    """The backend signs in anew; a demotion counts as soon as ever, and nobody else notices."""
+    within = declared.standing(platform.site) + MARGIN + ANEW
+    demoted = people.make("developer")
+    persons = {"demoted": demoted, "left as they are": people.make("developer")}
+    visitors = {what: front_door.sign_in(one.name, one.password) for what, one in persons.items()}
+    before = {told(visitor) for visitor in visitors.values()}
+    control(before == {(200, 422)}, f"not developers to begin with: {before}")
+    proof = nemesis.inject(faults.TokensRevoked("backend"))
+    people.regroup(demoted, "viewer")
+    deadline, fared = Deadline(within), []
+
+    def followed():
+        fared.append(told(visitors["left as they are"]))
+        return all(told(visitors["demoted"].twin()) == (200, 403) for _ in range(TIMES))
+
+    # unavailable for a moment at most, and never less than they are
+    wait_until(
+        followed,
+        deadline,
+        every=1.0,
+        ignoring=(NoAnswer,),
+        what="the demotion counts",
+        broken=True,
+    )
+    after = {told(visitors["left as they are"].twin()) for _ in range(TIMES)}
+    new = tokens.held(platform.site, "backend")
+    evidence.attach(proof=proof, others=str(fared), after=str(after))
+    nemesis.heal()
+    assert set(fared) | after == {(200, 422)}
+    assert new, "the backend has no token"
 
 
 def in_the_end(visitors, changes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -15,6 +15,7 @@ from infraforge.workloads import register
 from infraforge.workloads.backend_client import ApiError, BackendClient, Project, Unknown
 
 _IDLE_ENDS = seconds(15)  # PostgreSQL ends a transaction that was idle for 5 s
+TIMES = 4
 
 
 @pytest.fixture
@@ -76,10 +77,53 @@ def test_a_backend_that_stood_still_in_its_transactions_answers_503_or_success(
     assert later == [200] * len(later)
 
 
-def status_of_a_change(user: BackendClient, project_id: str) -> int:
-    """How a change of the project is answered."""
+@pytest.mark.exclusive
+@pytest.mark.control("SOC2-A1.2", "SOC2-PI1.5", "ISO27001-A.8.14", "NIST-CP-10")
+def test_a_database_that_takes_no_changes_is_503_and_then_written_to_again(
+    platform, developer, viewer, projects, nemesis, evidence
+):
+    """While PostgreSQL only reads, changes of each kind are 503, and reads answered as before.
+
+    Once it takes changes again they are made: no session that only reads is kept.
+    """
+    one, two, three = projects
+    developer.put_file(two.id, "before.txt", b"before")
+    changes = {
+        "made": lambda: developer.create_project("made meanwhile"),
+        "changed": lambda: developer.update_project(one.id, name="changed meanwhile"),
+        "deleted": lambda: developer.delete_project(three.id),
+        "stored": lambda: developer.put_file(two.id, "meanwhile.txt", b"meanwhile"),
+        "file deleted": lambda: developer.delete_file(two.id, "before.txt"),
+    }
+    nemesis.inject(faults.ReadOnly())
+    told = {what: [status(change) for _ in range(TIMES)] for what, change in changes.items()}
+    denied = status(lambda: viewer.create_project("a denial is written down, too"))
+    read = [status(lambda: developer.read_project(one.id)), status(lambda: developer.files(two.id))]
+    nemesis.heal()
+    wait_until(
+        lambda: developer.update_project(one.id, name="changed after"),
+        within=platform.profile.budgets.rejoin,
+        ignoring=(Unknown,),
+        what="changes are made again",
+        broken=True,
+    )
+    later = [status_of_a_change(developer, project.id) for project in projects * 6]
+    evidence.attach(nemesis.history, told=str(told), denied=str(denied), read=str(read))
+    assert all(set(statuses) == {503} for statuses in told.values()), told
+    assert denied == 403
+    assert read == [200, 200]
+    assert later == [200] * len(later)
+
+
+def status(ask: Callable[[], object]) -> int:
+    """How a request is answered; 200 for each that succeeds."""
     try:
-        user.update_project(project_id, name="changed")
+        ask()
     except ApiError as error:
         return error.status
     return 200
+
+
+def status_of_a_change(user: BackendClient, project_id: str) -> int:
+    """How a change of the project is answered."""
+    return status(lambda: user.update_project(project_id, name="changed"))

@@ -19,7 +19,7 @@ import psycopg
 from infraforge_shared.problems import OutcomeUnknown, Unavailable
 
 from infraforge_backend.access import Identity
-from infraforge_backend.database import Connection, Database
+from infraforge_backend.database import Connection, Database, not_now
 
 log = logging.getLogger("audit")
 
@@ -145,15 +145,12 @@ def prune(database: Database) -> None:
         return int(row["rows"]) if row else 0
 
     removed = 0
-    for _ in range(_PRUNE_ROUNDS):
-        try:
+    with not_now(log):
+        for _ in range(_PRUNE_ROUNDS):
             found = database.write((), some)
-        except (Unavailable, OutcomeUnknown) as error:
-            log.debug("not now: %s", error.detail)
-            break
-        removed += found
-        if not found:
-            break
+            removed += found
+            if not found:
+                break
     if removed:
         log.info("old audit rows removed", extra={"count": removed})
 

@@ -84,6 +84,15 @@ def parameters(config: Config, login: Login) -> dict[str, Any]:
     }
 
 
+@contextlib.contextmanager
+def not_now(told: logging.Logger) -> Iterator[None]:
+    """Let go of work in the block that a service does not take now: it is done another time."""
+    try:
+        yield
+    except (Unavailable, OutcomeUnknown) as error:
+        told.debug("not now: %s", error.detail)
+
+
 def retire(pool: psycopg_pool.ConnectionPool[Connection]) -> None:
     """Close a pool nobody gets connections from any more; borrowed ones finish their work."""
     pool.close(timeout=0)

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from infraforge_shared.problems import OutcomeUnknown, Unavailable
-
-from infraforge_backend.database import Connection, Database
+from infraforge_backend.database import Connection, Database, not_now
 from infraforge_backend.objects import Objects
 
 log = logging.getLogger(__name__)
@@ -42,17 +40,14 @@ class Collector:
         self._objects = objects
 
     def beat(self) -> None:
-        for _ in range(_ROUNDS):
-            try:
+        with not_now(log):  # the list keeps what is due
+            for _ in range(_ROUNDS):
                 due = self._database.write((), _mark)
                 if due:
                     self._collect(due)
                     log.info("objects removed", extra={"count": len(due)})
-            except (Unavailable, OutcomeUnknown) as error:
-                log.debug("not now: %s", error.detail)  # next time; the list keeps what is due
-                return
-            if len(due) < _BATCH:
-                return
+                if len(due) < _BATCH:
+                    return
 
     def _collect(self, due: list[str]) -> None:
         """Remove them one by one; what was removed is struck off, the rest is due again soon."""

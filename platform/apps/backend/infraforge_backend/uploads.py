@@ -13,9 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from infraforge_shared.problems import OutcomeUnknown, Unavailable
-
-from infraforge_backend.database import Connection, Database
+from infraforge_backend.database import Connection, Database, not_now
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +63,5 @@ class Uploads:
             self._begun.pop(key, None)
 
     def _tell(self, change: Callable[[Connection], object]) -> None:
-        try:
+        with not_now(log):  # it is due by itself
             self._database.write((), change)
-        except (Unavailable, OutcomeUnknown) as error:
-            log.debug("not now: %s", error.detail)  # it is due by itself

@@ -7,11 +7,14 @@ long as their session lasts. So the groups are Vault's own, and this program wri
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from infraforge_follower.directory import Person, Said
+
+log = logging.getLogger(__name__)
 
 
 class Doubtful(Exception):
@@ -66,6 +69,8 @@ class Follower:
             self._told = None
         if said == self._told:
             return 0
+        if said.unfit:
+            log.warning("names that nobody can sign in by", extra={"entries": said.unfit})
         before, self._told = self._told, None
         changes = self._tell(said, before)
         if before is None:
@@ -90,7 +95,7 @@ class Follower:
         return changes
 
     def _introduce(self, name: str, person: Person) -> str:
-        path = f"identity/entity/name/{name}"
+        path = f"identity/entity/name/{person.name or name}"
         self._vault.write(path, {"metadata": {"email": person.email}, "disabled": person.disabled})
         entity = self._vault.read(path)
         if entity is None:
@@ -106,7 +111,11 @@ class Follower:
     def _correct(self, key: str, name: str, person: Person) -> int:
         """Also of somebody who signed in before they were told of: Vault has named them itself."""
         path = f"identity/entity/id/{key}"
-        wanted = {"name": name, "metadata": {"email": person.email}, "disabled": person.disabled}
+        wanted = {
+            "name": person.name or name,
+            "metadata": {"email": person.email},
+            "disabled": person.disabled,
+        }
         entity = self._vault.read(path) or {}
         if {field: entity.get(field) for field in wanted} == wanted:
             return 0

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import flask
 import werkzeug.exceptions
 
-from infraforge_login import form, guesses
+from infraforge_login import form, guesses, names
 from infraforge_login.authorization import Authorization, Refused
 from infraforge_login.config import Config
-from infraforge_login.vault import Denied, NoName, Unavailable, Vault
+from infraforge_login.vault import Denied, Unavailable, Vault
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,6 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
 }
 _DENIED = "That user name and password do not match. Check both and try again."
-_NO_NAME = (
-    "User names here have the letters a to z, digits, and . _ @ ' - between them: 64 at most. "
-    "Check how yours is written."
-)
 _STALE = "This form was open for too long, or opened in another browser. Please try again."
 _SLOW_DOWN = (
     "Too many wrong passwords were given for this name from here. "
@@ -83,6 +79,7 @@ class _Page:
         self._counts = counts
         self._pause = pause
         self._known = guesses.Known(config.key)
+        self._names = names.of(config.auth_path)
 
     def show(self) -> flask.Response:
         return self._form(self._request(), 200)
@@ -106,8 +103,8 @@ class _Page:
         began = time.monotonic()
         try:
             code, state = self._vault.code(name, sent.get("password", ""), request.query)
-        except NoName:
-            return self._form(request, 401, _NO_NAME)
+        except names.NoName:
+            return self._form(request, 401, self._names.told)
         except Denied:
             self._pause(rest_of_step(time.monotonic() - began))
             # no name: people type passwords into the wrong field; Vault's audit log has it hashed
@@ -120,7 +117,7 @@ class _Page:
             response.headers["Retry-After"] = "5"
             return response
         self._counts.right(name, place)
-        log.info("signed in", extra={"user": name.lower()})
+        log.info("signed in", extra={"user": names.same(name)})
         response = flask.make_response(flask.redirect(request.answer(code, state), 303))
         _set_cookie(response, guesses.COOKIE, self._known.make(name), guesses.KNOWN_FOR)
         return response

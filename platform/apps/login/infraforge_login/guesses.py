@@ -22,6 +22,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from infraforge_login import names
+
 FREE = 5
 LONGEST = 60.0
 FORGOTTEN_AFTER = 15 * 60.0
@@ -56,7 +58,7 @@ class Guesses:
         many tries at one moment no more get through than one after the other.
         """
         with self._lock:
-            now, name = self._clock(), name.lower()
+            now, name = self._clock(), names.same(name)
             count = self._find(self._places, (name, place), now)
             attacked = self._find(self._names, name, now).wrong >= GUESSED_AT
             free = 1 if attacked and not known else FREE
@@ -72,12 +74,12 @@ class Guesses:
     def right(self, name: str, place: str) -> None:
         """The password was right: this place has all its free tries again."""
         with self._lock:
-            self._places.pop((name.lower(), place), None)
+            self._places.pop((names.same(name), place), None)
 
     def void(self, name: str, place: str) -> None:
         """Nobody could say whether it was right: the try does not count."""
         with self._lock:
-            count = self._places.get((name.lower(), place))
+            count = self._places.get((names.same(name), place))
             if count is not None:
                 count.wrong = max(0, count.wrong - 1)
 
@@ -113,5 +115,5 @@ class Known:
         return None
 
     def _mac(self, nonce: str, name: str) -> str:
-        text = f"known\n{nonce}\n{name.lower()}".encode()
+        text = f"known\n{nonce}\n{names.same(name)}".encode()
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import logging
-import re
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
 import urllib3
 
+from infraforge_login import names
 from infraforge_login.config import Config
 
 log = logging.getLogger(__name__)
 
-# what may be part of a path at Vault, and of a header behind it; anything else is nobody's name
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@'-]{0,62}[A-Za-z0-9])?")
 _DENIALS = (400, 403)
 
 
 class Denied(Exception):
     """Vault does not let this name in with this password; never says why."""
-
-
-class NoName(Exception):
-    """What was given cannot be anybody's name here, whoever there is."""
 
 
 class Unavailable(Exception):
@@ -36,6 +30,7 @@ class Vault:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        self._names = names.of(config.auth_path)
         self._pool = urllib3.PoolManager(
             ca_certs=config.ca_file,
             cert_reqs="CERT_REQUIRED",
@@ -47,8 +42,8 @@ class Vault:
     def code(self, name: str, password: str, query: str) -> tuple[str, str]:
         """Authorization code and state for the person, for the authorization request `query`.
 
-        Raises NoName, Denied or Unavailable. The token that the password gave is revoked in any
-        case.
+        Raises names.NoName, Denied or Unavailable. The token that the password gave is revoked in
+        any case.
         """
         token = self._sign_in(name, password)
         try:
@@ -57,8 +52,8 @@ class Vault:
             self._revoke(token)
 
     def _sign_in(self, name: str, password: str) -> str:
-        if not _NAME.fullmatch(name):
-            raise NoName
+        # a part of the path: nothing that is no name gets there
+        name = self._names.read(name)
         path = f"{self._config.auth_path}/login/{urllib.parse.quote(name, safe='')}"
         status, body = self._call("POST", path, body={"password": password})
         if status in _DENIALS:

@@ -87,11 +87,9 @@ class Conditions:
 
         tag: the strong entity tag of what is there, None where nothing is; at: its last change.
         """
-        if self.match is not None:
-            if tag is None or not (self.match == ("*",) or tag in self.match):
-                return "If-Match"
-        elif self.unmodified_since is not None and not (at and at <= self.unmodified_since):
-            return "If-Unmodified-Since"
+        failed = self._not_as_it_was(tag, at, undated=False)
+        if failed:
+            return failed
         if self.none_match is not None and tag is not None and _weakly(tag, self.none_match):
             return "If-None-Match"
         return ""
@@ -114,16 +112,26 @@ class Conditions:
 
     def answer(self, tag: str, at: datetime.datetime | None = None) -> int:
         """How a read is to be answered: 200, 304, or 412."""
-        if self.match is not None:
-            if not (self.match == ("*",) or tag in self.match):
-                return 412
-        elif self.unmodified_since is not None and at is not None and at > self.unmodified_since:
+        if self._not_as_it_was(tag, at, undated=True):
             return 412
         if self.none_match is not None:
             return 304 if _weakly(tag, self.none_match) else 200
         if self.modified_since is not None and at is not None and at <= self.modified_since:
             return 304
         return 200
+
+    def _not_as_it_was(self, tag: str | None, at: datetime.datetime | None, undated: bool) -> str:
+        """Which header wants another state than this; If-Match counts before a date (13.2.2).
+
+        undated: whether a condition on a date holds for what has none.
+        """
+        if self.match is not None:
+            there = tag is not None and (self.match == ("*",) or tag in self.match)
+            return "" if there else "If-Match"
+        if self.unmodified_since is not None:
+            holds = undated if at is None else at <= self.unmodified_since
+            return "" if holds else "If-Unmodified-Since"
+        return ""
 
     def takes_range(self, tag: str) -> bool:
         """Whether a range may be sent of what has this tag. No date is exact enough for one."""

@@ -134,6 +134,10 @@ path "auth/token/accessors/" {
 path "auth/token/lookup-accessor" {
   capabilities = ["update"]
 }
+# what is revoked its owner gets anew by signing in: nobody has more rights for it
+path "auth/token/revoke-accessor" {
+  capabilities = ["update"]
+}
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }
