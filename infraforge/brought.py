@@ -27,9 +27,9 @@ from infraforge.components.rollout import Images
 from infraforge.errors import ClusterError, UsageError
 from infraforge.images import push
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Progress, silent
 from infraforge.note import Brought, Note
 from infraforge.profile import Ports, Profile
+from infraforge.progress import Progress, silent
 from infraforge.stack import TREE, Platform
 from infraforge.stages import Stages
 

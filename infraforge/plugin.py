@@ -22,6 +22,7 @@ from infraforge import (
     healing,
     interrupts,
     places,
+    progress,
     raised,
     recording,
     stack,
@@ -32,7 +33,6 @@ from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import ClusterError, InfraForgeError, Late, TimedOut, Unable, UsageError
 from infraforge.faults.nemesis import Nemesis
-from infraforge.images import progress
 from infraforge.outcome import Outcome, Tally, of_failure
 from infraforge.profile import Profile
 from infraforge.report.index import UNABLE

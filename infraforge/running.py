@@ -10,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from infraforge import arguments, evidence, healing, report, runs, stack
+from infraforge import arguments, evidence, healing, progress, report, runs, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import Inconclusive, InfraForgeError, UsageError
-from infraforge.images import progress, sources
+from infraforge.images import sources
 from infraforge.runs import Run
 from infraforge.sabotage import command as sabotage
 from infraforge.turns import SIDE_BY_SIDE

@@ -32,10 +32,9 @@ from infraforge.components.waves import in_waves, pool_of
 from infraforge.errors import ClusterError, UsageError
 from infraforge.images import build, sources
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.command import needed_by
-from infraforge.images.progress import Done, Progress, silent
 from infraforge.note import Note
 from infraforge.profile import Ports, Profile
+from infraforge.progress import Done, Progress, silent
 from infraforge.stages import Stages
 
 _AT_ONCE = 3
@@ -500,7 +499,7 @@ def images_for(
     how: one of `images.sources.HOW`.
     """
     catalogue = Catalogue.load(tree)
-    plan = sources.plan(needed_by(profile, catalogue), catalogue, how)
+    plan = sources.plan(catalogue.needed_by(profile.components), catalogue, how)
     plan.build(progress)
     build.compile_tools(tools.missing(tree), catalogue, progress)
     return plan

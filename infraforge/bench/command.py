@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infraforge import arguments, interrupts, stack
+from infraforge import arguments, interrupts, progress, stack
 from infraforge.bench import reads
 from infraforge.cluster import install, kind, registry, state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
-from infraforge.images import build, progress
-from infraforge.images.progress import Progress
+from infraforge.images import build
 from infraforge.places import refuse_foreign_file
 from infraforge.profile import Profile
+from infraforge.progress import Progress
 
 _BARE = "infraforge-bare"
 

@@ -13,11 +13,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import arguments, brought, certificates, environment, healing, stack
+from infraforge import arguments, brought, certificates, environment, healing, progress, stack
 from infraforge.cluster import kind, users
 from infraforge.commands import options as common
 from infraforge.errors import UsageError
-from infraforge.images import progress, sources
+from infraforge.images import sources
 from infraforge.profile import Profile
 
 _ONLY_BROUGHT = ("kubeconfig", "context", "yes", "origin", "http_port", "registry", "by_hand")

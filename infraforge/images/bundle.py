@@ -24,9 +24,9 @@ from infraforge.errors import UsageError
 from infraforge.images import build, push
 from infraforge.images.cache import cache_dir, image_dir
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
 from infraforge.places import refuse_foreign_file
+from infraforge.progress import Done, Progress, silent
 
 _INDEX = "infraforge.json"
 

@@ -16,11 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infraforge import arguments, files, healing, stack
+from infraforge import arguments, files, healing, progress, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
-from infraforge.images import progress
 from infraforge.outcome import Outcome
 from infraforge.profile import Profile
 from infraforge.sabotage import verdict

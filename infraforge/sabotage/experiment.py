@@ -17,18 +17,18 @@ from typing import IO, Any
 
 import psycopg
 
-from infraforge import outcome, stack
+from infraforge import outcome, progress, stack
 from infraforge.cluster import kind, node_files, registry, state
 from infraforge.cluster.pki import write_private
 from infraforge.components.postgres import Postgres
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Inconclusive, InfraForgeError, UsageError
 from infraforge.faults import nemesis
-from infraforge.images import build, progress
+from infraforge.images import build
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Progress
 from infraforge.outcome import Outcome
 from infraforge.profile import Profile
+from infraforge.progress import Progress
 from infraforge.sabotage import verdict
 from infraforge.sabotage.case import Sabotage
 from infraforge.sabotage.verdict import Judgement

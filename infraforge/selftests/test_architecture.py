@@ -15,7 +15,7 @@ PACKAGE = ROOT / "infraforge"
 
 VALUES = {"errors", "history", "verdict", "table", "outcome"}
 GROUND = {"errors", "wait", "profile", "files", "locks", "processes", "interrupts", "entry"}
-GROUND |= {"arguments", "places"}
+GROUND |= {"arguments", "places", "progress"}
 MAKERS = GROUND | {"images", "cluster"}
 STACK = MAKERS | {"components"}
 ACTORS = STACK | VALUES | {"stack", "probes", "workloads", "faults", "checkers"}
@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "raised": set(),
     "starvation": set(),
     "places": {"errors"},
+    "progress": set(),
     "runs": {"errors"},
     "profile": {"errors"},
     "npm": GROUND | {"images"},
@@ -47,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": GROUND | {"images"},
     "cluster": MAKERS,
     "components": STACK,
-    "stages": {"images"},
+    "stages": {"progress"},
     "note": MAKERS,
     "stack": STACK | {"stack", "stages", "note"},
     "brought": STACK | {"stack", "stages", "note"},
