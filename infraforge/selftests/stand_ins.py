@@ -130,9 +130,9 @@ class StandUp:
         made.tag, made.ca_file, made.catalogue = "image", Path("/ca.crt"), None
         made.fill = lambda *_args: {}
         for module, name in (
-            (stack, "images_for"),
-            (stack, "start_registry"),
-            (stack.build, "record"),
+            (stack.supply, "images_for"),
+            (stack.supply, "start_registry"),
+            (stack.up.build, "record"),
             (kind.Kind, "create"),
             (install, "install"),
             (install, "wait_ready"),
@@ -142,7 +142,7 @@ class StandUp:
             (stack.Platform, "wait_open"),
         ):
             monkeypatch.setattr(module, name, noted(name))
-        monkeypatch.setattr(stack, "authority", lambda _name: None)
+        monkeypatch.setattr(stack.authorities, "authority", lambda _name: None)
         # whatever else runs on this machine, a platform of its own for instance
         https, http = free_ports()
         monkeypatch.setenv("INFRAFORGE_HTTPS_PORT", str(https))

@@ -325,7 +325,7 @@ def test_status_says_unknown_where_the_api_server_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str, told: str
 ) -> None:
     """Python's 1 would say that a property is broken."""
-    monkeypatch.setattr(stack, "_STATUS", 1)
+    monkeypatch.setattr(stack.platform, "_STATUS", 1)
     with brought("mine", how):
         began = time.monotonic()
         assert main(["status", "--name", "mine"]) == 2

@@ -53,7 +53,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -> Ru
         return []
 
     monkeypatch.setattr(stack, "stand_up", stand_up)
-    monkeypatch.setattr(stack, "_remove", remove)
+    monkeypatch.setattr(stack.down, "remove", remove)
     real = subprocess.run  # it collects with pytest itself
     monkeypatch.setattr(running, "subprocess", SimpleNamespace(Popen=Pytest, run=real))
     return lambda *argv: main(["test", "--no-report", *argv])
