@@ -23,7 +23,7 @@ from infraforge.cluster.existing import Existing
 from infraforge.cluster.kind import HTTP_NODE_PORT, HTTPS_NODE_PORT
 from infraforge.cluster.users import Use
 from infraforge.components.origin import canonical_origin
-from infraforge.components.rollout import Images
+from infraforge.components.rendered import Images
 from infraforge.errors import ClusterError, UsageError
 from infraforge.images import push
 from infraforge.images.catalogue import Catalogue

@@ -32,7 +32,7 @@ class Note:
     """One platform.
 
     origin: its front door; digests: canonical reference → `sha256:…`; moved: see
-    `components.rollout.Images`; keep: it stays when a test run that finds it is over;
+    `components.rendered.Images`; keep: it stays when a test run that finds it is over;
     brought: None for a cluster of our own.
     """
 

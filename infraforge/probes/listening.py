@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes import client
 
-from infraforge.components import containers, rollout
+from infraforge.components import containers, readiness
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.probes.reach import Source, Target, pod_for
@@ -69,11 +69,11 @@ def _address(site: Site, namespace: str, name: str, within: float) -> Target:
         pod: Any = site.core.read_namespaced_pod(name, namespace)
         boxes = pod.status.container_statuses or ()
         if not boxes or not all(box.ready for box in boxes):
-            raise NotYet(rollout.pod_trouble(pod) or pod.status.phase)
+            raise NotYet(readiness.pod_trouble(pod) or pod.status.phase)
         return pod
 
     what = f"{namespace}/{name} listens"
-    pod = wait_until(listens, within, every=0.5, what=what, error=rollout.hopeless)
+    pod = wait_until(listens, within, every=0.5, what=what, error=readiness.hopeless)
     return Target(str(pod.status.pod_ip), _PORT)
 
 

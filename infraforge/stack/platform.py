@@ -20,7 +20,9 @@ from infraforge.cluster.watching import Watching
 from infraforge.components import way_in
 from infraforge.components.base import Component, Trust
 from infraforge.components.namespaces import hand_out_ca
-from infraforge.components.rollout import Images, Record, Rollout, Say, pod_trouble
+from infraforge.components.readiness import pod_trouble
+from infraforge.components.rendered import Images, Record
+from infraforge.components.rollout import Rollout, Say
 from infraforge.components.site import Site
 from infraforge.components.waves import in_waves, pool_of
 from infraforge.errors import UsageError
