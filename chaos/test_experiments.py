@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from infraforge import faults, plugin, profile
+from infraforge import faults, profile, session
 from infraforge.profile import Profile
 from infraforge.stack import TREE, Platform
 from infraforge.wait import Deadline, NotYet, wait_until
@@ -24,7 +24,7 @@ KNOWN = [Profile.load(name, TREE) for name in profile.names(TREE)]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One case per component with pods: of the profile under test, or of all if none is given."""
     if "component" in metafunc.fixturenames:
-        under_test = plugin.profile_under_test(metafunc.config)
+        under_test = session.profile_under_test(metafunc.config)
         profiles = [under_test] if under_test else [one for one in KNOWN if one.deployable]
         names = {
             name
