@@ -28,11 +28,12 @@ from infraforge import (
 )
 from infraforge.cluster import state
 from infraforge.errors import Late, TimedOut, Unable, UsageError
-from infraforge.outcome import Outcome, of_failure
+from infraforge.outcome import of_failure
 from infraforge.report.index import UNABLE
 from infraforge.session import CASES, OUTPUT, Run, asked_folders, heed, name_of
 from infraforge.stack import Platform
 from infraforge.turns import turn
+from infraforge.verdict import Outcome
 
 pytest_plugins = ("infraforge.ending", "infraforge.fixtures")
 _SELFTESTS = Path(__file__).parent / "selftests"

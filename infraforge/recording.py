@@ -27,10 +27,11 @@ from urllib3.exceptions import HTTPError
 
 from infraforge import environment, evidence, files, runs, stack
 from infraforge.errors import Broken, Inconclusive, InfraForgeError, UsageError
-from infraforge.outcome import Outcome, Tally
+from infraforge.outcome import Tally
 from infraforge.report import harness
 from infraforge.report.index import Entry, Index, Phase, Profiled
 from infraforge.runs import Run
+from infraforge.verdict import Outcome
 
 LISTING = "--list-controls"
 """The option by which pytest writes down which tests there are, with their controls."""

@@ -21,9 +21,10 @@ from infraforge import (
 )
 from infraforge.cluster.users import Use
 from infraforge.errors import ClusterError, InfraForgeError
-from infraforge.outcome import Outcome, Tally
+from infraforge.outcome import Tally
 from infraforge.profile import Profile
 from infraforge.report.index import UNABLE
+from infraforge.verdict import Outcome
 
 CASES = pytest.StashKey[set[str]]()
 OUTPUT = "infraforge_cases"

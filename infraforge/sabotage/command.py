@@ -20,7 +20,6 @@ from infraforge import arguments, files, healing, progress, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
-from infraforge.outcome import Outcome
 from infraforge.profile import Profile
 from infraforge.sabotage import verdict
 from infraforge.sabotage.case import BELOW, Sabotage, names, pick
@@ -29,6 +28,7 @@ from infraforge.sabotage.groups import MOST, Group, grouped
 from infraforge.sabotage.verdict import Judgement
 from infraforge.stack import TREE
 from infraforge.table import Table
+from infraforge.verdict import Outcome
 
 CASES = ROOT / "chaos" / "sabotages"
 REPORT = REPORTS / "sabotage.md"

@@ -26,7 +26,6 @@ from infraforge.errors import ClusterError, Inconclusive, InfraForgeError, Usage
 from infraforge.faults import nemesis
 from infraforge.images import build
 from infraforge.images.catalogue import Catalogue
-from infraforge.outcome import Outcome
 from infraforge.profile import Profile
 from infraforge.progress import Progress
 from infraforge.sabotage import verdict
@@ -34,6 +33,7 @@ from infraforge.sabotage.case import Sabotage
 from infraforge.sabotage.verdict import Judgement
 from infraforge.stack import TREE
 from infraforge.turns import SIDE_BY_SIDE
+from infraforge.verdict import Outcome
 from infraforge.wait import NotYet, minutes, seconds, wait_until
 
 ROOT = TREE.parent

@@ -14,7 +14,6 @@ from infraforge import evidence, report
 from infraforge.bench import command as bench
 from infraforge.errors import UsageError
 from infraforge.images import bundle as image_bundle
-from infraforge.outcome import Outcome
 from infraforge.places import MARKER
 from infraforge.report import allure, build, bundle, command, controls, signing, verify
 from infraforge.report.container import read
@@ -23,6 +22,7 @@ from infraforge.report.index import Entry, Index, Phase, Profiled
 from infraforge.runs import Run
 from infraforge.selftests import bundles
 from infraforge.table import Table
+from infraforge.verdict import Outcome
 
 CROSSWALK = {"C1": {"framework": "F", "title": "<one>"}, "C2": {"framework": "F", "title": "two"}}
 MINIMAL = Profiled("minimal", ("backend", "vault"), ("t::required", "t::cases"))
