@@ -193,7 +193,7 @@ def unknown(name: str, explanation: str, *evidence: Operation) -> Verdict:
 
 
 def of_property(word: str) -> Outcome:
-    """The outcome of a property by its word. Raises ValueError for any other, `skipped` included."""
+    """The outcome of a property by its word. Raises ValueError for others, also for `skipped`."""
     outcome = Outcome(word)
     if outcome is Outcome.SKIPPED:
         raise ValueError(f"{word!r} is said of no property")
