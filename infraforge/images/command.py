@@ -16,7 +16,7 @@ from rich.table import Table
 
 from infraforge import arguments, progress
 from infraforge.errors import UsageError
-from infraforge.images import build, bundle, push, sources, upstream
+from infraforge.images import archive, build, push, sources, upstream
 from infraforge.images.cache import cache_dir, image_dir
 from infraforge.images.catalogue import Catalogue
 from infraforge.profile import Profile
@@ -103,13 +103,13 @@ def _pin(options: argparse.Namespace, catalogue: Catalogue, _here: Here, _say: P
 
 
 def _export(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
-    bundle.refuse_foreign(options.file)  # before the hours that building may take
+    archive.refuse_foreign(options.file)  # before the hours that building may take
     names = _needed(options.profile, catalogue)
     plan = sources.plan(names, catalogue)
     plan.build(say)
     ca_file = here.ca_file()
     digests = plan.fill(ca_file, say)
-    checksum = bundle.export(
+    checksum = archive.export(
         options.file,
         names,
         catalogue,
@@ -123,7 +123,7 @@ def _export(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: 
 
 
 def _import(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
-    with contextlib.closing(bundle.Bundle(options.file)) as found:
+    with contextlib.closing(archive.Archive(options.file)) as found:
         contents = found.fitting(catalogue)
         found.take_tools(here.places)
         if options.registry:
@@ -142,8 +142,8 @@ def _import(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: 
 
 
 def _push_all(
-    found: bundle.Bundle,
-    contents: Sequence[bundle.Content],
+    found: archive.Archive,
+    contents: Sequence[archive.Content],
     registry: push.Registry,
     prefix: str,
     say: Progress,
