@@ -20,7 +20,7 @@ from kubernetes import client
 from infraforge import stack
 from infraforge.cluster import state, tools, traces
 from infraforge.cluster.existing import Existing
-from infraforge.cluster.kind import HTTP_NODE_PORT, HTTPS_NODE_PORT
+from infraforge.cluster.kind_config import HTTP_NODE_PORT, HTTPS_NODE_PORT
 from infraforge.cluster.users import Use
 from infraforge.components.origin import canonical_origin
 from infraforge.components.rendered import Images

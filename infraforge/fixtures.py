@@ -12,7 +12,7 @@ import pytest
 from infraforge import evidence as evidences
 from infraforge import (
     interrupts,
-    recording,
+    noting,
     session,
     stack,
 )
@@ -106,5 +106,5 @@ def nemesis(platform: Platform, request: pytest.FixtureRequest) -> Iterator[Neme
 def evidence(request: pytest.FixtureRequest) -> evidences.Evidence:
     """Attaches what a verdict rests on to the report."""
     made = evidences.Evidence(request.node.nodeid)
-    request.node.stash[recording.OF_TEST] = made.kept
+    request.node.stash[noting.OF_TEST] = made.kept
     return made

@@ -21,6 +21,7 @@ from infraforge import evidence as evidences
 from infraforge import (
     healing,
     interrupts,
+    noting,
     places,
     raised,
     recording,
@@ -59,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config.option, "kubeconfig"):
         raise pytest.UsageError("pytest-kind's options are needed: leave out -p no:pytest-kind")
     config.stash[CASES] = set()
-    config.pluginmanager.register(recording.Noting(config), "infraforge-noting")
+    config.pluginmanager.register(noting.Noting(config), "infraforge-noting")
     if not hasattr(config, "workerinput"):
         run = Run(config)
         config.pluginmanager.register(run, "infraforge-run")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from infraforge import arguments, interrupts, progress, stack
 from infraforge.bench import reads
-from infraforge.cluster import install, kind, registry, state
+from infraforge.cluster import install, kind, state
+from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
 from infraforge.images import build
@@ -110,7 +111,7 @@ def _floor(profile: Profile, say: Progress) -> float:
 
 def _memory_gib(nodes: list[str]) -> float:
     """Working set of the node containers, as Docker accounts it (cache left out)."""
-    printed = registry.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *nodes)
+    printed = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *nodes)
     return sum(_gib(line.split("/")[0].strip()) for line in printed.splitlines())
 
 

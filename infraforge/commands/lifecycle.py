@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from infraforge import arguments, brought, certificates, environment, healing, progress, stack
-from infraforge.cluster import kind, users
+from infraforge.cluster import users
+from infraforge.cluster.kind_config import HTTP_NODE_PORT
 from infraforge.commands import options as common
 from infraforge.errors import UsageError
 from infraforge.images import sources
@@ -78,7 +79,7 @@ def _configure_up(parser: argparse.ArgumentParser) -> None:
         help="URL of the front door, as users find it",
     )
     yours.add_argument(
-        "--http-port", type=arguments.port, metavar="PORT", help=f"({kind.HTTP_NODE_PORT})"
+        "--http-port", type=arguments.port, metavar="PORT", help=f"({HTTP_NODE_PORT})"
     )
     yours.add_argument(
         "--registry", type=arguments.registry, metavar="PREFIX", help="where nodes pull images"
@@ -125,7 +126,7 @@ def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.
         options.kubeconfig,
         options.context,
         options.origin or "",
-        options.http_port or kind.HTTP_NODE_PORT,
+        options.http_port or HTTP_NODE_PORT,
         options.registry or "",
         options.by_hand,
         _renewing(options, profile),

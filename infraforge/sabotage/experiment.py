@@ -19,6 +19,7 @@ import psycopg
 
 from infraforge import outcome, progress, stack
 from infraforge.cluster import kind, node_files, registry, state
+from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.pki import write_private
 from infraforge.components.postgres import Postgres
 from infraforge.components.site import Site
@@ -162,7 +163,7 @@ class Experiment:
         for name in broken.images:
             if broken.content_hash(name) != true.content_hash(name):
                 with contextlib.suppress(UsageError):  # it did not come to building it
-                    registry.docker("image", "rm", build.record(name, broken).tag, check=False)
+                    docker("image", "rm", build.record(name, broken).tag, check=False)
 
     def _left_out(self) -> tuple[str, ...]:
         """Files of tests that break the platform themselves, but for those that are to notice.
