@@ -47,7 +47,7 @@ class Wish:
     see `stack.stand_up`.
     """
 
-    profile: str
+    profile: Profile
     kubeconfig: Path | None = None
     context: str | None = None
     origin: str = ""
@@ -71,7 +71,7 @@ def stand_up(
     agreed to; OtherCluster for one that is not the one that was agreed to; ClusterError for one
     that does not answer; TimedOut where the front door does not open in the end.
     """
-    profile = stack.deployable(wish.profile, tree)
+    profile = stack.checked(wish.profile)
     with stack.nothing_left(name), state.locked(name):
         found = Note.read(name)
         cluster = _open(name, found, wish)
@@ -99,6 +99,7 @@ def stand_up(
             keep=True,
             moved=images.moved,
             brought=Brought(cluster.uid, cluster.context, cluster.server, by_hand),
+            shape=profile.shape,
         )
         note.write(name)  # before anything is touched: what a killed run began can be removed
         clock = Stages(progress)

@@ -6,7 +6,7 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,6 +75,22 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What of a profile a platform is made of: nodes, components, where people are kept."""
+
+    cluster: Topology
+    components: Mapping[str, Mapping[str, Any]]
+    identity: Identity
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Shape:
+        """What `dataclasses.asdict` made. Raises TypeError or LookupError for anything else."""
+        cluster = Topology(data["cluster"]["workers"], tuple(data["cluster"]["zones"]))
+        components = {str(name): dict(settings) for name, settings in data["components"].items()}
+        return cls(cluster, components, Identity(**data["identity"]))
+
+
+@dataclass(frozen=True)
 class Profile:
     """One file of `platform/profiles/`.
 
@@ -96,6 +112,15 @@ class Profile:
     components: Mapping[str, Mapping[str, Any]]
     required: tuple[str, ...] = field(default=())
     identity: Identity = field(default=Identity())
+
+    @property
+    def shape(self) -> Shape:
+        """What a platform of this profile is made of."""
+        return Shape(self.cluster, self.components, self.identity)
+
+    def shaped(self, shape: Shape) -> Profile:
+        """This profile, with its budgets and required tests, for a platform made otherwise."""
+        return dataclasses.replace(self, **{f.name: getattr(shape, f.name) for f in fields(shape)})
 
     def owed(self, folders: Collection[str]) -> tuple[str, ...]:
         """Of the required tests, those in these top folders (`suites`, `chaos`)."""

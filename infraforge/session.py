@@ -55,18 +55,19 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        profile, asked = self._config.getoption("profile"), asked_folders(self._config)
+        asked, named = asked_folders(self._config), self._config.getoption("profile")
         collecting = self._config.option.collectonly  # that touches nothing
-        if collecting and not profile:
+        if collecting and not named:
             return
         try:
-            if not collecting and (profile or asked):
+            if not collecting and (named or asked):
                 self._begin()
-            if not profile:
+            if not named:
                 self.required = self._of_what_is_up(asked)
             else:
                 # a profile is named for what its suites say of it, whatever was run instead
-                self.required = Profile.load(profile, stack.TREE).owed(asked or {"suites"})
+                profile = Profile.load(named, stack.TREE)
+                self.required = profile.owed(asked or {"suites"})
                 if collecting:
                     return
                 if self._config.getoption("kubeconfig"):
@@ -118,11 +119,11 @@ class Run:
             return ()
         return stack.attach(name).profile.owed(asked)
 
-    def _stand_up(self, profile: str) -> None:
+    def _stand_up(self, profile: Profile) -> None:
         name = name_of(self._config)
         keep = bool(self._config.getoption("keep_cluster"))
         with contextlib.suppress(ClusterError):  # silent: it is started again below
-            if stack.is_up(name) and stack.attach(name).profile.name == profile:
+            if stack.is_up(name) and stack.attach(name).profile.name == profile.name:
                 if keep:
                     stack.keep(name)
                 return

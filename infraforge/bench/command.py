@@ -69,10 +69,10 @@ def standup(profile_name: str, say: Progress) -> Mapping[str, float]:
     use = Use(name, "infraforge bench").join()
     try:
         began = time.monotonic()
-        stack.stand_up(name, profile_name, progress=say, keep=False)
+        stack.stand_up(name, profile, progress=say, keep=False)
         full = time.monotonic() - began
         began = time.monotonic()
-        stack.stand_up(name, profile_name, progress=say, keep=False)
+        stack.stand_up(name, profile, progress=say, keep=False)
         again = time.monotonic() - began
         memory = _memory_gib(kind.Kind(name, stack.TREE).nodes())
     finally:

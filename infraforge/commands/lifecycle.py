@@ -91,36 +91,38 @@ def _configure_up(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(options: argparse.Namespace) -> int:
-    name, chosen = common.name_of(options), options.profile
+    name = common.name_of(options)
     odd = [given for given in _ONLY_BROUGHT if getattr(options, given) not in (None, False)]
     if odd and options.cluster != "existing":
         raise UsageError(f"--{odd[0].replace('_', '-')} goes with --cluster existing")
-    if chosen is None:
-        chosen = _best_profile()
+    profile = stack.deployable(options.profile or _best_profile(), stack.TREE)
+    renewing = _renewing(options, profile)
     started = time.monotonic()
     users.refuse_alone(name, "infraforge up")
     healing.before_run_aloud(
         name
     )  # before: what is paused or scaled to nothing would not get ready
     if options.cluster == "existing":
-        platform = _up_existing(options, name, chosen)
+        platform = _up_existing(options, name, profile, renewing)
     else:
         with progress.shown() as say:
             platform = stack.stand_up(
                 name,
-                chosen,
+                profile,
                 progress=say,
                 images=options.images,
-                renew=_renewing(options, chosen),
+                renew=renewing,
             )
     healing.before_run_aloud(name)  # and after, where it did not answer before
-    print(f"{name}: profile {chosen} is up after {time.monotonic() - started:.1f} s")
+    print(f"{name}: profile {profile.name} is up after {time.monotonic() - started:.1f} s")
     _tell_of_ca(name)
     print(f"front door: {platform.origin} (its CA: {platform.ca_file})")
     return 0
 
 
-def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.Platform:
+def _up_existing(
+    options: argparse.Namespace, name: str, profile: Profile, renewing: frozenset[str]
+) -> stack.Platform:
     wish = brought.Wish(
         profile,
         options.kubeconfig,
@@ -129,7 +131,7 @@ def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.
         options.http_port or HTTP_NODE_PORT,
         options.registry or "",
         options.by_hand,
-        _renewing(options, profile),
+        renewing,
     )
     with contextlib.ExitStack() as shown:
 
@@ -143,14 +145,15 @@ def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.
         return brought.stand_up(name, wish, _asker(options.yes), progress=say)
 
 
-def _renewing(options: argparse.Namespace, profile: str) -> frozenset[str]:
+def _renewing(options: argparse.Namespace, profile: Profile) -> frozenset[str]:
     if options.renew_certificates is None:
         return frozenset()
-    known = frozenset(Profile.load(profile, stack.TREE).components)
+    known = frozenset(profile.components)
     odd = sorted(set(options.renew_certificates) - known)
     if odd:
         raise UsageError(
-            f"profile {profile!r} has no component {odd[0]!r}; it has: {', '.join(sorted(known))}"
+            f"profile {profile.name!r} has no component {odd[0]!r}; "
+            f"it has: {', '.join(sorted(known))}"
         )
     return frozenset(options.renew_certificates) or known
 

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
         try:
             healing.before_run_aloud(options.name)
             with progress.shown() as say:
-                stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
+                stack.stand_up(options.name, profile, progress=say, keep=options.keep)
             healing.before_run_aloud(options.name)  # what did not answer before
             with use.alone():  # nobody else's tests are to meet a platform that is broken
                 judgements = trial.of_all(groups)

@@ -57,12 +57,13 @@ def heal(cluster: str) -> list[str]:
     if not path.exists():
         return []
     left = json.loads(path.read_text())
+    profile = stack.deployable(left["profile"], TREE)
     # a fault of tests that were stopped; what fails now may succeed on the mended platform, and one
     # that is silent is started again by what follows
     with contextlib.suppress(Inconclusive), contextlib.closing(stack.attach(cluster).site) as site:
         nemesis.heal(site)
     with progress.shown() as say:
-        platform = stack.stand_up(cluster, left["profile"], progress=say, keep=False)
+        platform = stack.stand_up(cluster, profile, progress=say, keep=False)
     with contextlib.closing(platform.site) as site:
         undone = [*nemesis.heal(site), f"sabotage {left['sabotage']}: {left['claim']}"]
         _wait_for_replaced(site)
@@ -144,7 +145,7 @@ class Experiment:
         print(f"broken by rolling out {', '.join(sorted(changed))}", flush=True)
 
     def _roll_out(self, say: Progress) -> tuple[list[str], Site]:
-        platform = stack.attach(self.cluster, self.tree)
+        platform = stack.attach(self.cluster, self.tree, as_declared=True)
         with state.sharing_machine():
             plan = stack.images_for(platform.profile, self.tree, say)
             before = registry.started_as()

@@ -19,7 +19,7 @@ from infraforge import stack
 from infraforge.cluster import install, kind, node_files, state
 from infraforge.images.catalogue import Catalogue
 from infraforge.note import Brought, Note
-from infraforge.profile import Ports
+from infraforge.profile import Ports, Profile
 
 NODE = "infraforge-control-plane"
 
@@ -149,4 +149,4 @@ class StandUp:
         monkeypatch.setenv("INFRAFORGE_HTTP_PORT", str(http))
 
     def run(self) -> None:
-        stack.stand_up("infraforge", "minimal")
+        stack.stand_up("infraforge", Profile.load("minimal", stack.TREE))

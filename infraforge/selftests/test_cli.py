@@ -169,7 +169,7 @@ def test_ports_that_are_none_or_the_same_are_refused(chosen: dict[str, str]) -> 
 def test_the_registrys_port_is_not_the_front_doors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFRAFORGE_HTTPS_PORT", "5001")
     with pytest.raises(UsageError, match="is the local registry's"):
-        stack.stand_up("mine", "minimal")
+        stack.stand_up("mine", profile.Profile.load("minimal", stack.TREE))
 
 
 @pytest.mark.parametrize("where", ["INFRAFORGE_STATE", "INFRAFORGE_CACHE"])

@@ -23,7 +23,7 @@ from infraforge.stack.known import (
 )
 from infraforge.stack.platform import TREE, ComponentStatus, Platform
 from infraforge.stack.supply import images_for, start_registry
-from infraforge.stack.up import deployable, nothing_left, stand_up
+from infraforge.stack.up import checked, deployable, nothing_left, stand_up
 
 __all__ = [
     "DEFAULT_NAME",
@@ -33,6 +33,7 @@ __all__ = [
     "attach",
     "authority",
     "ca_phase",
+    "checked",
     "cluster_of",
     "deployable",
     "images_for",

@@ -18,8 +18,12 @@ from infraforge.stack.platform import TREE, Platform
 DEFAULT_NAME = "infraforge"
 
 
-def attach(name: str, tree: Path = TREE) -> Platform:
-    """The platform that is up under this name.
+def attach(name: str, tree: Path = TREE, *, as_declared: bool = False) -> Platform:
+    """The platform that is up under this name, as it was stood up.
+
+    Budgets and required tests are those that `tree` declares today. as_declared: so is what the
+    platform is made of, for a caller that rolls out what `tree` says.
+
 
     Raises UsageError when there is none, ClusterError when it is silent or was never finished,
     OtherCluster when a cluster that the user brought is another one by now.
@@ -39,6 +43,8 @@ def attach(name: str, tree: Path = TREE) -> Platform:
     if there is not Presence.ANSWERS:
         raise ClusterError(_silent(name, found, cluster.trouble))
     profile = dataclasses.replace(Profile.load(found.profile, tree), ports=found.ports)
+    if found.shape and not as_declared:
+        profile = profile.shaped(found.shape)
     site = Site(profile, tree, cluster, authorities.authority(name), found.origin)
     by_hand = bool(found.brought and found.brought.by_hand)
     return Platform(site, found.digests, found.timings, found.moved, by_hand)

@@ -42,7 +42,7 @@ class _How:
 
 def stand_up(
     name: str,
-    profile_name: str,
+    profile: Profile,
     tree: Path = TREE,
     progress: Progress = silent,
     *,
@@ -59,7 +59,7 @@ def stand_up(
     so, TimedOut where the front door does not open in the end; a cluster that this call made and
     could not bring up is removed again when the call is interrupted, or was not to stay.
     """
-    profile = deployable(profile_name, tree)
+    checked(profile)
     found = Note.read(name)
     if found and found.brought:
         raise UsageError(
@@ -75,7 +75,7 @@ def stand_up(
     cluster = kind.Kind(name, tree)
     with nothing_left(name), state.locked(name):
         cluster.check()
-        if found and found.profile != profile_name:
+        if found and found.profile != profile.name:
             raise UsageError(
                 f"{name!r} runs profile {found.profile!r}; remove it first "
                 f"(infraforge down --name {name}), or use another --name"
@@ -123,11 +123,15 @@ def nothing_left(name: str) -> Iterator[None]:
 
 
 def deployable(profile_name: str, tree: Path) -> Profile:
-    """The profile; UsageError when this version lacks parts of it."""
-    profile = Profile.load(profile_name, tree)
+    """The profile of this name; UsageError when this version lacks parts of it."""
+    return checked(Profile.load(profile_name, tree))
+
+
+def checked(profile: Profile) -> Profile:
+    """The same profile; UsageError when this version lacks parts of it."""
     if not profile.deployable:
         raise UsageError(
-            f"profile {profile_name!r} is planned, not built yet: this version lacks parts it "
+            f"profile {profile.name!r} is planned, not built yet: this version lacks parts it "
             f"asks for; profiles that can be stood up are listed by: infraforge doctor"
         )
     return profile
@@ -171,7 +175,9 @@ def _stand_up(
         parts.result()
     done = dataclasses.replace(platform, timings=clock.seconds)
     keep = how.keep or (not how.fresh and known.stays(cluster.name))
-    note = Note(profile.name, profile.ports, site.origin, digests, done.timings, keep)
+    note = Note(
+        profile.name, profile.ports, site.origin, digests, done.timings, keep, shape=profile.shape
+    )
     note.write(cluster.name)  # it is there from here on, and not to be made anew, come what may
     with clock.stage("front door"):
         done.wait_open(progress)
