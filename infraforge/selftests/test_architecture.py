@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "starvation": set(),
     "places": {"errors"},
     "progress": set(),
-    "runs": {"errors"},
+    "runs": {"errors", "locks"},
     "profile": {"errors"},
     "npm": GROUND | {"images"},
     "outcome": VALUES,
