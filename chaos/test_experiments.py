@@ -11,12 +11,9 @@ import pytest
 
 from infraforge import faults, profile, session
 from infraforge.profile import Profile
-from infraforge.stack import TREE, Platform
+from infraforge.stack import TREE
 from infraforge.wait import Deadline, NotYet, wait_until
 from infraforge.workloads import journey, steady
-from infraforge.workloads.front_door import FrontDoor
-from infraforge.workloads.people import People, Person
-from infraforge.workloads.visitor import Visitor
 
 KNOWN = [Profile.load(name, TREE) for name in profile.names(TREE)]
 
@@ -33,18 +30,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             if "replicas" in settings  # components without replicas have no pods
         }
         metafunc.parametrize("component", sorted(names))
-
-
-@pytest.fixture
-def devon(platform: Platform) -> Person:
-    """A developer and his password."""
-    return People(platform.site).known("devon")
-
-
-@pytest.fixture
-def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
-    """The developer, signed in with a session of this test's own."""
-    return front_door.sign_in(devon.name, devon.password)
 
 
 @pytest.mark.exclusive

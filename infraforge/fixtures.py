@@ -21,8 +21,9 @@ from infraforge.faults.nemesis import Nemesis
 from infraforge.stack import Platform
 from infraforge.workloads.backend_client import ApiError, BackendClient, Project
 from infraforge.workloads.front_door import FrontDoor
-from infraforge.workloads.people import People
+from infraforge.workloads.people import People, Person
 from infraforge.workloads.traffic import Traffic
+from infraforge.workloads.visitor import Visitor
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +70,18 @@ def developer(platform: Platform, front_door: FrontDoor) -> BackendClient:
 def viewer(platform: Platform, front_door: FrontDoor) -> BackendClient:
     """vera, signed in."""
     return _signed_in(platform, front_door, "vera")
+
+
+@pytest.fixture
+def devon(platform: Platform) -> Person:
+    """A developer, and his password."""
+    return People(platform.site).known("devon")
+
+
+@pytest.fixture
+def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
+    """The developer in a browser of this test's own, signed in."""
+    return front_door.sign_in(devon.name, devon.password)
 
 
 @pytest.fixture
