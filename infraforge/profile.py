@@ -12,6 +12,9 @@ from typing import Any, ClassVar
 
 from infraforge.errors import UsageError
 
+LOCK = "required.lock"
+"""Beside the profiles: which tests there are, and which components each needs."""
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -95,7 +98,8 @@ class Profile:
     """One file of `platform/profiles/`.
 
     components: name → settings (`replicas`); required: node ids of tests that must have run where
-    what is in their top folder was asked for;
+    their top folder was asked for: those of `required.lock` whose components the profile has, and
+    those that its own `[tests] required` adds;
     deployable: False while this version lacks parts the profile asks for.
 
     A file may say that it `extends` another profile: then it has all that this one has, tests
@@ -183,9 +187,27 @@ class Profile:
             ports=_table(path, "ports", data, Ports),
             budgets=_table(path, "budgets", data, Budgets),
             components=components,
-            required=tuple(required),
+            required=(*_required(tree, data, components), *required),
             identity=identity,
         )
+
+
+def locked(tree: Path) -> dict[str, tuple[str, ...]]:
+    """Test → the components it needs, from `TREE/profiles/required.lock`; see `required.py`."""
+    path = tree / "profiles" / LOCK
+    if not path.exists():
+        return {}
+    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+    return {line[0]: tuple(line[1:]) for line in lines if line and line[0] != "#"}
+
+
+def _required(
+    tree: Path, data: Mapping[str, Any], components: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The locked tests whose components this profile has; none while it cannot be stood up."""
+    if not data.get("deployable", True):
+        return ()
+    return tuple(name for name, needs in locked(tree).items() if set(needs) <= set(components))
 
 
 def names(tree: Path) -> list[str]:

@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "runs": {"errors", "locks"},
     "profile": {"errors"},
+    "required": {"errors", "files", "profile"},
     "npm": GROUND | {"images"},
     "outcome": VALUES,
     "history": VALUES,
