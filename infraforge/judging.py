@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from infraforge.checkers.cells import cells_match
-from infraforge.errors import Broken
 from infraforge.evidence import Evidence
 from infraforge.table import Cell, Table
 
@@ -26,8 +25,7 @@ def judge(
     seen, wanted = _table(observed), _table(declared)
     verdict = cells_match(seen, wanted, controls=controls)
     evidence.attach(seen, verdict)
-    if not verdict.holds:
-        raise Broken(verdict.explain())
+    verdict.demand()
 
 
 def _table(cells: Cells) -> Table:
