@@ -15,7 +15,7 @@ PACKAGE = ROOT / "infraforge"
 
 VALUES = {"errors", "history", "recorder", "verdict", "table", "outcome"}
 GROUND = {"errors", "wait", "profile", "files", "locks", "processes", "interrupts", "entry"}
-GROUND |= {"arguments", "places", "progress"}
+GROUND |= {"arguments", "places", "progress", "reading"}
 MAKERS = GROUND | {"images", "cluster"}
 STACK = MAKERS | {"components"}
 ACTORS = STACK | VALUES | {"stack", "probes", "workloads", "faults", "checkers"}
@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "places": {"errors"},
     "progress": set(),
     "runs": {"errors", "locks"},
-    "profile": {"errors"},
+    "reading": {"errors"},
+    "profile": {"errors", "reading"},
     "required": {"errors", "files", "profile"},
     "npm": GROUND | {"images"},
     "outcome": VALUES,

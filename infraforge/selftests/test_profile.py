@@ -135,6 +135,7 @@ def tree(tmp_path: Path) -> Path:
     [
         ("[machine]", "[machin]", "unknown key 'machin'"),
         ("memory_gib = 4.0", "memory_gb = 4.0", "unknown key 'machine.memory_gb'"),
+        ("memory_gib = 4.0", "memory_gb = 4.0", "disk_gb, memory_gib; did you mean 'memory_gib'?"),
         ("memory_gib = 4.0", 'memory_gib = "much"', "machine.memory_gib is 'much'"),
         ("https = 8443", "https = true", "ports.https is True"),
         ("[components.backend]\nreplicas = 1", "[components.backend]\nreplicas = 0", "1 or more"),
