@@ -95,7 +95,8 @@ def _up(options: argparse.Namespace) -> int:
     odd = [given for given in _ONLY_BROUGHT if getattr(options, given) not in (None, False)]
     if odd and options.cluster != "existing":
         raise UsageError(f"--{odd[0].replace('_', '-')} goes with --cluster existing")
-    profile = stack.deployable(options.profile or _best_profile(), stack.TREE)
+    chosen = _best_profile() if options.profile is None else options.profile
+    profile = stack.deployable(chosen, stack.TREE)
     renewing = _renewing(options, profile)
     started = time.monotonic()
     users.refuse_alone(name, "infraforge up")
