@@ -9,14 +9,11 @@ import time
 
 import pytest
 
-from infraforge import faults, plugin, profile
+from infraforge import faults, profile, session
 from infraforge.profile import Profile
-from infraforge.stack import TREE, Platform
+from infraforge.stack import TREE
 from infraforge.wait import Deadline, NotYet, wait_until
 from infraforge.workloads import journey, steady
-from infraforge.workloads.front_door import FrontDoor
-from infraforge.workloads.people import People, Person
-from infraforge.workloads.visitor import Visitor
 
 KNOWN = [Profile.load(name, TREE) for name in profile.names(TREE)]
 
@@ -24,7 +21,7 @@ KNOWN = [Profile.load(name, TREE) for name in profile.names(TREE)]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One case per component with pods: of the profile under test, or of all if none is given."""
     if "component" in metafunc.fixturenames:
-        under_test = plugin.profile_under_test(metafunc.config)
+        under_test = session.profile_under_test(metafunc.config)
         profiles = [under_test] if under_test else [one for one in KNOWN if one.deployable]
         names = {
             name
@@ -33,18 +30,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             if "replicas" in settings  # components without replicas have no pods
         }
         metafunc.parametrize("component", sorted(names))
-
-
-@pytest.fixture
-def devon(platform: Platform) -> Person:
-    """A developer and his password."""
-    return People(platform.site).known("devon")
-
-
-@pytest.fixture
-def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
-    """The developer, signed in with a session of this test's own."""
-    return front_door.sign_in(devon.name, devon.password)
 
 
 @pytest.mark.exclusive

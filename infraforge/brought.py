@@ -20,16 +20,16 @@ from kubernetes import client
 from infraforge import stack
 from infraforge.cluster import state, tools, traces
 from infraforge.cluster.existing import Existing
-from infraforge.cluster.kind import HTTP_NODE_PORT, HTTPS_NODE_PORT
+from infraforge.cluster.kind_config import HTTP_NODE_PORT, HTTPS_NODE_PORT
 from infraforge.cluster.users import Use
 from infraforge.components.origin import canonical_origin
-from infraforge.components.rollout import Images
+from infraforge.components.rendered import Images
 from infraforge.errors import ClusterError, UsageError
 from infraforge.images import push
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Progress, silent
 from infraforge.note import Brought, Note
 from infraforge.profile import Ports, Profile
+from infraforge.progress import Progress, silent
 from infraforge.stack import TREE, Platform
 from infraforge.stages import Stages
 
@@ -47,7 +47,7 @@ class Wish:
     see `stack.stand_up`.
     """
 
-    profile: str
+    profile: Profile
     kubeconfig: Path | None = None
     context: str | None = None
     origin: str = ""
@@ -71,7 +71,7 @@ def stand_up(
     agreed to; OtherCluster for one that is not the one that was agreed to; ClusterError for one
     that does not answer; TimedOut where the front door does not open in the end.
     """
-    profile = stack.deployable(wish.profile, tree)
+    profile = stack.checked(wish.profile)
     with stack.nothing_left(name), state.locked(name):
         found = Note.read(name)
         cluster = _open(name, found, wish)
@@ -99,6 +99,7 @@ def stand_up(
             keep=True,
             moved=images.moved,
             brought=Brought(cluster.uid, cluster.context, cluster.server, by_hand),
+            shape=profile.shape,
         )
         note.write(name)  # before anything is touched: what a killed run began can be removed
         clock = Stages(progress)

@@ -9,9 +9,8 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import stack
+from infraforge import progress, stack
 from infraforge.errors import UsageError
-from infraforge.images import progress
 from infraforge.probes import certificates
 
 _EPILOG = """\

@@ -162,7 +162,7 @@ def say_in_allure(config: Any, outcome: str) -> None:
     Allure's word for unknown is *broken*. By itself it takes every AssertionError for a failure of
     the product, one in a fixture too, and forgets what went wrong after the first failure. For
     pytest's `pytest_runtest_makereport`, once Allure's own has ended; config: pytest's; outcome:
-    one of `outcome.Outcome`.
+    one of `verdict.Outcome`.
     """
     listener = config.pluginmanager.get_plugin("allure_listener")
     result = listener.allure_logger.get_test(None) if listener else None

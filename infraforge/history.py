@@ -11,13 +11,10 @@ Values are frozen and do no I/O; a history is judged by its order, never by its 
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import hashlib
 import json
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -25,7 +22,6 @@ from typing import Any, TypeAlias
 NEMESIS = "nemesis"
 HEAL = "heal"
 """The nemesis' function that undoes faults; its every other function is a fault."""
-
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
 
 
@@ -214,108 +210,6 @@ class History:
         return "\n".join(lines + ["  …"] * skipped)
 
 
-class Recorder:
-    """Collects a history from many threads; each names itself as its process.
-
-    clock: monotonic, ns. An operation gets its time and its place under one lock, so the order of
-    the history is the order of the clock.
-    """
-
-    def __init__(self, clock: Callable[[], int] = time.monotonic_ns) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._operations: list[Operation] = []
-        self._open: set[str] = set()
-
-    @property
-    def history(self) -> History:
-        """What was recorded so far."""
-        with self._lock:
-            return History(tuple(self._operations))
-
-    def invoke(
-        self, process: str, function: str, key: str | None = None, value: Any = None
-    ) -> Pending:
-        """Record that `process` is about to do this; what comes back takes its completion.
-
-        Raises ValueError while the process has an operation open.
-        """
-        with self._lock:
-            if process in self._open:
-                raise ValueError(f"{process} has an operation open: one process, one at a time")
-            operation = Operation(process, Kind.INVOKE, function, key, value, self._clock())
-            self._open.add(process)
-            self._operations.append(operation)
-        return Pending(self, operation)
-
-    @contextlib.contextmanager
-    def call(
-        self,
-        process: str,
-        function: str,
-        key: str | None = None,
-        value: Any = None,
-        *,
-        fail: tuple[type[Exception], ...] = (),
-        info: tuple[type[Exception], ...] = (),
-    ) -> Iterator[Pending]:
-        """An operation as a block, in which the client calls `.ok(value)`.
-
-        fail, info: exceptions that mean "surely not done" and "nobody can tell"; they are recorded
-        and end the block quietly. Any other is recorded as info and goes on its way. A block left
-        without a completion is info.
-        """
-        pending = self.invoke(process, function, key, value)
-        try:
-            yield pending
-        except fail as error:
-            pending.fail(_reason(error))
-        except info as error:
-            pending.info(_reason(error))
-        except BaseException as error:
-            if not pending.completed:
-                pending.info(_reason(error))
-            raise
-        if not pending.completed:
-            pending.info("left without an answer")
-
-    def complete(self, invoked: Operation, kind: Kind, value: Any, error: str) -> None:
-        """Record the completion of `invoked`; `Pending` is the way to call this."""
-        with self._lock:
-            operation = Operation(
-                invoked.process, kind, invoked.function, invoked.key, value, self._clock(), error
-            )
-            self._operations.append(operation)
-            self._open.discard(invoked.process)
-
-
-class Pending:
-    """An operation that was invoked; it completes once. Raises ValueError the second time."""
-
-    def __init__(self, recorder: Recorder, operation: Operation) -> None:
-        self._recorder = recorder
-        self.operation = operation
-        self.completed = False
-
-    def ok(self, value: Any = None) -> None:
-        """It happened, and this came back."""
-        self._complete(Kind.OK, value)
-
-    def fail(self, reason: str = "") -> None:
-        """It surely did not happen."""
-        self._complete(Kind.FAIL, self.operation.value, reason)
-
-    def info(self, reason: str = "") -> None:
-        """Nobody can tell whether it happened, or will."""
-        self._complete(Kind.INFO, self.operation.value, reason)
-
-    def _complete(self, kind: Kind, value: Any, error: str = "") -> None:
-        if self.completed:
-            raise ValueError(f"completed twice: {self.operation}")
-        self._recorder.complete(self.operation, kind, value, error)
-        self.completed = True
-
-
 def _paired(operations: Sequence[Operation]) -> list[Call]:
     calls: list[Call] = []
     open_: dict[str, int] = {}
@@ -361,7 +255,3 @@ def _as_dict(operation: Operation) -> dict[str, Any]:
         "value": operation.value,
     }
     return line | ({"error": operation.error} if operation.error else {})
-
-
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:500]

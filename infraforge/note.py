@@ -11,7 +11,7 @@ from pathlib import Path
 from infraforge.cluster import state
 from infraforge.cluster.pki import write_private
 from infraforge.errors import ClusterError
-from infraforge.profile import Ports
+from infraforge.profile import Ports, Shape
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Note:
     """One platform.
 
     origin: its front door; digests: canonical reference → `sha256:…`; moved: see
-    `components.rollout.Images`; keep: it stays when a test run that finds it is over;
-    brought: None for a cluster of our own.
+    `components.rendered.Images`; keep: it stays when a test run that finds it is over;
+    brought: None for a cluster of our own; shape: what was stood up, None where an older version
+    did not note it.
     """
 
     profile: str
@@ -44,6 +45,7 @@ class Note:
     keep: bool
     moved: Mapping[str, str] = field(default_factory=dict)
     brought: Brought | None = None
+    shape: Shape | None = None
 
     @classmethod
     def read(cls, name: str) -> Note | None:
@@ -58,9 +60,10 @@ class Note:
             found = json.loads(path.read_text())
             found["ports"] = Ports(**found["ports"])
             found["brought"] = Brought(**found["brought"]) if found.get("brought") else None
+            found["shape"] = Shape.from_json(found["shape"]) if found.get("shape") else None
             found.setdefault("origin", "")  # an older version's: on the profile's port
             return cls(**found)
-        except (ValueError, TypeError, LookupError, OSError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
             raise ClusterError(
                 f"{path} says what platform {name!r} is, and cannot be read ({error}); nothing was "
                 f"touched. To give the platform up, remove that file, then: "

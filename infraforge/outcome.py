@@ -9,23 +9,13 @@ did not run, is unknown.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 
 from infraforge.errors import Broken, Inconclusive
-
-
-class Outcome(enum.StrEnum):
-    """Of one test."""
-
-    HOLDS = "holds"
-    BROKEN = "broken"
-    UNKNOWN = "unknown"
-    SKIPPED = "skipped"
-
+from infraforge.verdict import Outcome
 
 _NAMED = 5
 WORSE = (Outcome.SKIPPED, Outcome.HOLDS, Outcome.UNKNOWN, Outcome.BROKEN)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+from infraforge import reading
 from infraforge.errors import UsageError
+
+LOCK = "required.lock"
+"""Beside the profiles: which tests there are, and which components each needs."""
 
 
 @dataclass(frozen=True)
 class Topology:
     """The nodes: one control plane, `workers` more, spread over `zones` in turn."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
 
     workers: int = 0
     zones: tuple[str, ...] = ()
@@ -24,6 +29,8 @@ class Topology:
 @dataclass(frozen=True)
 class Ports:
     """Ports on 127.0.0.1 where the front door is published."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
 
     https: int = 8443
     http: int = 8080
@@ -51,6 +58,8 @@ class Ports:
 class Budgets:
     """Seconds a thing may take; never scaled: a slow machine is told, not excused."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
+
     cluster: float = 300.0
     component: float = 180.0
     rejoin: float = 60.0
@@ -59,6 +68,8 @@ class Budgets:
 @dataclass(frozen=True)
 class Machine:
     """What the profile wants of a machine: GiB of memory, cores, GB of free disk."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
 
     memory_gib: float = 4.0
     cores: int = 2
@@ -69,9 +80,27 @@ class Machine:
 class Identity:
     """Where people are kept and passwords checked. method: the auth method of Vault that asks."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
+
     METHODS: ClassVar[tuple[str, ...]] = ("userpass", "ldap")
 
     method: str = "userpass"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a profile a platform is made of: nodes, components, where people are kept."""
+
+    cluster: Topology
+    components: Mapping[str, Mapping[str, Any]]
+    identity: Identity
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Shape:
+        """What `dataclasses.asdict` made. Raises TypeError or LookupError for anything else."""
+        cluster = Topology(data["cluster"]["workers"], tuple(data["cluster"]["zones"]))
+        components = {str(name): dict(settings) for name, settings in data["components"].items()}
+        return cls(cluster, components, Identity(**data["identity"]))
 
 
 @dataclass(frozen=True)
@@ -79,7 +108,8 @@ class Profile:
     """One file of `platform/profiles/`.
 
     components: name → settings (`replicas`); required: node ids of tests that must have run where
-    what is in their top folder was asked for;
+    their top folder was asked for: those of `required.lock` whose components the profile has, and
+    those that its own `[tests] required` adds;
     deployable: False while this version lacks parts the profile asks for.
 
     A file may say that it `extends` another profile: then it has all that this one has, tests
@@ -97,6 +127,15 @@ class Profile:
     required: tuple[str, ...] = field(default=())
     identity: Identity = field(default=Identity())
 
+    @property
+    def shape(self) -> Shape:
+        """What a platform of this profile is made of."""
+        return Shape(self.cluster, self.components, self.identity)
+
+    def shaped(self, shape: Shape) -> Profile:
+        """This profile, with its budgets and required tests, for a platform made otherwise."""
+        return dataclasses.replace(self, **{f.name: getattr(shape, f.name) for f in fields(shape)})
+
     def owed(self, folders: Collection[str]) -> tuple[str, ...]:
         """Of the required tests, those in these top folders (`suites`, `chaos`)."""
         return tuple(node for node in self.required if node.partition("/")[0] in folders)
@@ -110,57 +149,87 @@ class Profile:
         path = tree / "profiles" / f"{name}.toml"
         if path not in tree.glob("profiles/*.toml"):
             raise UsageError(f"there is no profile {name!r}; there are: {', '.join(names(tree))}")
-        data = _read(path)
+        data = reading.toml(path)
         if "extends" in data:
             data = _extended(path, data, tree)
-        _only(
-            path,
-            "",
-            data,
-            {
-                "description",
-                "deployable",
-                "machine",
-                "cluster",
-                "ports",
-                "budgets",
-                "components",
-                "identity",
-                "tests",
-            },
-        )
-        _only(path, "tests", data.get("tests", {}), {"required"})
-        components = data.get("components", {})
-        if not isinstance(components, dict):
-            raise UsageError(f"{path}: components must be a table")
-        for component, settings in components.items():
-            _only(path, f"components.{component}", settings, {"replicas"})
-            replicas = settings.get("replicas", 1)
-            if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 1:
-                raise UsageError(f"{path}: components.{component}.replicas must be 1 or more")
-        required = data.get("tests", {}).get("required", [])
-        if not isinstance(required, list) or not all(isinstance(one, str) for one in required):
-            raise UsageError(f"{path}: tests.required must be a list of node ids")
-        if not isinstance(data.get("deployable", True), bool):
-            raise UsageError(f"{path}: deployable must be true or false")
-        if data.get("deployable", True) and not components:
+        file = reading.parsed(path, data, _File)
+        components = {name: told.settings for name, told in file.components.items()}
+        if file.deployable and not components:
             raise UsageError(f"{path}: components is empty: there is nothing to stand up")
-        identity = _table(path, "identity", data, Identity)
-        if identity.method not in Identity.METHODS:
+        if file.identity.method not in Identity.METHODS:
             known = ", ".join(Identity.METHODS)
-            raise UsageError(f"{path}: identity.method is {identity.method!r}; known: {known}")
+            raise UsageError(f"{path}: identity.method is {file.identity.method!r}; known: {known}")
         return cls(
             name=name,
-            description=str(data.get("description", "")),
-            deployable=data.get("deployable", True),
-            machine=_table(path, "machine", data, Machine),
-            cluster=_table(path, "cluster", data, Topology),
-            ports=_table(path, "ports", data, Ports),
-            budgets=_table(path, "budgets", data, Budgets),
+            description=file.description,
+            deployable=file.deployable,
+            machine=file.machine,
+            cluster=file.cluster,
+            ports=file.ports,
+            budgets=file.budgets,
             components=components,
-            required=tuple(required),
-            identity=identity,
+            required=(*_required(tree, file.deployable, components), *file.tests.required),
+            identity=file.identity,
         )
+
+
+@dataclass(frozen=True)
+class _Component:
+    """What a profile says of one component."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
+
+    replicas: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.replicas is not None and self.replicas < 1:
+            raise ValueError("replicas must be 1 or more")
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {} if self.replicas is None else {"replicas": self.replicas}
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """Tests that a profile requires beside those of `required.lock`."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
+
+    required: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _File:
+    """A profile's file, once what it extends is in it."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
+
+    description: str = ""
+    deployable: bool = True
+    machine: Machine = field(default=Machine())
+    cluster: Topology = field(default=Topology())
+    ports: Ports = field(default=Ports())
+    budgets: Budgets = field(default=Budgets())
+    components: Mapping[str, _Component] = field(default_factory=dict)
+    identity: Identity = field(default=Identity())
+    tests: _Tests = field(default=_Tests())
+
+
+def locked(tree: Path) -> dict[str, tuple[str, ...]]:
+    """Test → the components it needs, from `TREE/profiles/required.lock`; see `required.py`."""
+    path = tree / "profiles" / LOCK
+    if not path.exists():
+        return {}
+    lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+    return {line[0]: tuple(line[1:]) for line in lines if line and line[0] != "#"}
+
+
+def _required(tree: Path, deployable: bool, components: Mapping[str, Any]) -> tuple[str, ...]:
+    """The locked tests whose components this profile has; none while it cannot be stood up."""
+    if not deployable:
+        return ()
+    return tuple(name for name, needs in locked(tree).items() if set(needs) <= set(components))
 
 
 def names(tree: Path) -> list[str]:
@@ -183,22 +252,18 @@ def sizes(tree: Path) -> list[str]:
 
 
 def _files(tree: Path) -> dict[str, dict[str, Any]]:
-    return {path.stem: _read(path) for path in tree.glob("profiles/*.toml")}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: {error}") from error
+    return {path.stem: reading.toml(path) for path in tree.glob("profiles/*.toml")}
 
 
 def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:
-    """What `own` says on top of what the profile says that it extends; that one extends none."""
+    """Merge this profile's settings over those of the profile it extends.
+
+    Only one level of `extends` is allowed; required tests of both are kept.
+    """
     name = own["extends"]
     if not isinstance(name, str) or name not in names(tree):
         raise UsageError(f"{path}: extends {name!r}; there are: {', '.join(names(tree))}")
-    base = _read(tree / "profiles" / f"{name}.toml")
+    base = reading.toml(tree / "profiles" / f"{name}.toml")
     if "extends" in base:
         raise UsageError(f"{path}: extends {name!r}, which extends another one itself")
     merged = {key: value for key, value in own.items() if key != "extends"}
@@ -206,36 +271,14 @@ def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:
         above = merged.get(key, {})
         if isinstance(below, dict) and isinstance(above, dict):
             merged[key] = {**below, **above}
+    required: list[str] = []
     for part in (base, own):
-        _only(path, "tests", part.get("tests", {}), {"required"})
-    if any(not isinstance(part.get("tests", {}).get("required", []), list) for part in (base, own)):
-        raise UsageError(f"{path}: tests.required must be a list of node ids")
-    both = [part.get("tests", {}).get("required", []) for part in (base, own)]
-    merged["tests"] = {"required": [*both[0], *both[1]]}
+        tests = reading.parsed(path, {"tests": part.get("tests", {})}, _OnlyTests).tests
+        required += tests.required
+    merged["tests"] = {"required": required}
     return merged
 
 
-def _only(path: Path, where: str, table: Any, known: set[str]) -> None:
-    if not isinstance(table, dict):
-        raise UsageError(f"{path}: {where} must be a table")
-    for key in table:
-        if key not in known:
-            place = f"{where}.{key}" if where else key
-            raise UsageError(f"{path}: unknown key {place!r}; known: {', '.join(sorted(known))}")
-
-
-def _table(path: Path, where: str, data: Mapping[str, Any], kind: type[Any]) -> Any:
-    table = data.get(where, {})
-    fields = {item.name: item for item in dataclasses.fields(kind)}
-    _only(path, where, table, set(fields))
-    values = {}
-    for key, value in table.items():
-        default = fields[key].default
-        wanted = (int, float) if isinstance(default, float) else type(default)
-        given = tuple(value) if isinstance(value, list) else value
-        if not isinstance(given, wanted) or isinstance(given, bool):
-            raise UsageError(
-                f"{path}: {where}.{key} is {value!r}; a {type(default).__name__} is wanted"
-            )
-        values[key] = given
-    return kind(**values)
+@dataclass(frozen=True)
+class _OnlyTests:
+    tests: _Tests

@@ -9,13 +9,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,27 +23,14 @@ from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from infraforge import environment, evidence, files, runs, stack
-from infraforge.errors import Broken, Inconclusive, InfraForgeError, UsageError
-from infraforge.outcome import Outcome, Tally
+from infraforge.errors import InfraForgeError, UsageError
+from infraforge.listing import Listing
+from infraforge.noting import CONTROLS, KEPT, LISTING, PLACE, STARVED, phase_of
+from infraforge.outcome import Tally
 from infraforge.report import harness
 from infraforge.report.index import Entry, Index, Phase, Profiled
 from infraforge.runs import Run
-
-LISTING = "--list-controls"
-"""The option by which pytest writes down which tests there are, with their controls."""
-
-KEPT, CONTROLS, STARVED, WHY = (
-    f"infraforge_{name}" for name in ("kept", "controls", "starvation", "why")
-)
-"""Attributes of reports, by which workers tell the controlling process of a test."""
-
-OF_TEST = pytest.StashKey[list[dict[str, str]]]()
-"""Where a test's item holds what its evidence kept (`evidence.Evidence.kept`)."""
-
-_PHASES = pytest.StashKey[dict[str, Phase]]()
-_PLACE = "infraforge_results"
-_LISTING_SECONDS = 120
-_WORDS = 300
+from infraforge.verdict import Outcome
 
 
 def add_options(group: Any) -> None:
@@ -85,64 +69,6 @@ def begin(config: pytest.Config, asked: Collection[str]) -> Recording | None:
     return made
 
 
-class Noting:
-    """What every process of a run notes of its tests, for the index and for Allure."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        given: Mapping[str, str] = getattr(config, "workerinput", {})
-        if place := given.get(_PLACE):  # a worker of xdist: where the run is kept
-            config.option.allure_report_dir = place
-
-    @pytest.hookimpl(trylast=True)  # -k would find its words in the label's name
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        for item in items:
-            item.add_marker(evidence.test_label(item.nodeid))
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        if path := self._config.getoption("list_controls"):
-            path.write_text(json.dumps({item.nodeid: controls_of(item) for item in session.items}))
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """No test passes with a verdict that does not hold: it may have forgotten to assert."""
-        result = yield
-        kept = [
-            one for one in item.stash.get(OF_TEST, []) if one.get("outcome", "holds") != "holds"
-        ]
-        told = ", ".join(f"{one['name']} is {one['outcome']}" for one in kept)
-        if any(one["outcome"] == "broken" for one in kept):
-            raise Broken(f"the test passed, though a verdict does not hold: {told}")
-        if kept:
-            raise Inconclusive(f"the test passed, though a verdict does not hold: {told}")
-        return result
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)  # around the plugin's own, which says the outcome
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        made = yield
-        if call.excinfo:
-            told = str(getattr(call.excinfo.value, "msg", "")) or call.excinfo.exconly()
-            setattr(made, WHY, told.partition("\n")[0][:_WORDS])
-        phases = item.stash.setdefault(_PHASES, {})
-        phases[str(made.when)] = phase_of(made)
-        said = Entry(Outcome.SKIPPED, phases=phases).concluded()
-        if said is not Outcome.SKIPPED or made.skipped:
-            evidence.say_in_allure(self._config, said.value)
-        if made.when == "teardown":
-            setattr(made, KEPT, item.stash.get(OF_TEST, []))
-            setattr(made, CONTROLS, controls_of(item))
-        return made
-
-
-def phase_of(report: pytest.TestReport) -> Phase:
-    """What a report says of its phase."""
-    why = str(getattr(report, WHY, "")) or report.longreprtext.partition("\n")[0][:_WORDS]
-    says = str(getattr(report, "infraforge", "unknown" if report.failed else ""))
-    return Phase(report.outcome, says, why, round(report.duration, 3))
-
-
 class Recording:
     """The record of one run. run: where it is kept; results: where the user wants Allure's."""
 
@@ -156,7 +82,7 @@ class Recording:
         self._said: dict[str, dict[str, Any]] = {}
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(run.in_use())
-        self._listing: _Listing | None = None
+        self._listing: Listing | None = None
         self._machine: Future[Mapping[str, str]] | None = None
         self._index = Index(run.id, _now(), results=results)
         self.about: Callable[[], tuple[str, tuple[str, ...]]] = lambda: (stack.DEFAULT_NAME, ())
@@ -164,7 +90,7 @@ class Recording:
 
     @pytest.hookimpl(optionalhook=True)  # xdist's
     def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput[_PLACE] = str(self._results)
+        node.workerinput[PLACE] = str(self._results)
 
     @pytest.hookimpl(trylast=True)  # the platform is up by then
     def pytest_sessionstart(self) -> None:
@@ -173,7 +99,7 @@ class Recording:
         root = self._config.rootpath
         for gone in runs.prune(self.run.folder.parent.parent):
             print(f"infraforge: run {gone} is older than the {runs.KEPT} that are kept: removed")
-        self._listing = self._stack.enter_context(_Listing(root, self._asked))
+        self._listing = self._stack.enter_context(Listing(root, self._asked))
         pool = self._stack.enter_context(ThreadPoolExecutor(1))
         self._machine = pool.submit(lambda: environment.look().facts())
         commit, dirty = source(root)
@@ -262,58 +188,6 @@ class Recording:
 
     def _write(self) -> None:
         files.replace(self.run.index, self._index.to_json())
-
-
-class _Listing:
-    """Which tests the whole suites have, with their controls; found out beside the run.
-
-    A run may be of a part of them, and its workers collect for themselves: another process looks.
-    """
-
-    def __init__(self, root: Path, folders: Collection[str]) -> None:
-        self._root, self._folders = root, folders
-
-    def __enter__(self) -> _Listing:
-        self._place = tempfile.TemporaryDirectory(prefix="infraforge-listing-")
-        self._file = Path(self._place.name) / "tests.json"
-        self._log = (Path(self._place.name) / "log").open("w+")
-        argv = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-        away = {"PYTEST_ADDOPTS", runs.VARIABLE}
-        self._process = subprocess.Popen(
-            [*argv, f"{LISTING}={self._file}", *self._folders],
-            cwd=self._root,
-            env={name: value for name, value in os.environ.items() if name not in away},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a terminal's Ctrl-C is not for this one
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._log.close()
-        self._place.cleanup()
-
-    def result(self) -> tuple[dict[str, tuple[str, ...]] | None, str]:
-        """Test → controls; or None, and why that could not be found out."""
-        try:
-            code = self._process.wait(_LISTING_SECONDS)
-        except subprocess.TimeoutExpired:
-            return None, f"Collecting the whole suites took more than {_LISTING_SECONDS} s."
-        if code or not self._file.exists():
-            self._log.seek(0)
-            last = self._log.read().strip().rpartition("\n")[2][:_WORDS]
-            return None, f"The whole suites could not be collected (pytest: {code}): {last}"
-        found = json.loads(self._file.read_text())
-        return {node: tuple(controls) for node, controls in found.items()}, ""
-
-
-def controls_of(item: pytest.Item) -> list[str]:
-    """The controls that a test's markers name."""
-    return sorted({str(arg) for mark in item.iter_markers("control") for arg in mark.args})
 
 
 def source(root: Path) -> tuple[str, bool | None]:

@@ -12,7 +12,7 @@ from infraforge import arguments, brought, components, stack
 from infraforge.cluster.existing import Existing
 from infraforge.cluster.manifests import Object
 from infraforge.components import waves
-from infraforge.components.rollout import rendered
+from infraforge.components.rendered import rendered
 from infraforge.errors import UsageError
 
 _EPILOG = """\

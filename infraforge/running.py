@@ -10,11 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-from infraforge import arguments, evidence, healing, report, runs, stack
+from infraforge import arguments, evidence, healing, progress, report, runs, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import Inconclusive, InfraForgeError, UsageError
-from infraforge.images import progress, sources
+from infraforge.images import sources
+from infraforge.profile import Profile
 from infraforge.runs import Run
 from infraforge.sabotage import command as sabotage
 from infraforge.turns import SIDE_BY_SIDE
@@ -68,36 +69,36 @@ def run(options: argparse.Namespace) -> int:
     A platform that was up before, by `up` or `--keep`, stays; so does one that others use.
     """
     _check_arguments(options)
-    _settle_profile(options)
+    profile = _settle_profile(options)
     run = runs.started(evidence.REPORTS)
     run.refuse_claimed()
     use = Use(options.name, "infraforge test").join()
     try:
         with run.in_use():
-            return _run(options, use, run)
+            return _run(options, profile, use, run)
     finally:
         for item in stack.leave(use):
             print(f"infraforge: removed {item}", flush=True)
 
 
-def _run(options: argparse.Namespace, use: Use, run: Run) -> int:
+def _run(options: argparse.Namespace, profile: Profile, use: Use, run: Run) -> int:
     for item in healing.before_run(options.name):
         print(f"infraforge: undone, left by a run before: {item}", flush=True)
     with progress.shown() as say:
         platform = stack.stand_up(
-            options.name, options.profile, progress=say, keep=options.keep, images=options.images
+            options.name, profile, progress=say, keep=options.keep, images=options.images
         )
     evidence.note_timings(platform.timings, run.timings)
     return _judge(options, use, run)
 
 
-def _settle_profile(options: argparse.Namespace) -> None:
+def _settle_profile(options: argparse.Namespace) -> Profile:
     """Where none is named: for experiments the one that is up, else minimal."""
     if options.profile is None:
         if not options.chaos:
             raise UsageError("say which profile to test: infraforge test --profile minimal")
         options.profile = stack.profile_of(options.name) or _DEFAULT_PROFILE
-    stack.deployable(options.profile, stack.TREE)
+    return stack.deployable(options.profile, stack.TREE)
 
 
 def _check_arguments(options: argparse.Namespace) -> None:

@@ -13,7 +13,6 @@ latest KEPT runs stay; a new run removes older ones.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from infraforge import locks
 from infraforge.errors import UsageError
 
 VARIABLE = "INFRAFORGE_RUN"
@@ -80,14 +80,7 @@ class Run:
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep the folder from being removed while the block runs."""
-        with contextlib.ExitStack() as held:
-            while True:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(FileNotFoundError):  # removed as we came: make it again
-                    lock = held.enter_context((self.folder / _LOCK).open("a"))
-                    fcntl.flock(lock, fcntl.LOCK_SH)
-                    if os.path.samestat(os.fstat(lock.fileno()), os.stat(self.folder / _LOCK)):
-                        break
+        with locks.held(self.folder / _LOCK, shared=True):
             yield
 
     @property
@@ -96,11 +89,10 @@ class Run:
         path = self.folder / _LOCK
         if not path.exists():
             return False
-        with path.open() as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return True
+        try:
+            locks.take(path, wait=False).close()
+        except locks.Busy:
+            return True
         return False
 
 
@@ -148,8 +140,10 @@ def prune(reports: Path, kept: int = KEPT) -> list[str]:
     for run in _folders(reports):
         if run.id in staying:
             continue
-        with contextlib.suppress(OSError), (run.folder / _LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with (
+            contextlib.suppress(OSError, locks.Busy),
+            locks.take(run.folder / _LOCK, wait=False),
+        ):
             shutil.rmtree(run.folder)
             gone.append(run.id)
     return gone

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from infraforge.images.progress import Done, Progress
+from infraforge.progress import Done, Progress
 
 
 class Stages:

@@ -25,11 +25,15 @@ _SHOWN = 12
 
 
 class Outcome(enum.StrEnum):
-    """What can be said of a property."""
+    """What can be said of a property, and of the test of it.
+
+    SKIPPED is said of a test alone: no verdict was reached.
+    """
 
     HOLDS = "holds"
     BROKEN = "broken"
     UNKNOWN = "unknown"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,10 @@ class Verdict:
     digest: str = ""
     rule: Rule | None = None
     tables: tuple[Table, Table] | None = None
+
+    def __post_init__(self) -> None:
+        if self.outcome is Outcome.SKIPPED:
+            raise ValueError(f"{self.name}: a verdict is never skipped, only a test is")
 
     @property
     def holds(self) -> bool:
@@ -182,6 +190,14 @@ def broken(name: str, explanation: str, *evidence: Operation) -> Verdict:
 
 def unknown(name: str, explanation: str, *evidence: Operation) -> Verdict:
     return Verdict(name, Outcome.UNKNOWN, explanation, evidence)
+
+
+def of_property(word: str) -> Outcome:
+    """The outcome of a property by its word. Raises ValueError for others, also for `skipped`."""
+    outcome = Outcome(word)
+    if outcome is Outcome.SKIPPED:
+        raise ValueError(f"{word!r} is said of no property")
+    return outcome
 
 
 def worst(outcomes: Collection[Outcome]) -> Outcome:

@@ -8,15 +8,16 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infraforge import arguments, interrupts, stack
+from infraforge import arguments, interrupts, progress, stack
 from infraforge.bench import reads
-from infraforge.cluster import install, kind, registry, state
+from infraforge.cluster import install, kind, state
+from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
-from infraforge.images import build, progress
-from infraforge.images.progress import Progress
+from infraforge.images import build
 from infraforge.places import refuse_foreign_file
 from infraforge.profile import Profile
+from infraforge.progress import Progress
 
 _BARE = "infraforge-bare"
 
@@ -68,10 +69,10 @@ def standup(profile_name: str, say: Progress) -> Mapping[str, float]:
     use = Use(name, "infraforge bench").join()
     try:
         began = time.monotonic()
-        stack.stand_up(name, profile_name, progress=say, keep=False)
+        stack.stand_up(name, profile, progress=say, keep=False)
         full = time.monotonic() - began
         began = time.monotonic()
-        stack.stand_up(name, profile_name, progress=say, keep=False)
+        stack.stand_up(name, profile, progress=say, keep=False)
         again = time.monotonic() - began
         memory = _memory_gib(kind.Kind(name, stack.TREE).nodes())
     finally:
@@ -110,7 +111,7 @@ def _floor(profile: Profile, say: Progress) -> float:
 
 def _memory_gib(nodes: list[str]) -> float:
     """Working set of the node containers, as Docker accounts it (cache left out)."""
-    printed = registry.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *nodes)
+    printed = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", *nodes)
     return sum(_gib(line.split("/")[0].strip()) for line in printed.splitlines())
 
 

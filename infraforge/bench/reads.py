@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from infraforge import healing, stack
 from infraforge.cluster.users import Use
 from infraforge.errors import Inconclusive
-from infraforge.images.progress import Progress
+from infraforge.progress import Progress
 from infraforge.workloads import reading
 from infraforge.workloads.backend_client import BackendClient
 from infraforge.workloads.front_door import FrontDoor

@@ -7,7 +7,6 @@ local registry, which nodes trust by the machine's CA, and named by digest.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import urllib3
 import yaml
@@ -26,17 +25,14 @@ from kubernetes import config as kube_config
 
 from infraforge.cluster import direct, node_containers, node_files, registry, state, tools
 from infraforge.cluster.base import ONCE, Presence, Say, in_short
+from infraforge.cluster.docker_cli import docker
+from infraforge.cluster.kind_config import kind_config
 from infraforge.cluster.node_containers import NodeContainer
 from infraforge.cluster.pki import write_private
-from infraforge.cluster.registry import docker
 from infraforge.errors import ClusterError, TimedOut, UsageError, machine_fault
 from infraforge.profile import Profile
 from infraforge.wait import seconds, wait_until, wait_until_stable
 
-HTTPS_NODE_PORT = 30443
-HTTP_NODE_PORT = 30080
-INGRESS_LABEL = "infraforge.io/ingress"
-POD_SUBNET = "10.244.0.0/16"
 _BEGUN = "creating"
 """A file that is there from before KIND is asked for the cluster until it has made it."""
 _ASK = 5.0
@@ -328,126 +324,3 @@ def _thaw(node: str) -> None:
         for line in docker(*ctr, "ls").splitlines():
             if line.endswith("PAUSED"):
                 docker(*ctr, "resume", line.split()[0])
-
-
-def kind_config(profile: Profile, files: Mapping[str, Path]) -> dict[str, Any]:
-    """KIND's configuration (kind.x-k8s.io/v1alpha4) for the profile's topology.
-
-    files: `certs` (containerd's certs.d) and `control` (encryption, audit) on this machine.
-    """
-    zones = profile.cluster.zones
-    mounts = [
-        {
-            "hostPath": str(files["certs"]),
-            "containerPath": "/etc/containerd/certs.d",
-            "readOnly": True,
-        }
-    ]
-    control: dict[str, Any] = {
-        "role": "control-plane",
-        "extraMounts": [
-            *mounts,
-            {"hostPath": str(files["control"]), "containerPath": node_files.PLACE},
-        ],
-        "kubeadmConfigPatches": [json.dumps(patch) for patch in _kubeadm_patches()],
-        "labels": {} if profile.cluster.workers else _zone(zones, 0),
-    }
-    workers = [
-        {"role": "worker", "extraMounts": mounts, "labels": _zone(zones, index)}
-        for index in range(profile.cluster.workers)
-    ]
-    _publish(workers[0] if workers else control, profile)
-    return {
-        "kind": "Cluster",
-        "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "networking": {
-            "disableDefaultCNI": True,
-            "podSubnet": POD_SUBNET,
-            "kubeProxyMode": "iptables",
-            "apiServerAddress": "127.0.0.1",
-        },
-        "nodes": [control, *workers],
-    }
-
-
-def _publish(node: dict[str, Any], profile: Profile) -> None:
-    """Publish the front door's ports through `node`, and let the ingress find it by its label.
-
-    A node passes on what arrives at its NodePort only to an ingress on itself: that keeps the
-    client's address. With workers it must be one of them, for nothing else runs beside the
-    control plane.
-    """
-    node["labels"] = {**node.get("labels", {}), INGRESS_LABEL: "true"}
-    node["extraPortMappings"] = [
-        _port(HTTPS_NODE_PORT, profile.ports.https),
-        _port(HTTP_NODE_PORT, profile.ports.http),
-    ]
-
-
-def _zone(zones: Sequence[str], index: int) -> dict[str, str]:
-    return {"topology.kubernetes.io/zone": zones[index % len(zones)]} if zones else {}
-
-
-def _port(node_port: int, host_port: int) -> dict[str, Any]:
-    return {
-        "containerPort": node_port,
-        "hostPort": host_port,
-        "listenAddress": "127.0.0.1",
-        "protocol": "TCP",
-    }
-
-
-def _kubeadm_patches() -> list[dict[str, Any]]:
-    place = node_files.PLACE
-    api_server = {
-        "encryption-provider-config": f"{place}/encryption.yaml",
-        "audit-policy-file": f"{place}/audit-policy.yaml",
-        "audit-log-path": f"{place}/audit/audit.log",
-        "audit-log-maxsize": "50",
-        "audit-log-maxbackup": "2",
-    }
-    repository = "ghcr.io/tca-infraforge"
-    return [
-        {
-            "kind": "ClusterConfiguration",
-            "imageRepository": repository,
-            "etcd": {
-                "local": {
-                    "imageRepository": repository,
-                    "imageTag": "3.7.3",
-                    "extraArgs": [{"name": "quota-backend-bytes", "value": "1073741824"}],
-                }
-            },
-            "dns": {"imageRepository": repository, "imageTag": "1.15.0"},
-            "apiServer": {
-                "extraArgs": [{"name": k, "value": v} for k, v in api_server.items()],
-                "extraVolumes": [
-                    {
-                        "name": "infraforge",
-                        "hostPath": place,
-                        "mountPath": place,
-                        "readOnly": False,
-                        "pathType": "Directory",
-                    }
-                ],
-            },
-        },
-        {"kind": "InitConfiguration", "patches": {"directory": node_files.PATCHES}},
-        {
-            "kind": "KubeletConfiguration",
-            "failCgroupV1": False,
-            "cgroupDriver": "cgroupfs",
-            "cgroupRoot": "/kubelet",
-            "serverTLSBootstrap": True,
-            "serializeImagePulls": False,
-            "maxParallelImagePulls": 4,
-            "registryPullQPS": 0,
-            # node pressure is the machine's, not this node's: the disk is shared with the host
-            "imageGCHighThresholdPercent": 100,
-            "evictionHard": {
-                "nodefs.available": "0%",
-                "nodefs.inodesFree": "0%",
-                "imagefs.available": "0%",
-            },
-        },
-    ]

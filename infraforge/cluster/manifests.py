@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,14 +142,6 @@ def _pods_within(item: Object) -> Iterator[tuple[str, Object]]:
     for key, text in (item.get("data") or {}).items():
         if key.endswith(("Pod.yaml", "pod.yaml")):
             yield key, yaml.safe_load(text)
-
-
-def image_names(objects: Iterable[Object], prefix: str) -> set[str]:
-    """Names of catalogue images used by the objects: `PREFIX/NAME:VERSION` → NAME."""
-    used = (box["image"] for item in objects for box in containers(item))
-    return {
-        ref.removeprefix(prefix + "/").split(":")[0] for ref in used if ref.startswith(prefix + "/")
-    }
 
 
 def digest(objects: Sequence[Object], *more: str) -> str:

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infraforge.cluster.registry import NETWORK, docker
+from infraforge.cluster.docker_cli import docker
+from infraforge.cluster.registry import NETWORK
 from infraforge.errors import ClusterError, UsageError
 
 _LABEL = "io.x-k8s.kind.cluster"

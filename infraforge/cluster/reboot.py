@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from infraforge.cluster import node_containers
+from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.kind import Kind
 from infraforge.cluster.node_containers import NodeContainer
-from infraforge.cluster.registry import docker, ours
+from infraforge.cluster.registry import ours
 
 
 def machines(cluster: Kind) -> list[NodeContainer]:

@@ -18,7 +18,6 @@ import os
 import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,8 @@ from pathlib import Path
 import yaml
 
 from infraforge.cluster import pki, state
-from infraforge.errors import ClusterError, UsageError, machine_fault
+from infraforge.cluster.docker_cli import docker
+from infraforge.errors import UsageError
 from infraforge.images.cache import cache_dir
 from infraforge.wait import seconds, wait_until
 
@@ -76,26 +76,6 @@ READER = Listener(
     names=(NAME, "localhost"),
 )
 LISTENERS = (WRITER, READER)
-
-
-def docker(*argv: str, check: bool = True) -> str:
-    """Run docker and return what it printed; ClusterError with its words when it fails."""
-    try:
-        # in a session of its own: a terminal's Ctrl-C must not end what tidies up
-        done = subprocess.run(
-            ["docker", *argv],
-            capture_output=True,
-            text=True,
-            check=False,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise UsageError("docker is missing; ./bootstrap installs it") from error
-    if check and done.returncode != 0:
-        if fault := machine_fault(done.stderr):
-            raise UsageError(f"docker {argv[0]} failed: {fault}: {done.stderr.strip()}")
-        raise ClusterError(f"docker {argv[0]} failed: {done.stderr.strip()}")
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def ensure_network() -> None:

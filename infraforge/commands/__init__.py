@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from infraforge import doctor, entry, interrupts, render, report, running, stack
 from infraforge.bench import command as bench
-from infraforge.commands import lifecycle, pictures, tell
+from infraforge.commands import completion, env, images, lifecycle, listing, password
 from infraforge.report import harness
 from infraforge.sabotage import command as sabotage
 
@@ -53,9 +53,12 @@ def parser() -> entry.Parser:
     doctor_parser.add_argument("--json", action="store_true", help="for programs")
     doctor_parser.set_defaults(run=lambda o: doctor.run(stack.TREE, as_json=o.json))
 
-    pictures.configure(commands)
+    images.configure(commands)
     lifecycle.configure(commands)
-    tell.configure(commands, whole)
+    listing.configure(commands)
+    env.configure(commands)
+    password.configure(commands)
+    completion.configure(commands, whole)
 
     render_parser = commands.add_parser("render", help="write a profile's manifests out")
     render.configure(render_parser)

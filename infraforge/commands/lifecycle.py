@@ -13,11 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import arguments, brought, certificates, environment, healing, stack
-from infraforge.cluster import kind, users
+from infraforge import arguments, brought, certificates, environment, healing, progress, stack
+from infraforge.cluster import users
+from infraforge.cluster.kind_config import HTTP_NODE_PORT
 from infraforge.commands import options as common
 from infraforge.errors import UsageError
-from infraforge.images import progress, sources
+from infraforge.images import sources
 from infraforge.profile import Profile
 
 _ONLY_BROUGHT = ("kubeconfig", "context", "yes", "origin", "http_port", "registry", "by_hand")
@@ -78,7 +79,7 @@ def _configure_up(parser: argparse.ArgumentParser) -> None:
         help="URL of the front door, as users find it",
     )
     yours.add_argument(
-        "--http-port", type=arguments.port, metavar="PORT", help=f"({kind.HTTP_NODE_PORT})"
+        "--http-port", type=arguments.port, metavar="PORT", help=f"({HTTP_NODE_PORT})"
     )
     yours.add_argument(
         "--registry", type=arguments.registry, metavar="PREFIX", help="where nodes pull images"
@@ -90,45 +91,48 @@ def _configure_up(parser: argparse.ArgumentParser) -> None:
 
 
 def _up(options: argparse.Namespace) -> int:
-    name, chosen = common.name_of(options), options.profile
+    name = common.name_of(options)
     odd = [given for given in _ONLY_BROUGHT if getattr(options, given) not in (None, False)]
     if odd and options.cluster != "existing":
         raise UsageError(f"--{odd[0].replace('_', '-')} goes with --cluster existing")
-    if chosen is None:
-        chosen = _best_profile()
+    chosen = _best_profile() if options.profile is None else options.profile
+    profile = stack.deployable(chosen, stack.TREE)
+    renewing = _renewing(options, profile)
     started = time.monotonic()
     users.refuse_alone(name, "infraforge up")
     healing.before_run_aloud(
         name
     )  # before: what is paused or scaled to nothing would not get ready
     if options.cluster == "existing":
-        platform = _up_existing(options, name, chosen)
+        platform = _up_existing(options, name, profile, renewing)
     else:
         with progress.shown() as say:
             platform = stack.stand_up(
                 name,
-                chosen,
+                profile,
                 progress=say,
                 images=options.images,
-                renew=_renewing(options, chosen),
+                renew=renewing,
             )
     healing.before_run_aloud(name)  # and after, where it did not answer before
-    print(f"{name}: profile {chosen} is up after {time.monotonic() - started:.1f} s")
+    print(f"{name}: profile {profile.name} is up after {time.monotonic() - started:.1f} s")
     _tell_of_ca(name)
     print(f"front door: {platform.origin} (its CA: {platform.ca_file})")
     return 0
 
 
-def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.Platform:
+def _up_existing(
+    options: argparse.Namespace, name: str, profile: Profile, renewing: frozenset[str]
+) -> stack.Platform:
     wish = brought.Wish(
         profile,
         options.kubeconfig,
         options.context,
         options.origin or "",
-        options.http_port or kind.HTTP_NODE_PORT,
+        options.http_port or HTTP_NODE_PORT,
         options.registry or "",
         options.by_hand,
-        _renewing(options, profile),
+        renewing,
     )
     with contextlib.ExitStack() as shown:
 
@@ -142,14 +146,15 @@ def _up_existing(options: argparse.Namespace, name: str, profile: str) -> stack.
         return brought.stand_up(name, wish, _asker(options.yes), progress=say)
 
 
-def _renewing(options: argparse.Namespace, profile: str) -> frozenset[str]:
+def _renewing(options: argparse.Namespace, profile: Profile) -> frozenset[str]:
     if options.renew_certificates is None:
         return frozenset()
-    known = frozenset(Profile.load(profile, stack.TREE).components)
+    known = frozenset(profile.components)
     odd = sorted(set(options.renew_certificates) - known)
     if odd:
         raise UsageError(
-            f"profile {profile!r} has no component {odd[0]!r}; it has: {', '.join(sorted(known))}"
+            f"profile {profile.name!r} has no component {odd[0]!r}; "
+            f"it has: {', '.join(sorted(known))}"
         )
     return frozenset(options.renew_certificates) or known
 

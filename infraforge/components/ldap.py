@@ -14,6 +14,7 @@ import requests
 
 from infraforge.components import directory, vault_identity
 from infraforge.components.base import Component, Listener, Trust
+from infraforge.components.passwords import passwords_of
 from infraforge.components.site import Site
 from infraforge.components.vault_identity import Identities, User
 from infraforge.errors import ClusterError
@@ -124,10 +125,7 @@ class Ldap(Component):
         return directory.account_dn(name), self._passwords(site)[name]
 
     def _passwords(self, site: Site) -> Mapping[str, str]:
-        names = (_MANAGER, *directory.ACCOUNTS)
-        return site.secret(
-            self.name, NAMESPACE, lambda: {name: secrets.token_urlsafe(32) for name in names}
-        )
+        return passwords_of(site, self.name, NAMESPACE, (_MANAGER, *directory.ACCOUNTS))
 
     def _config(self, site: Site, password: str) -> Mapping[str, object]:
         """How Vault asks: it finds the person's entry by its own account, then tries the password.

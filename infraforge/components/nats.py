@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import secrets
 import ssl
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +16,7 @@ from nats.aio.client import Client
 
 from infraforge.components import containers
 from infraforge.components.base import Component, Listener
+from infraforge.components.passwords import passwords_of
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
@@ -130,17 +130,7 @@ class Nats(Component):
         return tomllib.loads(path.read_text())
 
     def _passwords(self, site: Site) -> Mapping[str, str]:
-        users = self._rules(site)
-
-        def make() -> Mapping[str, str]:
-            return {user: secrets.token_urlsafe(32) for user in users}
-
-        found = dict(site.secret(self.name, NAMESPACE, make))
-        missing = set(users) - set(found)
-        if missing:
-            found |= {user: secrets.token_urlsafe(32) for user in missing}
-            site.write_secret(self.name, NAMESPACE, found)
-        return {user: found[user] for user in users}
+        return passwords_of(site, self.name, NAMESPACE, self._rules(site))
 
 
 class Refused(ClusterError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
 
@@ -12,6 +11,7 @@ import redis
 
 from infraforge.components import containers
 from infraforge.components.base import Component, Listener, Trust
+from infraforge.components.passwords import passwords_of
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
@@ -102,17 +102,7 @@ class RedisComponent(Component):
         return tomllib.loads(path.read_text())
 
     def _passwords(self, site: Site) -> Mapping[str, str]:
-        users = self._rules(site)
-
-        def make() -> Mapping[str, str]:
-            return {user: secrets.token_urlsafe(32) for user in users}
-
-        found = dict(site.secret(self.name, self.namespace, make))
-        missing = set(users) - set(found)
-        if missing:
-            found |= {user: secrets.token_urlsafe(32) for user in missing}
-            site.write_secret(self.name, self.namespace, found)
-        return found
+        return passwords_of(site, self.name, self.namespace, self._rules(site))
 
 
 def acl(rules: Mapping[str, str], passwords: Mapping[str, str]) -> str:

@@ -2,87 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from kubernetes import client
 
-from infraforge.cluster import manifests, tools
+from infraforge.cluster import manifests
 from infraforge.cluster.apply import Applier, Reference
 from infraforge.cluster.watching import Watching
-from infraforge.components import renewal
+from infraforge.components import readiness, renewal
 from infraforge.components.base import Component, Trust
+from infraforge.components.rendered import Images, Record, folder_hash, rendered
 from infraforge.components.site import SYSTEM, Site
-from infraforge.errors import NotReady, UsageError
-from infraforge.profile import Profile
+from infraforge.errors import NotReady
 from infraforge.wait import Deadline
 
 INVENTORY = "infraforge-stack"
 Say = Callable[[str], None]
-_LOG_LINES = 15
-
-
-@dataclass(frozen=True)
-class Record:
-    """What was applied for a component the last time it got ready.
-
-    digest: sha256 hex of everything that went in; certificate: the serial number, in hex, of the
-    one that it showed then.
-    """
-
-    digest: str
-    references: tuple[Reference, ...]
-    certificate: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Record:
-        data = json.loads(text)
-        references = tuple(Reference(**item) for item in data["references"])
-        return cls(data["digest"], references, data.get("certificate", ""))
-
-    def dump(self) -> str:
-        references = [asdict(reference) for reference in self.references]
-        data = {
-            "digest": self.digest,
-            "references": references,
-            "certificate": self.certificate,
-        }
-        return json.dumps(data, sort_keys=True)
-
-
-@dataclass(frozen=True)
-class Images:
-    """The images in force.
-
-    digests: canonical image reference → `sha256:…`; moved: canonical prefix → the one that the
-    cluster's nodes pull from instead.
-    """
-
-    digests: Mapping[str, str]
-    moved: Mapping[str, str] = field(default_factory=dict)
-
-
-def rendered(
-    component: str, profile: Profile, tree: Path, images: Images, node_cidrs: Sequence[str]
-) -> list[manifests.Object]:
-    """A component's objects as they are applied, workloads last.
-
-    Raises UsageError for an image whose digest is not known: no tag decides what runs.
-    """
-    objects = manifests.render(tools.kubectl(tree), tree / "components" / component)
-    objects = manifests.pin_images(objects, images.digests)
-    if by_tag := manifests.unpinned(objects):
-        raise UsageError(f"{component}: the digest of {by_tag[0]} is not known")
-    for here, there in images.moved.items():
-        objects = manifests.move_images(objects, here, there)
-    replicas = profile.components[component].get("replicas")
-    if replicas is not None:
-        objects = manifests.set_replicas(objects, int(replicas))
-    return manifests.allow_node_networks(objects, node_cidrs)
 
 
 class Rollout:
@@ -113,7 +50,7 @@ class Rollout:
         Raises NotReady with the cluster's reasons, or what a hook raised.
         """
         objects = self.rendered(component)
-        more = filter(None, (_folder_hash(self._site, component), component.given(self._site)))
+        more = filter(None, (folder_hash(self._site, component), component.given(self._site)))
         wanted = manifests.digest(objects, *more)
         if known is not None and known.digest == wanted and self._all_ready(objects):
             return self.renew(component, known, say)
@@ -129,7 +66,7 @@ class Rollout:
         if known is not None:
             self._applier.delete([old for old in known.references if old not in applied])
         say("starting")
-        self._wait(component, applied, _runs, deadline)
+        self._wait(component, applied, readiness.runs, deadline)
         component.started(self._site)
         say("getting ready")
         self._wait(component, applied, _is_ready, deadline)
@@ -262,7 +199,7 @@ class Rollout:
                 if error.status == 404:
                     return False
                 raise
-            if not workload_ready(found):
+            if not readiness.workload_ready(found):
                 return False
         return True
 
@@ -293,125 +230,16 @@ class Rollout:
     def _not_ready(self, component: Component, workload: Reference, deadline: Deadline) -> NotReady:
         namespace = workload.namespace
         pods = self._watching.pods(namespace, component.name)
-        reason = "; ".join(filter(None, (pod_trouble(pod) for pod in pods)))
+        reason = "; ".join(filter(None, (readiness.pod_trouble(pod) for pod in pods)))
         reason = reason or f"{workload} was not ready in time"
-        events = _events(self._site.core, namespace, component.name, pods)
-        logs = [line for pod in pods for line in _last_lines(self._site.core, pod)]
+        events = readiness.warnings(self._site.core, namespace, component.name, pods)
+        logs = [line for pod in pods for line in readiness.last_lines(self._site.core, pod)]
         return NotReady(component.name, f"{reason} (after {deadline.within:.0f} s)", events, logs)
 
 
-def workload_ready(found: Any) -> bool:
-    """Whether all replicas of the present generation are ready, and no older one is left.
-
-    Never where there are to be none: then somebody has scaled it to nothing.
-    """
-    status, spec = found.status, found.spec
-    if (status.observed_generation or 0) < found.metadata.generation:
-        return False
-    if hasattr(status, "number_ready"):  # a DaemonSet
-        return (status.number_ready or 0) >= (status.desired_number_scheduled or 0)
-    updated = status.updated_replicas or 0
-    if hasattr(status, "update_revision"):  # a StatefulSet
-        updated = status.replicas if status.current_revision == status.update_revision else updated
-    wanted = spec.replicas
-    return bool(wanted) and (
-        (status.ready_replicas or 0) == wanted == (updated or 0) == (status.replicas or 0)
-    )
-
-
-def pod_trouble(pod: Any) -> str:
-    """Why the pod is not ready, in words; "" when it is."""
-    name, status = pod.metadata.name, pod.status
-    for condition in status.conditions or ():
-        if condition.type == "PodScheduled" and condition.status == "False":
-            return f"{name} cannot be scheduled: {condition.message}"
-    for box in (*(status.init_container_statuses or ()), *(status.container_statuses or ())):
-        state, last = box.state, box.last_state
-        if state.waiting and state.waiting.reason not in ("PodInitializing", "ContainerCreating"):
-            text = f"{name}/{box.name}: {state.waiting.reason}: {state.waiting.message or ''}"
-            if last and last.terminated:
-                text += f" (ended with {last.terminated.exit_code}, {last.terminated.reason})"
-            return text.rstrip(": ")
-        if state.waiting:
-            return f"{name}/{box.name}: {state.waiting.reason}"
-        if state.running and not box.ready:
-            return f"{name}/{box.name} runs, but its readiness probe fails"
-    if status.phase == "Pending" and not status.container_statuses:
-        return f"{name} is pending: no container was begun"
-    return ""
-
-
-def hopeless(seen: object) -> str:
-    """For `wait_until`: why a pod in this trouble never starts, however long one waits; else ""."""
-    never = next((reason for reason in _NEVER if reason in str(seen)), "")
-    return f"a pod with {never} does not start by itself" if never else ""
-
-
-_NEVER = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError")
-
-
-def _runs(found: Any, pods: Sequence[Any]) -> bool:
-    """All replicas of the present generation have their containers running."""
-    if (found.status.observed_generation or 0) < found.metadata.generation:
-        return False
-    running = [
-        pod
-        for pod in pods
-        if pod.status.container_statuses
-        and all(box.state.running for box in pod.status.container_statuses)
-    ]
-    return len(running) >= (getattr(found.spec, "replicas", None) or 1)
-
-
 def _is_ready(found: Any, _pods: Sequence[Any]) -> bool:
-    return workload_ready(found)
+    return readiness.workload_ready(found)
 
 
 def _workloads(objects: Sequence[manifests.Object]) -> list[manifests.Object]:
     return [item for item in objects if item["kind"] in manifests.WORKLOADS]
-
-
-def _folder_hash(site: Site, component: Component) -> str:
-    """Over every file of the component's folder: hooks read more of them than kustomize does."""
-    folder = site.tree / "components" / component.name
-    sha = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        sha.update(f"\0{path.relative_to(folder)}\0".encode() + path.read_bytes())
-    return sha.hexdigest()
-
-
-def _events(
-    core: client.CoreV1Api, namespace: str, component: str, pods: Sequence[Any]
-) -> list[str]:
-    """Latest warnings about these pods, and the component's volumes and workloads, each once."""
-    present = {pod.metadata.name for pod in pods}
-    found: Any = core.list_namespaced_event(namespace, field_selector="type=Warning")
-    told = [
-        f"{event.involved_object.name}: {event.reason}: {event.message}"
-        for event in found.items
-        if event.involved_object.name in present
-        or (event.involved_object.kind != "Pod" and component in event.involved_object.name)
-    ]
-    return list(dict.fromkeys(told))[-5:]
-
-
-def _last_lines(core: client.CoreV1Api, pod: Any) -> list[str]:
-    lines = []
-    for box in pod.status.container_statuses or ():
-        if box.ready:
-            continue
-        crashed = bool(box.restart_count and not box.state.running)
-        try:
-            answer: Any = core.read_namespaced_pod_log(
-                pod.metadata.name,
-                pod.metadata.namespace,
-                container=box.name,
-                tail_lines=_LOG_LINES,
-                previous=crashed,
-                _preload_content=False,
-            )
-        except client.ApiException:
-            continue  # it has said nothing yet
-        text = answer.data.decode("utf-8", "replace")
-        lines += [f"{pod.metadata.name}/{box.name}: {line}" for line in text.splitlines()]
-    return lines[-_LOG_LINES:]

@@ -78,10 +78,6 @@ class Vault(Component):
 
     # what suites and probes use
 
-    def root_tokens(self, site: Site) -> int:
-        """How many root tokens there are."""
-        return len(vault_bootstrap.root_accessors(site.vault()))
-
     def audit_lines(self, site: Site, since: datetime) -> tuple[Mapping[str, Any], ...]:
         """Audit entries (requests and responses, values hashed by Vault) not older than `since`.
 

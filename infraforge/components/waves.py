@@ -13,7 +13,7 @@ from infraforge.components.base import Component
 from infraforge.components.rollout import Rollout
 from infraforge.components.site import Site
 from infraforge.errors import UsageError
-from infraforge.images.progress import Done, Progress
+from infraforge.progress import Done, Progress
 
 
 def in_waves(site: Site, rollout: Rollout, watching: Watching, progress: Progress) -> list[str]:

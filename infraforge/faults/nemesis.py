@@ -14,7 +14,8 @@ from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Inconclusive, in_words
 from infraforge.faults.base import Aimed, Fault, Undo
 from infraforge.faults.journal import Entry, Journal
-from infraforge.history import HEAL, NEMESIS, History, Recorder
+from infraforge.history import HEAL, NEMESIS, History
+from infraforge.recorder import Recorder
 from infraforge.wait import seconds, wait_until
 
 _PROVEN_WITHIN = seconds(30)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from infraforge.cluster import node_containers, reboot
+from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.kind import Kind
 from infraforge.cluster.node_containers import NodeContainer
-from infraforge.cluster.registry import docker
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Unable
 

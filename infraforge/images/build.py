@@ -23,8 +23,8 @@ from infraforge.images import context, debian, disk, golang
 from infraforge.images.cache import cache_dir, image_dir, log_path
 from infraforge.images.catalogue import Catalogue, Image
 from infraforge.images.errors import BuildError
-from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
+from infraforge.progress import Done, Progress, silent
 
 _UNFINISHED = "work-"
 _ROUNDS = 3

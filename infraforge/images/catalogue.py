@@ -112,6 +112,13 @@ class Catalogue:
         """The images that the cluster itself needs, whatever is deployed on it."""
         return [image.name for image in self.images.values() if image.system]
 
+    def needed_by(self, components: Iterable[str]) -> list[str]:
+        """The images of the cluster itself and of these components.
+
+        Raises UsageError for an image or a version that the catalogue does not have.
+        """
+        return [*self.system(), *self.deployed(components)]
+
     def deployed(self, components: Iterable[str]) -> list[str]:
         """The images that the manifests of these components name, in the catalogue's order.
 

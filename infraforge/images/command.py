@@ -14,14 +14,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import arguments
+from infraforge import arguments, progress
 from infraforge.errors import UsageError
-from infraforge.images import build, bundle, progress, push, sources, upstream
+from infraforge.images import archive, build, push, sources, upstream
 from infraforge.images.cache import cache_dir, image_dir
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Progress
 from infraforge.profile import Profile
 from infraforge.profile import names as profiles
+from infraforge.progress import Progress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -103,13 +103,13 @@ def _pin(options: argparse.Namespace, catalogue: Catalogue, _here: Here, _say: P
 
 
 def _export(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
-    bundle.refuse_foreign(options.file)  # before the hours that building may take
+    archive.refuse_foreign(options.file)  # before the hours that building may take
     names = _needed(options.profile, catalogue)
     plan = sources.plan(names, catalogue)
     plan.build(say)
     ca_file = here.ca_file()
     digests = plan.fill(ca_file, say)
-    checksum = bundle.export(
+    checksum = archive.export(
         options.file,
         names,
         catalogue,
@@ -123,7 +123,7 @@ def _export(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: 
 
 
 def _import(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
-    with contextlib.closing(bundle.Bundle(options.file)) as found:
+    with contextlib.closing(archive.Archive(options.file)) as found:
         contents = found.fitting(catalogue)
         found.take_tools(here.places)
         if options.registry:
@@ -142,8 +142,8 @@ def _import(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: 
 
 
 def _push_all(
-    found: bundle.Bundle,
-    contents: Sequence[bundle.Content],
+    found: archive.Archive,
+    contents: Sequence[archive.Content],
     registry: push.Registry,
     prefix: str,
     say: Progress,
@@ -165,18 +165,13 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Catalogue, Here, Progress]
 }
 
 
-def needed_by(profile: Profile, catalogue: Catalogue) -> list[str]:
-    """The images of the cluster itself and of the profile's components."""
-    return [*catalogue.system(), *catalogue.deployed(profile.components)]
-
-
 def _needed(profile: str | None, catalogue: Catalogue) -> list[str]:
     """What the profile needs, or all that can be stood up."""
     known = [Profile.load(name, catalogue.tree) for name in profiles(catalogue.tree)]
     chosen = [p for p in known if p.deployable and profile in (None, p.name)]
     if not chosen:
         raise UsageError(f"there is no profile {profile!r} that can be stood up")
-    wanted = {name for p in chosen for name in needed_by(p, catalogue)}
+    wanted = {name for p in chosen for name in catalogue.needed_by(p.components)}
     return [name for name in catalogue.images if name in wanted]
 
 
@@ -184,7 +179,7 @@ def _chosen(options: argparse.Namespace, catalogue: Catalogue) -> Sequence[str]:
     if options.names:
         return [catalogue[name].name for name in options.names]
     if options.profile:
-        return needed_by(Profile.load(options.profile, catalogue.tree), catalogue)
+        return catalogue.needed_by(Profile.load(options.profile, catalogue.tree).components)
     return list(catalogue.images)
 
 

@@ -16,8 +16,8 @@ from infraforge.errors import UsageError
 from infraforge.images import build
 from infraforge.images.cache import image_dir
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
+from infraforge.progress import Done, Progress, silent
 
 REGISTRY = "127.0.0.1:5001"
 _PARALLEL = 3

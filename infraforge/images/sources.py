@@ -17,8 +17,8 @@ from infraforge.errors import UsageError
 from infraforge.images import build, push, upstream
 from infraforge.images.cache import cache_dir, image_dir
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
+from infraforge.progress import Done, Progress, silent
 
 HOW = ("auto", "build", "pull")
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from infraforge.cluster import registry
+from infraforge.cluster.docker_cli import docker
 from infraforge.components import containers
 from infraforge.components.site import Site
 
@@ -44,7 +44,7 @@ def published(site: Site) -> Mapping[str, str]:
     found = {}
     containers.nodes(site)  # they are this machine's own containers, or they are out of reach
     for node in _nodes(site):
-        printed = registry.docker("inspect", "-f", "{{json .NetworkSettings.Ports}}", node)
+        printed = docker("inspect", "-f", "{{json .NetworkSettings.Ports}}", node)
         for port, bindings in json.loads(printed).items():
             for binding in bindings or ():
                 found[f"{node} {port}"] = str(binding["HostIp"])

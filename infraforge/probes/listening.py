@@ -9,10 +9,10 @@ from typing import Any
 
 from kubernetes import client
 
-from infraforge.components import containers, rollout
+from infraforge.components import readiness
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
-from infraforge.probes.reach import Source, Target, pod_for
+from infraforge.probes.reach import Source, Target, pod_for, python_image
 from infraforge.wait import NotYet, wait_until
 
 _PORT = 8443
@@ -28,7 +28,7 @@ def nobodies(
     Returns once each pod's own node has connected to it. Raises ClusterError for one that cannot
     be made, TimedOut for one that does not listen.
     """
-    image = _python_image(site)
+    image = python_image(site)
     with contextlib.ExitStack() as made, ThreadPoolExecutor(len(namespaces)) as pool:
         names = [_make(site, namespace, image, made) for namespace in namespaces]
         found = pool.map(lambda where, pod: _address(site, where, pod, within), namespaces, names)
@@ -42,14 +42,6 @@ def listening_pod(namespace: str, image: str) -> dict[str, Any]:
     box["command"] = _SERVE
     box["readinessProbe"] = {"tcpSocket": {"port": _PORT}, "periodSeconds": 1}
     return pod
-
-
-def _python_image(site: Site) -> str:
-    """An image with Python that a node has already: the running backend's own."""
-    found = containers.pods(site, "backend")
-    if not found:
-        raise ClusterError("no backend pod runs, so there is no image to make a pod of")
-    return str(found[0].spec.containers[0].image)
 
 
 def _make(site: Site, namespace: str, image: str, made: contextlib.ExitStack) -> str:
@@ -69,11 +61,11 @@ def _address(site: Site, namespace: str, name: str, within: float) -> Target:
         pod: Any = site.core.read_namespaced_pod(name, namespace)
         boxes = pod.status.container_statuses or ()
         if not boxes or not all(box.ready for box in boxes):
-            raise NotYet(rollout.pod_trouble(pod) or pod.status.phase)
+            raise NotYet(readiness.pod_trouble(pod) or pod.status.phase)
         return pod
 
     what = f"{namespace}/{name} listens"
-    pod = wait_until(listens, within, every=0.5, what=what, error=rollout.hopeless)
+    pod = wait_until(listens, within, every=0.5, what=what, error=readiness.hopeless)
     return Target(str(pod.status.pod_ip), _PORT)
 
 

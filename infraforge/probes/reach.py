@@ -16,7 +16,7 @@ from typing import Any
 
 from kubernetes import client
 
-from infraforge.components import rollout
+from infraforge.components import readiness
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.table import Cell, Table
@@ -104,7 +104,7 @@ def _from(
             within,
             every=0.5,
             what=f"the probe pod of {source.name} has ended",
-            error=rollout.hopeless,
+            error=readiness.hopeless,
         )
         return read_outcomes(output, targets)
     except client.ApiException as error:
@@ -175,7 +175,7 @@ def _said(site: Site, namespace: str, name: str) -> str:
     if pod.status.phase == "Failed":
         output = site.output(namespace, name)[-300:]
         raise ClusterError(f"the probe pod failed: {pod.status.reason or ''} {output}")
-    raise NotYet(rollout.pod_trouble(pod) or pod.status.phase)
+    raise NotYet(readiness.pod_trouble(pod) or pod.status.phase)
 
 
 def _remove(site: Site, namespace: str, name: str) -> None:

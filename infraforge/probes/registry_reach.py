@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from infraforge.cluster import registry
+from infraforge.cluster.docker_cli import docker
 from infraforge.components import containers
 from infraforge.components.site import Site
 from infraforge.table import Cell
@@ -147,7 +148,7 @@ def writers_addresses() -> Sequence[tuple[str, int]]:
     """
     writer = registry.WRITER
     own = _address(writer)
-    networks = json.loads(registry.docker("network", "inspect", writer.network, registry.NETWORK))
+    networks = json.loads(docker("network", "inspect", writer.network, registry.NETWORK))
     gateways = [
         str(block["Gateway"])
         for network in networks
@@ -164,7 +165,7 @@ def readers_address() -> tuple[str, int]:
 
 def _address(listener: registry.Listener) -> str:
     networks: Any = json.loads(
-        registry.docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", listener.container)
+        docker("inspect", "-f", "{{json .NetworkSettings.Networks}}", listener.container)
     )
     return str(networks[listener.network]["IPAddress"])
 

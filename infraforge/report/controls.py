@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infraforge.outcome import Outcome
 from infraforge.report.index import Index
+from infraforge.verdict import Outcome
 
 
 class State(enum.StrEnum):

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infraforge.outcome import WORSE, Outcome, Tally
+from infraforge.outcome import WORSE, Tally
+from infraforge.verdict import Outcome
 
 SCHEMA = 1
 UNABLE = "not on this cluster: "

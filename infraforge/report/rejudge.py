@@ -45,7 +45,11 @@ def judge(test: str, kept: Mapping[str, Any], histories: Mapping[str, bytes]) ->
     histories: SHA-256 → what was kept. Raises KeyError, TypeError or ValueError where `kept` is no
     verdict.
     """
-    name, outcome, told = str(kept["name"]), Outcome(kept["outcome"]), str(kept["explanation"])
+    name, outcome, told = (
+        str(kept["name"]),
+        verdict.of_property(kept["outcome"]),
+        str(kept["explanation"]),
+    )
     try:
         return Judged(test, name, outcome, told, _again(kept, histories))
     except CannotBeMadeAgain as error:

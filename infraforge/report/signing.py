@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from infraforge import places
 from infraforge.errors import UsageError
-from infraforge.outcome import Outcome
 from infraforge.report.index import Index
+from infraforge.verdict import Outcome
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"

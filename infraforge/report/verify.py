@@ -23,12 +23,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from infraforge.evidence import ALLURE_STATUS, HISTORY, TEST_LABEL, VERDICT
-from infraforge.outcome import WORSE, Outcome
+from infraforge.outcome import WORSE
 from infraforge.report import bundle, controls, harness, rejudge, signing
 from infraforge.report.container import Content
 from infraforge.report.index import Entry, Index
 from infraforge.report.rejudge import Judged
 from infraforge.runs import RESULTS
+from infraforge.verdict import Outcome
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _PAGE = "report/index.html"
@@ -231,7 +232,7 @@ def _tests(found: Examined, members: Mapping[str, bytes]) -> None:
     again: dict[str, list[Outcome]] = {}
     for judged in found.judged:
         if judged.again is not None:
-            again.setdefault(judged.test, []).append(Outcome(judged.again.outcome.value))
+            again.setdefault(judged.test, []).append(judged.again.outcome)
     for test, entry in index.tests.items():
         concluded = max((entry.concluded(), *again.get(test, ())), key=WORSE.index)
         if concluded is not entry.outcome:

@@ -16,12 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infraforge import arguments, files, healing, stack
+from infraforge import arguments, files, healing, progress, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
-from infraforge.images import progress
-from infraforge.outcome import Outcome
 from infraforge.profile import Profile
 from infraforge.sabotage import verdict
 from infraforge.sabotage.case import BELOW, Sabotage, names, pick
@@ -30,6 +28,7 @@ from infraforge.sabotage.groups import MOST, Group, grouped
 from infraforge.sabotage.verdict import Judgement
 from infraforge.stack import TREE
 from infraforge.table import Table
+from infraforge.verdict import Outcome
 
 CASES = ROOT / "chaos" / "sabotages"
 REPORT = REPORTS / "sabotage.md"
@@ -84,7 +83,7 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
         try:
             healing.before_run_aloud(options.name)
             with progress.shown() as say:
-                stack.stand_up(options.name, profile.name, progress=say, keep=options.keep)
+                stack.stand_up(options.name, profile, progress=say, keep=options.keep)
             healing.before_run_aloud(options.name)  # what did not answer before
             with use.alone():  # nobody else's tests are to meet a platform that is broken
                 judgements = trial.of_all(groups)

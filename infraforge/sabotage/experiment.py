@@ -17,23 +17,24 @@ from typing import IO, Any
 
 import psycopg
 
-from infraforge import outcome, stack
+from infraforge import outcome, progress, stack
 from infraforge.cluster import kind, node_files, registry, state
+from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.pki import write_private
 from infraforge.components.postgres import Postgres
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Inconclusive, InfraForgeError, UsageError
 from infraforge.faults import nemesis
-from infraforge.images import build, progress
+from infraforge.images import build
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Progress
-from infraforge.outcome import Outcome
 from infraforge.profile import Profile
+from infraforge.progress import Progress
 from infraforge.sabotage import verdict
 from infraforge.sabotage.case import Sabotage
 from infraforge.sabotage.verdict import Judgement
 from infraforge.stack import TREE
 from infraforge.turns import SIDE_BY_SIDE
+from infraforge.verdict import Outcome
 from infraforge.wait import NotYet, minutes, seconds, wait_until
 
 ROOT = TREE.parent
@@ -56,12 +57,13 @@ def heal(cluster: str) -> list[str]:
     if not path.exists():
         return []
     left = json.loads(path.read_text())
+    profile = stack.deployable(left["profile"], TREE)
     # a fault of tests that were stopped; what fails now may succeed on the mended platform, and one
     # that is silent is started again by what follows
     with contextlib.suppress(Inconclusive), contextlib.closing(stack.attach(cluster).site) as site:
         nemesis.heal(site)
     with progress.shown() as say:
-        platform = stack.stand_up(cluster, left["profile"], progress=say, keep=False)
+        platform = stack.stand_up(cluster, profile, progress=say, keep=False)
     with contextlib.closing(platform.site) as site:
         undone = [*nemesis.heal(site), f"sabotage {left['sabotage']}: {left['claim']}"]
         _wait_for_replaced(site)
@@ -143,7 +145,7 @@ class Experiment:
         print(f"broken by rolling out {', '.join(sorted(changed))}", flush=True)
 
     def _roll_out(self, say: Progress) -> tuple[list[str], Site]:
-        platform = stack.attach(self.cluster, self.tree)
+        platform = stack.attach(self.cluster, self.tree, as_declared=True)
         with state.sharing_machine():
             plan = stack.images_for(platform.profile, self.tree, say)
             before = registry.started_as()
@@ -162,7 +164,7 @@ class Experiment:
         for name in broken.images:
             if broken.content_hash(name) != true.content_hash(name):
                 with contextlib.suppress(UsageError):  # it did not come to building it
-                    registry.docker("image", "rm", build.record(name, broken).tag, check=False)
+                    docker("image", "rm", build.record(name, broken).tag, check=False)
 
     def _left_out(self) -> tuple[str, ...]:
         """Files of tests that break the platform themselves, but for those that are to notice.

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from infraforge import outcome
-from infraforge.outcome import Outcome, Tally
+from infraforge.outcome import Tally
 from infraforge.table import Cell, Table
+from infraforge.verdict import Outcome
 
 _CAUGHT = {Outcome.HOLDS: "yes", Outcome.BROKEN: "NO", Outcome.UNKNOWN: "unknown"}
 

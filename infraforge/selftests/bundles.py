@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infraforge import evidence
 from infraforge.checkers import acknowledged_writes_kept, cells_match, no_stale_read, under_fault
-from infraforge.outcome import Outcome
 from infraforge.places import mark
 from infraforge.report import bundle, controls, harness, signing
 from infraforge.report.container import Content
@@ -20,7 +19,7 @@ from infraforge.report.index import Conclusions, Entry, Index, Phase, Profiled
 from infraforge.runs import Run
 from infraforge.selftests.histories import history
 from infraforge.table import Table
-from infraforge.verdict import check, merge
+from infraforge.verdict import Outcome, check, merge
 
 CROSSWALK = '["C1"]\nframework = "F"\ntitle = "<one>"\n["C2"]\nframework = "F"\ntitle = "two"\n'
 KEPT = history("a invoke add - 1\na ok add - 1\nr invoke read\nr ok read - [1]")

@@ -19,7 +19,7 @@ from infraforge import stack
 from infraforge.cluster import install, kind, node_files, state
 from infraforge.images.catalogue import Catalogue
 from infraforge.note import Brought, Note
-from infraforge.profile import Ports
+from infraforge.profile import Ports, Profile
 
 NODE = "infraforge-control-plane"
 
@@ -130,9 +130,9 @@ class StandUp:
         made.tag, made.ca_file, made.catalogue = "image", Path("/ca.crt"), None
         made.fill = lambda *_args: {}
         for module, name in (
-            (stack, "images_for"),
-            (stack, "start_registry"),
-            (stack.build, "record"),
+            (stack.supply, "images_for"),
+            (stack.supply, "start_registry"),
+            (stack.up.build, "record"),
             (kind.Kind, "create"),
             (install, "install"),
             (install, "wait_ready"),
@@ -142,11 +142,11 @@ class StandUp:
             (stack.Platform, "wait_open"),
         ):
             monkeypatch.setattr(module, name, noted(name))
-        monkeypatch.setattr(stack, "authority", lambda _name: None)
+        monkeypatch.setattr(stack.authorities, "authority", lambda _name: None)
         # whatever else runs on this machine, a platform of its own for instance
         https, http = free_ports()
         monkeypatch.setenv("INFRAFORGE_HTTPS_PORT", str(https))
         monkeypatch.setenv("INFRAFORGE_HTTP_PORT", str(http))
 
     def run(self) -> None:
-        stack.stand_up("infraforge", "minimal")
+        stack.stand_up("infraforge", Profile.load("minimal", stack.TREE))

@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "infraforge"
 
-VALUES = {"errors", "history", "verdict", "table", "outcome"}
+VALUES = {"errors", "history", "recorder", "verdict", "table", "outcome"}
 GROUND = {"errors", "wait", "profile", "files", "locks", "processes", "interrupts", "entry"}
-GROUND |= {"arguments", "places"}
+GROUND |= {"arguments", "places", "progress", "reading"}
 MAKERS = GROUND | {"images", "cluster"}
 STACK = MAKERS | {"components"}
 ACTORS = STACK | VALUES | {"stack", "probes", "workloads", "faults", "checkers"}
@@ -36,18 +36,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "raised": set(),
     "starvation": set(),
     "places": {"errors"},
-    "runs": {"errors"},
-    "profile": {"errors"},
+    "progress": set(),
+    "runs": {"errors", "locks"},
+    "reading": {"errors"},
+    "profile": {"errors", "reading"},
+    "required": {"errors", "files", "profile"},
     "npm": GROUND | {"images"},
     "outcome": VALUES,
     "history": VALUES,
+    "recorder": VALUES,
     "verdict": VALUES,
     "table": VALUES,
     "checkers": VALUES,
     "images": GROUND | {"images"},
     "cluster": MAKERS,
     "components": STACK,
-    "stages": {"images"},
+    "stages": {"progress"},
     "note": MAKERS,
     "stack": STACK | {"stack", "stages", "note"},
     "brought": STACK | {"stack", "stages", "note"},
@@ -93,7 +97,8 @@ def test_dependencies_point_one_way() -> None:
 
 def test_every_part_has_a_place_in_the_law_or_is_at_the_top() -> None:
     top = {"bench", "certificates", "cli", "doctor", "healing", "plugin", "render"}
-    top |= {"running", "recording", "commands", "ending", "sabotage"}
+    top |= {"running", "recording", "commands", "ending", "sabotage", "session", "fixtures"}
+    top |= {"noting", "listing", "judging"}
     found = {part for part, _ in parts()}
     assert found <= set(MAY_IMPORT) | top, found - set(MAY_IMPORT) - top
 

@@ -18,7 +18,7 @@ from infraforge.cluster.existing import Existing, OtherCluster
 from infraforge.components import ingress
 from infraforge.errors import UsageError
 from infraforge.note import Brought, Note
-from infraforge.profile import Ports
+from infraforge.profile import Ports, Profile
 
 
 class ApiServer(ThreadingHTTPServer):
@@ -108,7 +108,9 @@ def test_another_cluster_in_its_place_is_refused(kubeconfig: Path, server: ApiSe
         lambda: stack.attach("existing"),
         lambda: brought.tear_down("existing"),
         lambda: brought.stand_up(
-            "existing", brought.Wish("minimal", kubeconfig), lambda _question: True
+            "existing",
+            brought.Wish(Profile.load("minimal", stack.TREE), kubeconfig),
+            lambda _question: True,
         ),
     ):
         with pytest.raises(OtherCluster):
@@ -131,7 +133,7 @@ def test_a_no_leaves_nothing_behind(
     monkeypatch.setattr(brought, "_check", lambda *_args: None)
     monkeypatch.setattr(brought, "images_for", lambda *_args: brought.Images({}))
     monkeypatch.setattr(Existing, "node_addresses", lambda _self: ["10.0.0.1"])
-    wish = brought.Wish("minimal", kubeconfig, "work")
+    wish = brought.Wish(Profile.load("minimal", stack.TREE), kubeconfig, "work")
     with pytest.raises(UsageError, match="not agreed to"):
         brought.stand_up("existing", wish, lambda question: bool(asked.append(question)))
     assert "UID          one" in asked[0]
@@ -142,7 +144,7 @@ def test_a_no_leaves_nothing_behind(
 def test_our_own_commands_keep_their_hands_off(kubeconfig: Path) -> None:
     known(kubeconfig, "one")
     for touch in (
-        lambda: stack.stand_up("existing", "minimal"),
+        lambda: stack.stand_up("existing", Profile.load("minimal", stack.TREE)),
         lambda: stack.tear_down("existing"),
     ):
         with pytest.raises(UsageError, match="a cluster you brought"):
@@ -153,7 +155,11 @@ def test_several_nodes_need_an_origin(kubeconfig: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(brought, "images_for", lambda *_args: brought.Images({}))
     monkeypatch.setattr(Existing, "node_addresses", lambda _self: ["10.0.0.1", "10.0.0.2"])
     with pytest.raises(UsageError, match="--origin"):
-        brought.stand_up("existing", brought.Wish("minimal", kubeconfig), lambda _question: True)
+        brought.stand_up(
+            "existing",
+            brought.Wish(Profile.load("minimal", stack.TREE), kubeconfig),
+            lambda _question: True,
+        )
 
 
 @pytest.mark.parametrize(

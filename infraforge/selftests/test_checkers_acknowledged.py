@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infraforge.checkers import acknowledged_writes_kept
-from infraforge.history import History, Recorder
+from infraforge.history import History
+from infraforge.recorder import Recorder
 from infraforge.selftests.histories import history
 from infraforge.verdict import Outcome
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infraforge.checkers import no_stale_read, reads_are_monotonic
-from infraforge.history import History, Recorder
+from infraforge.history import History
+from infraforge.recorder import Recorder
 from infraforge.selftests.histories import history
 from infraforge.verdict import Outcome
 

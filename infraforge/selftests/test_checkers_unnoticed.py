@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from infraforge.checkers import no_request_failed, of
-from infraforge.history import History, Recorder
+from infraforge.history import History
+from infraforge.recorder import Recorder
 from infraforge.verdict import Outcome, Rule
 
 

@@ -169,7 +169,7 @@ def test_ports_that_are_none_or_the_same_are_refused(chosen: dict[str, str]) -> 
 def test_the_registrys_port_is_not_the_front_doors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFRAFORGE_HTTPS_PORT", "5001")
     with pytest.raises(UsageError, match="is the local registry's"):
-        stack.stand_up("mine", "minimal")
+        stack.stand_up("mine", profile.Profile.load("minimal", stack.TREE))
 
 
 @pytest.mark.parametrize("where", ["INFRAFORGE_STATE", "INFRAFORGE_CACHE"])
@@ -325,7 +325,7 @@ def test_status_says_unknown_where_the_api_server_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str, told: str
 ) -> None:
     """Python's 1 would say that a property is broken."""
-    monkeypatch.setattr(stack, "_STATUS", 1)
+    monkeypatch.setattr(stack.platform, "_STATUS", 1)
     with brought("mine", how):
         began = time.monotonic()
         assert main(["status", "--name", "mine"]) == 2

@@ -13,7 +13,7 @@ import bcrypt
 import pytest
 import yaml
 
-from infraforge.cluster.kind import INGRESS_LABEL, kind_config
+from infraforge.cluster.kind_config import INGRESS_LABEL, kind_config
 from infraforge.components import backend, nats
 from infraforge.probes import queue
 from infraforge.profile import Profile, Topology

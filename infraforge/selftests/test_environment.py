@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from infraforge import doctor, environment
-from infraforge.cluster import registry
+from infraforge.cluster.docker_cli import docker
 from infraforge.environment import Machine
 from infraforge.errors import ClusterError, UsageError
 from infraforge.images import build, debian, disk
@@ -153,10 +153,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_daemon_that_is_gone_in_the_middle_is_the_machines(programs: Path) -> None:
     program(programs, "docker", "echo 'Cannot connect to the Docker daemon at x' >&2; exit 1")
     with pytest.raises(UsageError, match="no Docker daemon answers"):
-        registry.docker("ps")
+        docker("ps")
     program(programs, "docker", "echo 'no such container' >&2; exit 1")
     with pytest.raises(ClusterError, match="no such container"):
-        registry.docker("ps")
+        docker("ps")
 
 
 def test_what_root_makes_belongs_to_who_asked(

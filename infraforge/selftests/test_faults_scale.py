@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client
 
 from infraforge import faults
-from infraforge.components import rollout
+from infraforge.components import readiness
 from infraforge.errors import ClusterError, TimedOut
 from infraforge.selftests.test_faults_containers import Pods, pod
 
@@ -107,5 +107,5 @@ def test_what_is_scaled_to_nothing_is_never_ready() -> None:
 
     stateful = {"current_revision": "1", "update_revision": "1"}
     for status in ({}, stateful):
-        assert rollout.workload_ready(found(1, **status))
-        assert not rollout.workload_ready(found(0, **status))
+        assert readiness.workload_ready(found(1, **status))
+        assert not readiness.workload_ready(found(0, **status))

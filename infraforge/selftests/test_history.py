@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infraforge.history import NEMESIS, History, Kind, Operation, Recorder
+from infraforge.history import NEMESIS, History, Kind, Operation
+from infraforge.recorder import Recorder
 from infraforge.selftests.histories import history
 
 FAULTED = history("""

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from infraforge import progress
 from infraforge.errors import UsageError
-from infraforge.images import build, cache, context, debian, disk, progress
+from infraforge.images import build, cache, context, debian, disk
 from infraforge.images.catalogue import Catalogue, Image
 from infraforge.images.errors import BuildError
-from infraforge.images.progress import Done
 from infraforge.images.steps import Steps
+from infraforge.progress import Done
 from infraforge.wait import wait_until
 
 TREE = Path(__file__).parents[2] / "platform"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infraforge.errors import UsageError
-from infraforge.images import build, bundle, cache, push, sources, upstream
+from infraforge.images import archive, build, cache, push, sources, upstream
 from infraforge.images.catalogue import Catalogue
 from infraforge.images.sources import Source
 
@@ -109,29 +109,29 @@ def test_pins_of_images_that_are_named_no_more_are_dropped(
 
 
 def packed(tmp_path: Path, images: list[dict[str, object]], tool: bytes, checksum: str) -> Path:
-    folder = tmp_path / "bundle"
+    folder = tmp_path / "archive"
     (folder / "tools").mkdir(parents=True)
     (folder / "tools" / "kubectl").write_bytes(tool)
     index = {"images": images, "tools": {"kubectl": checksum}}
     (folder / "infraforge.json").write_text(json.dumps(index))
-    with tarfile.open(tmp_path / "bundle.tar", "w") as tar:
+    with tarfile.open(tmp_path / "archive.tar", "w") as tar:
         for name in ("infraforge.json", "tools"):
             tar.add(folder / name, name)
-    return tmp_path / "bundle.tar"
+    return tmp_path / "archive.tar"
 
 
-def test_a_bundle_of_another_version_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_an_archive_of_another_version_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
     image = {"name": "own", "reference": "x/own:1", "hash": "b", "digest": DIGEST, "record": None}
-    found = bundle.Bundle(packed(tmp_path, [image], b"", ""))
+    found = archive.Archive(packed(tmp_path, [image], b"", ""))
     with pytest.raises(UsageError, match=r"another version of the platform: x/own:1"):
         found.fitting(catalogue)
     found.close()
 
 
 def test_a_damaged_program_is_not_taken(catalogue: Catalogue, tmp_path: Path) -> None:
-    found = bundle.Bundle(packed(tmp_path, [], b"damaged", "0" * 64))
+    found = archive.Archive(packed(tmp_path, [], b"damaged", "0" * 64))
     target = tmp_path / "here" / "kubectl"
-    with pytest.raises(UsageError, match="kubectl in the bundle is damaged"):
+    with pytest.raises(UsageError, match="kubectl in the archive is damaged"):
         found.take_tools({"kubectl": target})
     found.close()
     assert not target.exists()
@@ -139,9 +139,9 @@ def test_a_damaged_program_is_not_taken(catalogue: Catalogue, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("catalogue")
-def test_what_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:
+def test_what_is_no_archive_is_said_to_be_none(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("hello")
-    with pytest.raises(UsageError, match="no bundle of images"):
-        bundle.Bundle(path)
+    with pytest.raises(UsageError, match="no archive of images"):
+        archive.Archive(path)
     assert not list(cache.cache_dir().glob("import-*"))

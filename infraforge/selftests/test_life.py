@@ -86,7 +86,7 @@ def stand_up(name, profile, progress=None, *, keep=True, images="auto", renew=()
         if found is None:
             say("made")
         keep = keep or bool(found and found.keep)
-        Note(profile, Ports(1, 2), "", {}, {}, keep).write(name)
+        Note(profile.name, Ports(1, 2), "", {}, {}, keep).write(name)
     return attach(name)
 
 def remove(cluster):
@@ -97,7 +97,8 @@ def remove(cluster):
 from infraforge.sabotage import command as sabotage
 sabotage.Trial.of_all = lambda self, groups: say("sabotages") or {}
 
-stack.is_up, stack.attach, stack.stand_up, stack._remove = is_up, attach, stand_up, remove
+stack.is_up, stack.attach, stack.stand_up = is_up, attach, stand_up
+stack.down.remove = remove
 stack.Platform.wait_open = lambda self, progress=None: say("found the way in open")
 
 def heal_sabotage(name):

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from infraforge.cluster import manifests, node_files, registry
-from infraforge.cluster.kind import kind_config
+from infraforge.cluster.kind_config import kind_config
 from infraforge.errors import ClusterError, TimedOut, UsageError
 from infraforge.images.catalogue import Catalogue
 from infraforge.profile import Profile

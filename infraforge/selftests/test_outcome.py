@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infraforge.errors import Broken, Inconclusive, NotReady, TimedOut
-from infraforge.outcome import Outcome, Tally, of_failure, red, unknown
+from infraforge.outcome import Tally, of_failure, red, unknown
+from infraforge.verdict import Outcome
 
 A, B = "suites/x.py::test_a", "suites/x.py::test_b"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infraforge import plugin
+from infraforge import session
 from infraforge.profile import Profile
 from infraforge.selftests import stand_ins
 from infraforge.stack import TREE
@@ -34,7 +34,7 @@ def test_what_was_asked_about_is_where_the_arguments_lead(
 ) -> None:
     where = SimpleNamespace(dir=tmp_path / below)
     config: Any = SimpleNamespace(args=args, rootpath=tmp_path, invocation_params=where)
-    assert plugin._asked(config) == asked
+    assert session.asked_folders(config) == asked
 
 
 def test_a_way_through_a_link_leads_there_too(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_way_through_a_link_leads_there_too(tmp_path: Path) -> None:
         rootpath=tmp_path / "link",
         invocation_params=where,
     )
-    assert plugin._asked(config) == {"suites"}
+    assert session.asked_folders(config) == {"suites"}
 
 
 @pytest.mark.parametrize("args", [["infraforge/selftests"], ["suites"]])
@@ -64,10 +64,10 @@ def test_a_profile_that_is_named_is_owed_its_suites(
         getoption=chosen.get,
     )
     for done_elsewhere in ("_begin", "_stand_up"):
-        monkeypatch.setattr(plugin._Run, done_elsewhere, lambda *_: None)
-    run = plugin._Run(config)
+        monkeypatch.setattr(session.Run, done_elsewhere, lambda *_: None)
+    run = session.Run(config)
     run.pytest_sessionstart()
-    assert set(run._required) == set(Profile.load("minimal", TREE).owed({"suites"}))
+    assert set(run.required) == set(Profile.load("minimal", TREE).owed({"suites"}))
 
 
 def test_tests_are_collected_for_the_platform_that_was_stood_up_though_it_is_silent(
@@ -76,12 +76,12 @@ def test_tests_are_collected_for_the_platform_that_was_stood_up_though_it_is_sil
     monkeypatch.setenv("INFRAFORGE_STATE", str(tmp_path))
     chosen = {"profile": None, "kubeconfig": None, "cluster_name": "mine"}
     config: Any = SimpleNamespace(getoption=chosen.get)
-    assert plugin.profile_under_test(config) is None
+    assert session.profile_under_test(config) is None
     stand_ins.note("mine")
     stand_ins.kubeconfig(stand_ins.DEAD, "mine")
-    assert plugin.profile_under_test(config) == Profile.load("minimal", TREE)
+    assert session.profile_under_test(config) == Profile.load("minimal", TREE)
     chosen["profile"] = "standard"
-    assert plugin.profile_under_test(config) == Profile.load("standard", TREE)
+    assert session.profile_under_test(config) == Profile.load("standard", TREE)
 
 
 def test_experiments_owe_experiments_and_suites_owe_suites() -> None:

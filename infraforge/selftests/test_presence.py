@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import time
@@ -14,7 +15,7 @@ from infraforge.cluster import kind, state
 from infraforge.cluster.base import Presence
 from infraforge.errors import ClusterError, InfraForgeError, TimedOut, UsageError
 from infraforge.note import Brought, Note
-from infraforge.profile import Ports
+from infraforge.profile import Ports, Profile
 from infraforge.selftests.fake_docker import FakeDocker
 from infraforge.selftests.stand_ins import (
     DEAD,
@@ -300,3 +301,19 @@ def test_a_sabotage_left_on_a_silent_platform_does_not_keep_it_so(
     (cluster_folder() / "sabotage.json").write_text(json.dumps(left))
     assert cli.main(["up", "--profile", "minimal"]) == 2
     assert "stand_up was reached" in capsys.readouterr().err
+
+
+def test_a_platform_is_what_was_stood_up_and_not_what_its_profile_says_today(
+    docker: FakeDocker, api: Api
+) -> None:
+    """A sabotage rolls out what its own tree declares, and asks for that."""
+    docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
+    kubeconfig(api.url)
+    today = Profile.load("minimal", TREE)
+    stood_up = dataclasses.replace(today.shape, components={"vault": {"replicas": 1}})
+    Note("minimal", Ports(), "https://127.0.0.1", {}, {}, True, shape=stood_up).write("infraforge")
+    platform = stack.attach("infraforge")
+    assert platform.profile.shape == stood_up
+    assert platform.profile.budgets == today.budgets
+    assert platform.profile.required == today.required
+    assert stack.attach("infraforge", as_declared=True).profile.shape == today.shape

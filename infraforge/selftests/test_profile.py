@@ -1,14 +1,13 @@
-"""Profiles: what they may say, and that minimal requires every test there is."""
+"""Profiles: what they may say, and which tests they require."""
 
 from __future__ import annotations
 
-import ast
 import shutil
 from pathlib import Path
 
 import pytest
 
-from infraforge import components
+from infraforge import components, profile, required
 from infraforge.components import waves
 from infraforge.errors import UsageError
 from infraforge.profile import Profile, names, sizes
@@ -17,34 +16,71 @@ ROOT = Path(__file__).parents[2]
 TREE = ROOT / "platform"
 
 
-def existing_tests() -> set[str]:
-    found = set()
-    for path in sorted(
-        (*(ROOT / "suites").rglob("test_*.py"), *(ROOT / "chaos").glob("test_*.py"))
-    ):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found.add(f"{path.relative_to(ROOT)}::{node.name}")
-    return found
+def test_the_lock_names_every_test_there_is_with_what_it_needs() -> None:
+    """A test that was deleted, renamed or added: review it, then python -m infraforge.required."""
+    assert profile.locked(TREE) == required.declared(ROOT)
+    assert (TREE / "profiles" / profile.LOCK).read_text() == required.text(required.declared(ROOT))
 
 
-BEYOND_MINIMAL = {"suites/queue": "standard", "suites/directory": "minimal-ldap"}
-"""Suites of what minimal does not have: folder → the least profile that has it."""
+def test_minimal_requires_all_but_the_queues_and_the_directorys_tests() -> None:
+    minimal, standard, ldap = (
+        set(Profile.load(name, TREE).required) for name in ("minimal", "standard", "minimal-ldap")
+    )
+    every = set(required.declared(ROOT))
+    assert len(minimal) > 180
+    assert minimal == {node for node in every if not node.startswith(BEYOND_MINIMAL)}
+    assert standard - minimal == {node for node in every if node.startswith("suites/queue/")}
+    assert ldap - minimal == {node for node in every if node.startswith("suites/directory/")}
+    assert minimal < standard
+    assert minimal < ldap
 
 
-def beyond_minimal(node: str) -> str:
-    return BEYOND_MINIMAL.get(node.rpartition("/")[0], "")
+BEYOND_MINIMAL = ("suites/queue/", "suites/directory/")
+"""Suites of components that minimal does not have."""
 
 
-def test_minimal_requires_every_test_of_what_it_has() -> None:
-    wanted = {node for node in existing_tests() if not beyond_minimal(node)}
-    assert set(Profile.load("minimal", TREE).required) == wanted
+def test_each_component_that_a_test_needs_is_in_some_profile() -> None:
+    known = {c for name in names(TREE) for c in Profile.load(name, TREE).components}
+    assert {c for needs in required.declared(ROOT).values() for c in needs} <= known
 
 
-@pytest.mark.parametrize("name", sorted(set(BEYOND_MINIMAL.values())))
-def test_another_requires_every_test_of_minimal_and_of_what_it_has(name: str) -> None:
-    wanted = {node for node in existing_tests() if beyond_minimal(node) in ("", name)}
-    assert set(Profile.load(name, TREE).required) == wanted
+def test_a_profile_that_cannot_be_stood_up_requires_nothing() -> None:
+    assert Profile.load("enterprise", TREE).required == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("class TestIt:\n    def test_x(self): ...", "tests are functions"),
+        ("async def test_x(): ...", "tests are functions"),
+    ],
+)
+def test_what_the_lock_cannot_read_is_refused(tmp_path: Path, body: str, told: str) -> None:
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "test_it.py").write_text(body)
+    with pytest.raises(UsageError, match=told):
+        required.declared(tmp_path)
+
+
+def test_writing_the_lock_again_tells_what_came_and_went(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("suites", "platform/profiles"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "suites" / "conftest.py").write_text("COMPONENTS = ('nats',)")
+    test = tmp_path / "suites" / "test_it.py"
+    test.write_text("def test_old(): ...\ndef test_kept(): ...\n")
+    assert required.main(tmp_path) == 0
+    test.write_text("def test_kept(): ...\ndef test_new(): ...\n")
+    capsys.readouterr()
+    assert required.main(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert "- suites/test_it.py::test_old" in said
+    assert "+ suites/test_it.py::test_new" in said
+    assert profile.locked(tmp_path / "platform") == {
+        "suites/test_it.py::test_kept": ("nats",),
+        "suites/test_it.py::test_new": ("nats",),
+    }
 
 
 def test_standard_has_all_of_minimal_and_says_the_rest_itself() -> None:
@@ -99,6 +135,7 @@ def tree(tmp_path: Path) -> Path:
     [
         ("[machine]", "[machin]", "unknown key 'machin'"),
         ("memory_gib = 4.0", "memory_gb = 4.0", "unknown key 'machine.memory_gb'"),
+        ("memory_gib = 4.0", "memory_gb = 4.0", "disk_gb, memory_gib; did you mean 'memory_gib'?"),
         ("memory_gib = 4.0", 'memory_gib = "much"', "machine.memory_gib is 'much'"),
         ("https = 8443", "https = true", "ports.https is True"),
         ("[components.backend]\nreplicas = 1", "[components.backend]\nreplicas = 0", "1 or more"),

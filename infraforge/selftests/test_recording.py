@@ -13,11 +13,11 @@ import pytest
 
 from infraforge import evidence, plugin, recording, runs
 from infraforge.errors import UsageError
-from infraforge.outcome import Outcome
 from infraforge.report import build, bundle, container, controls, signing, verify
 from infraforge.report.index import Index
 from infraforge.runs import Run
 from infraforge.selftests import bundles
+from infraforge.verdict import Outcome
 
 pytest_plugins = ["pytester"]
 

@@ -18,7 +18,8 @@ from infraforge import stack
 from infraforge.cluster.pki import Authority, serial_of
 from infraforge.components import renewal
 from infraforge.components.base import Component, Listener, Trust
-from infraforge.components.rollout import Images, Record, Rollout
+from infraforge.components.rendered import Images, Record
+from infraforge.components.rollout import Rollout
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, TimedOut, UsageError
 from infraforge.stack import Platform

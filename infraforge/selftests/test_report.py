@@ -13,8 +13,7 @@ import pytest
 from infraforge import evidence, report
 from infraforge.bench import command as bench
 from infraforge.errors import UsageError
-from infraforge.images import bundle as image_bundle
-from infraforge.outcome import Outcome
+from infraforge.images import archive
 from infraforge.places import MARKER
 from infraforge.report import allure, build, bundle, command, controls, signing, verify
 from infraforge.report.container import read
@@ -23,6 +22,7 @@ from infraforge.report.index import Entry, Index, Phase, Profiled
 from infraforge.runs import Run
 from infraforge.selftests import bundles
 from infraforge.table import Table
+from infraforge.verdict import Outcome
 
 CROSSWALK = {"C1": {"framework": "F", "title": "<one>"}, "C2": {"framework": "F", "title": "two"}}
 MINIMAL = Profiled("minimal", ("backend", "vault"), ("t::required", "t::cases"))
@@ -293,11 +293,11 @@ def test_an_export_overwrites_only_a_bundle_of_images(tmp_path: Path) -> None:
     for path, member in ((ours, "infraforge.json"), (theirs, "other")):
         with tarfile.open(path, "w") as tar:
             tar.add(tmp_path / member, member)
-    image_bundle.refuse_foreign(ours)
-    image_bundle.refuse_foreign(tmp_path / "absent.tar")
+    archive.refuse_foreign(ours)
+    archive.refuse_foreign(tmp_path / "absent.tar")
     for odd in (theirs, tmp_path / "other"):
-        with pytest.raises(UsageError, match="is not a bundle of images"):
-            image_bundle.refuse_foreign(odd)
+        with pytest.raises(UsageError, match="is not an archive of images"):
+            archive.refuse_foreign(odd)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from infraforge.cluster.apply import Reference
-from infraforge.components.rollout import Record, hopeless, pod_trouble, workload_ready
+from infraforge.components.readiness import hopeless, pod_trouble, workload_ready
+from infraforge.components.rendered import Record
 
 
 def deployment(**status: Any) -> Any:

@@ -139,7 +139,7 @@ def test_each_phase_is_brought_to_all_components(
     at_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     platform = Phases("it")
-    monkeypatch.setattr(stack, "attach", lambda *_: platform)
+    monkeypatch.setattr(stack.known, "attach", lambda *_: platform)
     stack.replace_ca("it")
     phases = ["trust: spread trust", "issue: renew", "drop: spread trust"]
     assert platform.did == [*phases, "the way in"]
@@ -150,7 +150,7 @@ def test_nothing_is_begun_where_a_component_is_missing(
     at_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (at_home / "ca.crt").read_text()
-    monkeypatch.setattr(stack, "attach", lambda *_: Phases("it", whole=False))
+    monkeypatch.setattr(stack.known, "attach", lambda *_: Phases("it", whole=False))
     with pytest.raises(UsageError):
         stack.replace_ca("it")
     assert stack.ca_phase("it") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import plugin, runs
+from infraforge import plugin, runs, session
 from infraforge.report.index import Index, Profiled
 
 pytest_plugins = ["pytester"]
@@ -28,8 +28,8 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     tree = tmp_path / "platform"
     (tree / "profiles").mkdir(parents=True)
     (tree / "profiles" / "made-up.toml").write_text(PROFILE)
-    monkeypatch.setattr(plugin.stack, "TREE", tree)
-    monkeypatch.setattr(plugin._Run, "_stand_up", lambda *_: None)
+    monkeypatch.setattr(session.stack, "TREE", tree)
+    monkeypatch.setattr(session.Run, "_stand_up", lambda *_: None)
     suites = pytester.path / "suites"
     suites.mkdir()
 

@@ -16,7 +16,7 @@ import pytest
 from infraforge import running, runs, stack
 from infraforge.cli import main
 from infraforge.note import Note
-from infraforge.profile import Ports
+from infraforge.profile import Ports, Profile
 
 Run = Callable[..., int]
 
@@ -35,9 +35,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -> Ru
     for name in ("INFRAFORGE_HELD", runs.VARIABLE):
         monkeypatch.delenv(name, raising=False)
 
-    def stand_up(name: str, profile: str, **how: Any) -> Any:
-        calls.append(f"stand up {profile}")
-        Note(profile, Ports(1, 2), "", {}, {}, how["keep"] or stack.stays(name)).write(name)
+    def stand_up(name: str, profile: Profile, **how: Any) -> Any:
+        calls.append(f"stand up {profile.name}")
+        Note(profile.name, Ports(1, 2), "", {}, {}, how["keep"] or stack.stays(name)).write(name)
         return SimpleNamespace(timings={"install": 1.0}, versions=dict)
 
     class Pytest:
@@ -53,7 +53,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: list[Any]) -> Ru
         return []
 
     monkeypatch.setattr(stack, "stand_up", stand_up)
-    monkeypatch.setattr(stack, "_remove", remove)
+    monkeypatch.setattr(stack.down, "remove", remove)
     real = subprocess.run  # it collects with pytest itself
     monkeypatch.setattr(running, "subprocess", SimpleNamespace(Popen=Pytest, run=real))
     return lambda *argv: main(["test", "--no-report", *argv])
@@ -173,7 +173,7 @@ def test_experiments_stand_their_profile_up_and_leave_nothing_but_what_was_to_st
     if up:
         Note(up, Ports(1, 2), "", {}, {}, keep=True).write(stack.DEFAULT_NAME)
     assert run("--chaos", *asked) == 0
-    assert f"stand up {profile}" in calls
+    assert f"stand up {profile.name}" in calls
     (argv,) = [call for call in calls if isinstance(call, list)]
     assert argv[-2:] == ["-o", "testpaths=chaos"]
     assert "-n" not in argv

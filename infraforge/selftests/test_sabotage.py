@@ -14,7 +14,6 @@ import pytest
 from infraforge.cli import main
 from infraforge.cluster import state
 from infraforge.errors import UsageError
-from infraforge.outcome import Outcome
 from infraforge.profile import Profile
 from infraforge.sabotage import case, command, groups, verdict
 from infraforge.sabotage.case import Sabotage, has_test, pick
@@ -22,6 +21,7 @@ from infraforge.sabotage.command import CASES, ROOT, _chosen
 from infraforge.sabotage.experiment import JOURNAL, Experiment, heal, in_journal
 from infraforge.sabotage.verdict import Judgement, exit_code, failed, judge
 from infraforge.stack import TREE
+from infraforge.verdict import Outcome
 
 NAMES = case.names(CASES)
 A, B, C = (f"suites/x.py::test_{letter}" for letter in "abc")

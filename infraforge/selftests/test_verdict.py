@@ -16,6 +16,7 @@ from infraforge.verdict import (
     holds,
     in_time,
     merge,
+    of_property,
     unknown,
 )
 
@@ -99,3 +100,11 @@ def test_what_took_too_long_is_late_and_says_how_long() -> None:
     assert ended - began == pytest.approx(31.2)
     with pytest.raises(Late):
         in_time(float("nan"), 20.0, "access ends")
+
+
+def test_a_test_may_be_skipped_and_a_verdict_never() -> None:
+    with pytest.raises(ValueError, match="never skipped"):
+        Verdict("p", Outcome.SKIPPED, "")
+    with pytest.raises(ValueError, match="no property"):
+        of_property("skipped")
+    assert of_property("broken") is Outcome.BROKEN

@@ -19,13 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infraforge import checkers, report
 from infraforge.errors import UsageError
-from infraforge.outcome import Outcome
 from infraforge.report import bundle, container, harness, signing, verify
 from infraforge.report.container import Content
 from infraforge.report.index import Entry, Index, Phase
 from infraforge.selftests import bundles
 from infraforge.selftests.bundles import PASSED, T, forged
-from infraforge.verdict import Rule, holds
+from infraforge.verdict import Outcome, Rule, holds
 
 RESULTS = "run/allure-results"
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from infraforge.errors import Inconclusive, TimedOut
-from infraforge.history import Recorder
+from infraforge.recorder import Recorder
 from infraforge.workloads.steady import NO_ANSWER, Fared, Users
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from infraforge.cluster.kind import HTTPS_NODE_PORT
+from infraforge.cluster.kind_config import HTTPS_NODE_PORT
 from infraforge.components import containers
 from infraforge.components.site import Site
 from infraforge.errors import Inconclusive

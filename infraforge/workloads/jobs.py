@@ -20,8 +20,9 @@ from typing import Any
 
 from infraforge.components.site import Site
 from infraforge.errors import TimedOut
-from infraforge.history import History, Recorder
+from infraforge.history import History
 from infraforge.probes import queue
+from infraforge.recorder import Recorder
 from infraforge.wait import seconds, wait_until
 from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
 from infraforge.workloads.crew import Crew

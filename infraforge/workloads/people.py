@@ -9,8 +9,8 @@ import hvac
 import requests
 
 from infraforge.components import vault_identity
-from infraforge.components.registers import register
 from infraforge.components.site import Site
+from infraforge.components.user_store import user_store
 from infraforge.components.vault_identity import Identities, User
 from infraforge.errors import ClusterError, in_words
 from infraforge.wait import seconds, wait_until
@@ -38,7 +38,7 @@ class People:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._register = register(site)
+        self._users = user_store(site)
         self._made: list[str] = []
 
     def make(self, *groups: str, disabled: bool = False, called: str = "guest-{}") -> Person:
@@ -53,7 +53,7 @@ class People:
         self._made.append(name)  # before: what is made halfway is removed, too
         password = vault_identity.new_password()
         try:
-            self._register.put(user, password)
+            self._users.put(user, password)
             vault = self._site.vault()
             wait_until(
                 lambda: vault_identity.knows(vault, user),
@@ -74,15 +74,15 @@ class People:
 
     def disable(self, person: Person) -> None:
         """Let the person in nowhere from now on."""
-        self._register.set_disabled(person.name, True)
+        self._users.set_disabled(person.name, True)
 
     def regroup(self, person: Person, *groups: str) -> None:
         """Put the person into exactly these groups."""
-        self._register.set_groups(person.name, groups)
+        self._users.set_groups(person.name, groups)
 
     def remove(self, person: Person) -> None:
         """Remove the person before the test is over."""
-        self._register.drop(person.name)
+        self._users.drop(person.name)
 
     def remove_all(self) -> None:
         """Remove everybody who was made; one who resists does not keep the others."""
@@ -90,7 +90,7 @@ class People:
         while self._made:
             name = self._made.pop()
             try:
-                self._register.drop(name)
+                self._users.drop(name)
             except Exception as error:  # noqa: BLE001 - told with all others
                 failures.append(f"{name}: {in_words(error)}")
         if failures:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Sequence
 
 import requests
 
-from infraforge.history import History, Pending, Recorder
+from infraforge.history import History
+from infraforge.recorder import Pending, Recorder
 from infraforge.wait import wait_until
 from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
 from infraforge.workloads.crew import Crew

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 
 import requests
 
-from infraforge.history import History, Kind, Recorder
+from infraforge.history import History, Kind
+from infraforge.recorder import Recorder
 from infraforge.wait import wait_until
 from infraforge.workloads.crew import Crew
 from infraforge.workloads.visitor import Visitor

@@ -15,7 +15,8 @@ import contextlib
 from typing import Any
 
 from infraforge.errors import Broken
-from infraforge.history import History, Kind, Recorder
+from infraforge.history import History, Kind
+from infraforge.recorder import Recorder
 from infraforge.wait import seconds, wait_until
 from infraforge.workloads import journey, register, steady
 from infraforge.workloads.backend_client import BackendClient, Project

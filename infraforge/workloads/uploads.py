@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 
-from infraforge.history import History, Kind, Recorder
+from infraforge.history import History, Kind
+from infraforge.recorder import Recorder
 from infraforge.wait import seconds, wait_until
 from infraforge.workloads.backend_client import BackendClient, Refused, Unknown
 from infraforge.workloads.crew import Crew

@@ -6,8 +6,7 @@ import allure
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from infraforge.checkers import cells_match
-from infraforge.table import Table
+from infraforge import judging
 from infraforge.verdict import control
 from infraforge.wait import wait_until
 from infraforge.workloads import axe, dashboard
@@ -291,7 +290,4 @@ def able_to_tell(browser):
 
 
 def judge(observed, wanted, evidence):
-    declared = Table(dict.fromkeys(observed, wanted))
-    verdict = cells_match(Table(observed), declared)
-    evidence.attach(Table(observed), verdict)
-    assert verdict.holds, verdict.explain()
+    judging.judge(observed, dict.fromkeys(observed, wanted), evidence)

@@ -6,7 +6,7 @@ import uuid
 import allure
 import pytest
 
-from infraforge.checkers import cells_match
+from infraforge.judging import judge
 from infraforge.table import Table
 from infraforge.verdict import control
 from infraforge.wait import seconds, wait_until
@@ -154,9 +154,3 @@ def foreign_page(origin, name):
 def asked(visitor, method, path, headers, **rest):
     sent = {key: value.format(origin=visitor.origin) for key, value in headers.items()}
     return visitor.ask(method, path, headers=sent, **rest)
-
-
-def judge(observed, declared, evidence):
-    verdict = cells_match(observed, declared)
-    evidence.attach(observed, verdict)
-    assert verdict.holds, verdict.explain()

@@ -4,8 +4,7 @@ import allure
 import pytest
 
 from infraforge import faults
-from infraforge.checkers import cells_match
-from infraforge.table import Table
+from infraforge.judging import judge
 from infraforge.verdict import control
 from infraforge.wait import wait_until
 from infraforge.workloads import dashboard
@@ -218,9 +217,3 @@ def problem(browser, evidence, name, place="[data-testid=problem]"):
     said = browser.text(place)
     evidence.attach(**{name: browser.screenshot(), f"said: {name}": said})
     return said
-
-
-def judge(observed, declared, evidence):
-    verdict = cells_match(Table(observed), Table(declared))
-    evidence.attach(Table(observed), verdict)
-    assert verdict.holds, verdict.explain()

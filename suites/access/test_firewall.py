@@ -9,7 +9,7 @@ from pathlib import Path
 import allure
 import pytest
 
-from infraforge.checkers import cells_match
+from infraforge.judging import judge
 from infraforge.probes import logs
 from infraforge.table import Table
 from infraforge.wait import seconds, wait_until
@@ -174,9 +174,3 @@ def problem(status, headers, body):
         return f"{status} {kind}"
     told = json.loads(body)
     return f"problem {status}" if told["status"] == status and told["detail"] else f"{told}"
-
-
-def judge(observed, declared, evidence, controls=()):
-    verdict = cells_match(observed, declared, controls=controls)
-    evidence.attach(observed, verdict)
-    assert verdict.holds, verdict.explain()

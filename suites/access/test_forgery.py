@@ -3,7 +3,7 @@
 import allure
 import pytest
 
-from infraforge.checkers import cells_match
+from infraforge import judging
 from infraforge.table import Table
 from infraforge.verdict import control
 from infraforge.workloads import treatment
@@ -177,7 +177,4 @@ def csrf_cookies(visitor):
 
 
 def judge(observed, evidence):
-    declared = Table(dict.fromkeys(observed, treatment.REFUSED))
-    verdict = cells_match(observed, declared)
-    evidence.attach(observed, verdict)
-    assert verdict.holds, verdict.explain()
+    judging.judge(observed, dict.fromkeys(observed, treatment.REFUSED), evidence)

@@ -5,7 +5,7 @@ import json
 import allure
 import pytest
 
-from infraforge.checkers import cells_match
+from infraforge.judging import judge
 from infraforge.table import Table
 from infraforge.verdict import control
 from infraforge.workloads import treatment
@@ -99,9 +99,3 @@ def who(answer):
 def forged(spell):
     """Headers that claim to be ada, the admin, under every name that a component might trust."""
     return tuple((spell(name), AS_ADA.get(name.rsplit("-", 1)[-1], "ada")) for name in NAMES)
-
-
-def judge(observed, declared, evidence):
-    verdict = cells_match(observed, declared)
-    evidence.attach(observed, verdict)
-    assert verdict.holds, verdict.explain()

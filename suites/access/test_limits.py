@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 import requests
 
-from infraforge.checkers import cells_match
 from infraforge.errors import Late
+from infraforge.judging import judge
 from infraforge.table import Table
 from infraforge.verdict import control, in_time
 from infraforge.wait import seconds, wait_until
@@ -289,9 +289,3 @@ def announced(front_door, session, path, length):
 
 def problem(status, kind):
     return f"{status} problem" if kind.startswith("application/problem+json") else f"{status}"
-
-
-def judge(observed, declared, evidence):
-    verdict = cells_match(observed, declared)
-    evidence.attach(observed, verdict)
-    assert verdict.holds, verdict.explain()

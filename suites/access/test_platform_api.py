@@ -7,9 +7,8 @@ import allure
 import pytest
 
 from infraforge import faults
-from infraforge.checkers import cells_match
 from infraforge.errors import Inconclusive
-from infraforge.table import Table
+from infraforge.judging import judge
 from infraforge.verdict import control
 from infraforge.wait import wait_until
 from infraforge.workloads import described
@@ -272,9 +271,3 @@ def held(here, repository, reference):
     if answer.status_code not in (200, 404):
         raise Inconclusive(f"{repository}: the registry returns {answer.status_code}")
     return answer.headers.get("Docker-Content-Digest") if answer.ok else None
-
-
-def judge(observed, declared, evidence):
-    verdict = cells_match(Table(observed), Table(declared))
-    evidence.attach(Table(observed), verdict)
-    assert verdict.holds, verdict.explain()

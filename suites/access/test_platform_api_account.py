@@ -7,12 +7,11 @@ import allure
 import pytest
 import requests
 
-from infraforge.checkers import cells_match
 from infraforge.components.namespaces import ALL
 from infraforge.components.platform_api import AUDIENCE, NAMESPACE, PORT
+from infraforge.judging import judge
 from infraforge.probes import reach, rights
 from infraforge.probes.reach import Source, Target
-from infraforge.table import Table
 
 pytestmark = [
     allure.severity(allure.severity_level.CRITICAL),
@@ -309,9 +308,3 @@ def patch(path, **change):
 
 def template(path, **spec):
     return patch(path, spec={"template": {"spec": spec}})
-
-
-def judge(observed, declared, evidence, controls=()):
-    verdict = cells_match(Table(observed), Table(declared), controls=controls)
-    evidence.attach(Table(observed), verdict)
-    assert verdict.holds, verdict.explain()

@@ -5,8 +5,7 @@ from functools import partial
 import allure
 import pytest
 
-from infraforge.checkers import cells_match
-from infraforge.table import Table
+from infraforge import judging
 from infraforge.workloads import treatment
 
 pytestmark = [
@@ -138,6 +137,4 @@ def every(row, requests, value):
 
 
 def judge(observed, declared, control, evidence):
-    verdict = cells_match(Table(observed), Table(declared | control), controls=control)
-    evidence.attach(Table(observed), verdict)
-    assert verdict.holds, verdict.explain()
+    judging.judge(observed, declared | control, evidence, controls=control)

@@ -7,7 +7,7 @@ from http.cookies import SimpleCookie
 
 import pytest
 
-from infraforge.checkers import cells_match
+from infraforge.judging import judge
 from infraforge.probes import tls
 from infraforge.table import Table
 from infraforge.verdict import control
@@ -134,9 +134,3 @@ def set_cookies(answer):
     """The cookies that a response sets, without those that it clears."""
     lines = answer.raw.headers.getlist("Set-Cookie")
     return [cookie for line in lines for cookie in SimpleCookie(line).values() if cookie.value]
-
-
-def judge(observed, declared, evidence):
-    verdict = cells_match(observed, declared)
-    evidence.attach(observed, verdict)
-    assert verdict.holds, verdict.explain()

@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from infraforge.checkers import cells_match
 from infraforge.errors import Inconclusive
-from infraforge.table import Table
+from infraforge.judging import judge
 from infraforge.workloads.register import twin
 
 pytestmark = pytest.mark.control("SOC2-PI1.5", "NIST-SI-7")
@@ -175,9 +174,3 @@ def read(answer, content):
     if answer.status_code == 200:
         return ALL_OF_IT if answer.content == content else "something else"
     return outcome(answer)
-
-
-def judge(observed, declared, evidence):
-    verdict = cells_match(Table(observed), Table(declared))
-    evidence.attach(Table(observed), verdict)
-    assert verdict.holds, verdict.explain()

@@ -7,6 +7,9 @@ import pytest
 from infraforge.components.ldap import Ldap
 from infraforge.stack import Platform
 
+COMPONENTS = ("ldap",)
+"""What a profile must have to require these tests; see infraforge/required.py."""
+
 
 @pytest.fixture(autouse=True)
 def directory(platform: Platform) -> Ldap:

@@ -11,21 +11,6 @@ from infraforge import interrupts
 from infraforge.components.minio import Minio
 from infraforge.faults.nemesis import Nemesis
 from infraforge.stack import Platform
-from infraforge.workloads.front_door import FrontDoor
-from infraforge.workloads.people import People, Person
-from infraforge.workloads.visitor import Visitor
-
-
-@pytest.fixture
-def devon(platform: Platform) -> Person:
-    """A developer and his password."""
-    return People(platform.site).known("devon")
-
-
-@pytest.fixture
-def visitor(front_door: FrontDoor, devon: Person) -> Visitor:
-    """The developer, signed in with a session of this test's own."""
-    return front_door.sign_in(devon.name, devon.password)
 
 
 @pytest.fixture

@@ -6,6 +6,9 @@ import pytest
 
 from infraforge.stack import Platform
 
+COMPONENTS = ("nats",)
+"""What a profile must have to require these tests; see infraforge/required.py."""
+
 
 @pytest.fixture(autouse=True)
 def _queue(platform: Platform) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from infraforge import components
+from infraforge import components, judging
 from infraforge.checkers import cells_match
 from infraforge.probes import certificates
-from infraforge.table import Table
 
 pytestmark = pytest.mark.control("SOC2-CC6.7", "ISO27001-A.8.24", "NIST-SC-8")
 
@@ -35,7 +34,4 @@ def test_every_pod_trusts_only_the_platforms_ca(platform, evidence):
 
 
 def judge(cells, evidence):
-    observed = Table(cells)
-    verdict = cells_match(observed, Table(dict.fromkeys(cells, certificates.LONG)))
-    evidence.attach(observed, verdict)
-    assert verdict.holds, verdict.explain()
+    judging.judge(cells, dict.fromkeys(cells, certificates.LONG), evidence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kubernetes import client
 
-from infraforge.checkers import cells_match
+from infraforge import judging
 from infraforge.components.site import SYSTEM
 from infraforge.errors import Inconclusive
 from infraforge.probes import registry_reach, running_images
@@ -95,6 +95,4 @@ def judge(observed, declared, evidence):
         Table({(who, what): word for who, row in rows.items() for what, word in row.items()})
         for rows in (observed, declared)
     ]
-    verdict = cells_match(*tables)
-    evidence.attach(tables[0], verdict)
-    assert verdict.holds, verdict.explain()
+    judging.judge(*tables, evidence)

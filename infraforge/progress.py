@@ -1,4 +1,7 @@
-"""Shows what is being made and since when: a live table on a terminal, plain lines elsewhere."""
+"""The progress board: shows what is under way and since when.
+
+On a terminal it is a live table, elsewhere plain lines.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from rich.live import Live
 from rich.table import Table
 
 Progress = Callable[[str, str], None]
-"""Called with the name of an image or Go module and the step that begins; Done when it ended."""
+"""Called with a name (of an image, a component, a stage) and the step that begins there.
+
+The last step of a name is a Done.
+"""
 
 _REMIND = 60.0
 """Seconds after which plain lines say again what is still going on."""

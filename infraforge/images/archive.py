@@ -24,16 +24,16 @@ from infraforge.errors import UsageError
 from infraforge.images import build, push
 from infraforge.images.cache import cache_dir, image_dir
 from infraforge.images.catalogue import Catalogue
-from infraforge.images.progress import Done, Progress, silent
 from infraforge.images.steps import Steps
 from infraforge.places import refuse_foreign_file
+from infraforge.progress import Done, Progress, silent
 
 _INDEX = "infraforge.json"
 
 
 @dataclass(frozen=True)
 class Content:
-    """One image of a bundle. digest: in the registry; "" for one that Docker runs itself.
+    """One image of an archive. digest: in the registry; "" for one that Docker runs itself.
 
     record: what is known of its making; None for one from upstream.
     """
@@ -58,7 +58,7 @@ def export(
     """Write the images, which the local registry must hold, and tools into `target`; its sha256.
 
     digests: as `Plan.fill` gives them. The file appears as the last step.
-    Raises UsageError where something is in its place that is no bundle of images.
+    Raises UsageError where something is in its place that is no archive of images.
     """
     refuse_foreign(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,8 +84,8 @@ def export(
 
 
 def refuse_foreign(target: Path) -> None:
-    """Raise UsageError where something is in the file's place that is no bundle of images."""
-    refuse_foreign_file(target, "a bundle of images", _is_one)
+    """Raise UsageError where something is in the file's place that is no archive of images."""
+    refuse_foreign_file(target, "an archive of images", _is_one)
 
 
 def _is_one(path: Path) -> bool:
@@ -97,8 +97,8 @@ def _is_one(path: Path) -> bool:
     return first is not None and first.name == _INDEX
 
 
-class Bundle:
-    """A bundle's file, unpacked; close it to remove what was unpacked.
+class Archive:
+    """The file of an archive, unpacked; close it to remove what was unpacked.
 
     Raises UsageError for a file that is none, or whose programs are not as they were.
     """
@@ -117,7 +117,7 @@ class Bundle:
             self.close()
             why = str(error).partition("\n")[0]
             raise UsageError(
-                f"{file} is no bundle of images, or not whole: {why}; make one by: "
+                f"{file} is no archive of images, or not whole: {why}; make one by: "
                 f"infraforge images export FILE"
             ) from error
 
@@ -144,7 +144,7 @@ class Bundle:
                 continue  # nothing here runs it
             program = self._folder / "tools" / tool
             if not program.is_file() or _sha256(program) != checksum:
-                raise UsageError(f"{tool} in the bundle is damaged")
+                raise UsageError(f"{tool} in the archive is damaged")
             target = places[tool]
             target.parent.mkdir(parents=True, exist_ok=True)
             with files.aside(target) as partial:
@@ -156,7 +156,7 @@ class Bundle:
         try:
             made = build.ImageRecord(**content.record or {})
         except TypeError as error:
-            raise UsageError(f"{content.name} in the bundle is damaged: {error}") from error
+            raise UsageError(f"{content.name} in the archive is damaged: {error}") from error
         steps = Steps(content.name)
         archive = self._folder / "load.tar"
         target = f"docker-archive:{archive}:{made.tag}"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infraforge import stack
+from infraforge import progress, stack
 from infraforge.cluster import state, tools
-from infraforge.images import build, command, progress, sources
+from infraforge.images import build, command, sources
 from infraforge.images.catalogue import Catalogue
 
 

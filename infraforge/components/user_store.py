@@ -11,7 +11,7 @@ from infraforge.components.site import Site
 from infraforge.components.vault_identity import Identities, User
 
 
-class Register(Protocol):
+class UserStore(Protocol):
     """What an administrator does with people. Raises ClusterError or what Vault's client raises."""
 
     def put(self, user: User, password: str) -> None:
@@ -27,9 +27,9 @@ class Register(Protocol):
         """Remove the person everywhere; one who is not there is no error."""
 
 
-def register(site: Site) -> Register:
+def user_store(site: Site) -> UserStore:
     """The one of this platform."""
-    kinds: Mapping[str, Callable[[Site], Register]] = {"userpass": Userpass, "ldap": Directory}
+    kinds: Mapping[str, Callable[[Site], UserStore]] = {"userpass": Userpass, "ldap": Directory}
     return kinds[site.profile.identity.method](site)
 
 
