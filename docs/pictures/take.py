@@ -64,7 +64,9 @@ def masked(page: Page, name: str, passwords: Collection[str]) -> bytes:
     nothing could be looked for.
     """
     if not passwords or not all(passwords):
-        raise UsageError("no passwords are known to look for; is the platform up? infraforge status")
+        raise UsageError(
+            "no passwords are known to look for; is the platform up? infraforge status"
+        )
     page.script(_EMPTY_PASSWORDS)
     text = str(page.script(_ALL_TEXT))
     if any(password in text for password in passwords):

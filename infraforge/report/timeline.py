@@ -48,7 +48,7 @@ def drawn(history: History, verdict: Verdict, names: Mapping[str, str] | None = 
             f'<text x="12" y="{y + 5}" font-size="14" fill="#222222">{name}</text>'
             f'<line x1="{_LEFT}" y1="{y}" x2="{width - 12}" y2="{y}" stroke="#e2e2e2"/>'
         )
-    keys = {call.key for call in history.calls}
+    keys = {call.key for call in history.clients}
     for call in history.calls:
         colours = _colours(call, evidence=bool(marked.intersection(call.operations)))
         label = _label(call, keyed=len(keys) > 1)
