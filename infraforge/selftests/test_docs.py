@@ -215,6 +215,8 @@ def test_every_file_and_test_named_exists(page: Path) -> None:
             continue
         if not (ROOT / place).exists() or (test and not case.has_test(ROOT, code)):
             wrong.append(code)
+    nodes = re.findall(r"\b(?:suites|chaos|infraforge)/[\w/]+\.py::\w+", page.read_text())
+    wrong += [node for node in nodes if not case.has_test(ROOT, node)]
     assert not wrong
 
 
