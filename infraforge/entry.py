@@ -130,9 +130,20 @@ def explained(error: BaseException) -> tuple[int, str]:
     """Exit code and words for something that nobody foresaw."""
     if isinstance(error, InfraForgeError):
         return error.exit_code, str(error)
-    if words := _of_machine(error):
+    if words := _of_machine_within(error):
         return USAGE, words
     return UNKNOWN, f"{_of_elsewhere(error)}, so nothing can be said of the platform"
+
+
+def _of_machine_within(error: BaseException) -> str:
+    """The same for an error that was raised from another, or for several at once."""
+    if words := _of_machine(error):
+        return words
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for one in (*inner, error.__cause__):
+        if one is not None and (words := _of_machine_within(one)):
+            return words
+    return ""
 
 
 def _of_machine(error: BaseException) -> str:

@@ -12,6 +12,12 @@ from infraforge.errors import InfraForgeError
 from infraforge.evidence import REPORTS
 
 _GENERATE_SECONDS = 600
+_APP = '<div id="app">'
+_LINK = (
+    '<p style="margin:0;padding:8px 16px;font:14px/20px system-ui,sans-serif;'
+    'background:#fff;color:#222"><a href="controls.html" style="color:#0b57d0">Controls</a>: '
+    "which requirement of which framework these tests assess</p>\n    "
+)
 _TRACKING = re.compile(
     r"<script async src=\"[^\"]*gtag[^\"]*\"></script>\s*<script>.*?</script>", re.DOTALL
 )
@@ -49,8 +55,19 @@ def render(
         if not pages:
             raise ReportFailed(f"Allure made no page:\n{said[-2000:]}")
         page = out / "index.html"
-        page.write_text(without_tracking(pages[0].read_text()))
+        page.write_text(with_controls(without_tracking(pages[0].read_text())))
     return page
+
+
+def with_controls(page: str) -> str:
+    """The page with a link to `controls.html`, which lies beside it, above Allure's own page.
+
+    Allure offers links for its header (`ci`, `executor`), but drops each that is not absolute, and
+    a report's folder has no address of its own. Raises ReportFailed where there is no place for it.
+    """
+    if page.count(_APP) != 1:
+        raise ReportFailed("Allure's page has no place for a link; see report/allure.py")
+    return page.replace(_APP, _LINK + _APP)
 
 
 def without_tracking(page: str) -> str:

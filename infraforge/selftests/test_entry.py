@@ -256,3 +256,24 @@ def test_a_programs_words_tell_whether_it_is_the_machine(said: str, words: str) 
 def test_a_build_that_the_machine_stopped_is_no_question_about_the_platform(tmp_path: Path) -> None:
     full = BuildError("node", "docker build", ["no space left on device"], tmp_path)
     assert (full.exit_code, BuildError("node", "make", ["error"], tmp_path).exit_code) == (64, 2)
+
+
+def _group() -> BaseException:
+    full = OSError(errno.ENOSPC, "No space left on device", "/reports/x")
+    return ExceptionGroup("errors during test teardown", [ValueError("x"), full])
+
+
+def _raised_from() -> BaseException:
+    error = RuntimeError("the result was not written")
+    error.__cause__ = OSError(errno.EROFS, "Read-only file system", "/reports/x")
+    return error
+
+
+@pytest.mark.parametrize("make", [_group, _raised_from])
+def test_a_machine_fault_inside_another_error_is_still_the_machines(
+    make: Callable[[], BaseException],
+) -> None:
+    code, words = entry.explained(make())
+    assert code == 64
+    assert words.startswith("/reports/x: the ")
+    assert entry.explained(ExceptionGroup("several", [ValueError("x")]))[0] == 2

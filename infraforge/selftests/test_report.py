@@ -324,3 +324,29 @@ def test_the_page_counts_no_visitors() -> None:
     assert allure.without_tracking(counted) == "<head><title>t</title></head><body>gtag(</body>"
     with pytest.raises(allure.ReportFailed):
         allure.without_tracking("<head><script>gtag('js')</script></head>")
+
+
+def test_the_first_page_leads_to_the_controls() -> None:
+    page = '<body>\n    <div id="app"></div>\n</body>'
+    linked = allure.with_controls(page)
+    assert linked.index('<a href="controls.html"') < linked.index('<div id="app">')
+    with pytest.raises(allure.ReportFailed, match="no place for a link"):
+        allure.with_controls("<body><main></main></body>")
+
+
+def test_each_page_of_a_report_leads_to_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page that `render` writes has the link, whatever Allure put into it."""
+
+    def generated(argv: list[str], *_: object) -> str:
+        made = Path(argv[argv.index("--output") + 1]) / "awesome"
+        made.mkdir(parents=True)
+        (made / "index.html").write_text('<head></head><body><div id="app"></div></body>')
+        return ""
+
+    monkeypatch.setattr(allure.npm, "installed", lambda *_: tmp_path)
+    monkeypatch.setattr(allure.npm, "run", generated)
+    page = allure.render(tmp_path, tmp_path, "title")
+    assert '<a href="controls.html"' in page.read_text()
+    assert '<a href="index.html"' in controls._PAGE

@@ -28,7 +28,7 @@ CHANGES = {
     "made a viewer, and a developer again": (200, 422),
     "left as they are": (200, 422),
 }
-PROMISED = 20.0  # what README.md says; a profile may state less
+PROMISED = 20.0  # what docs/platform.md says; a profile may state less
 AFTER = 30.0  # what comes so long after its time is late; what does not is never
 LOSING = {"disabled", "demoted to viewer", "put out of every group", "removed"}
 ANEW = 10.0  # signing in at Vault again, and a look at what is to be had there
