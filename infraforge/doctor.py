@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import environment
+from infraforge import environment, folders
 from infraforge.environment import Fit, Machine
 
 
@@ -55,6 +55,11 @@ def _show(machine: Machine, found: list[Fit]) -> None:
             console.print(f"{fit.profile}: {said}", soft_wrap=True)
     chosen = environment.best(found)
     if chosen:
-        console.print(f"\nchosen: {chosen} (the largest that fits); go on with: tox -e {chosen}")
+        console.print(f"\nchosen: {chosen} (the largest that fits); go on with: {_next(chosen)}")
     else:
         console.print("\nno profile fits this machine as it is")
+
+
+def _next(profile: str) -> str:
+    """The command that stands the profile up: tox is for a checkout."""
+    return f"infraforge up --profile {profile}" if folders.installed() else f"tox -e {profile}"

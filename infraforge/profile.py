@@ -183,7 +183,13 @@ def sizes(tree: Path) -> list[str]:
 
 
 def _files(tree: Path) -> dict[str, dict[str, Any]]:
-    return {path.stem: _read(path) for path in tree.glob("profiles/*.toml")}
+    found = {path.stem: _read(path) for path in tree.glob("profiles/*.toml")}
+    if not found:
+        raise UsageError(
+            f"there are no profiles in {tree / 'profiles'}: this installation is not whole; "
+            "install InfraForge anew from its wheel, or run it from a checkout"
+        )
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

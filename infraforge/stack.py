@@ -14,7 +14,7 @@ from typing import Any
 
 from kubernetes import client
 
-from infraforge import components, interrupts
+from infraforge import components, folders, interrupts
 from infraforge.cluster import clock, install, kind, node_files, registry, state, tools
 from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster, Presence
@@ -41,7 +41,7 @@ from infraforge.stages import Stages
 _AT_ONCE = 3
 _STATUS = 10
 """Seconds an API server may take to list the pods, four times over: one that hangs is told."""
-TREE = Path(__file__).parents[1] / "platform"
+TREE = folders.shipped("platform")
 DEFAULT_NAME = "infraforge"
 
 

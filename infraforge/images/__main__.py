@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from infraforge import arguments, entry
+from infraforge import arguments, entry, folders
 from infraforge.images import command
 from infraforge.images.cache import cache_dir
 
@@ -22,8 +21,9 @@ def _run() -> int:
     )
     command.configure(parser)
     options = parser.parse_args()
-    tree = Path(__file__).parents[2] / "platform"
-    return command.run(options, tree, command.Here(lambda: options.ca, dict, {}))
+    return command.run(
+        options, folders.shipped("platform"), command.Here(lambda: options.ca, dict, {})
+    )
 
 
 if __name__ == "__main__":

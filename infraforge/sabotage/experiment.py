@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import psycopg
 
-from infraforge import outcome, stack
+from infraforge import folders, outcome, stack
 from infraforge.cluster import kind, node_files, registry, state
 from infraforge.cluster.pki import write_private
 from infraforge.components.postgres import Postgres
@@ -36,8 +36,8 @@ from infraforge.stack import TREE
 from infraforge.turns import SIDE_BY_SIDE
 from infraforge.wait import NotYet, minutes, seconds, wait_until
 
-ROOT = TREE.parent
-REPORTS = ROOT / "reports"
+ROOT = folders.root()
+REPORTS = folders.output()
 JOURNAL = "sabotage.json"
 _SUITES = ("suites",)
 _FAULTS = ("suites/failover", "suites/security/test_rotation.py")

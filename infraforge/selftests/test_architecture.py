@@ -15,7 +15,7 @@ PACKAGE = ROOT / "infraforge"
 
 VALUES = {"errors", "history", "verdict", "table", "outcome"}
 GROUND = {"errors", "wait", "profile", "files", "locks", "processes", "interrupts", "entry"}
-GROUND |= {"arguments", "places"}
+GROUND |= {"arguments", "places", "folders"}
 MAKERS = GROUND | {"images", "cluster"}
 STACK = MAKERS | {"components"}
 ACTORS = STACK | VALUES | {"stack", "probes", "workloads", "faults", "checkers"}
@@ -33,9 +33,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "processes": set(),
     "interrupts": set(),
     "turns": {"locks"},
-    "raised": set(),
+    "raised": {"folders"},
     "starvation": set(),
     "places": {"errors"},
+    "folders": {"places"},
     "runs": {"errors"},
     "profile": {"errors"},
     "npm": GROUND | {"images"},
@@ -43,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "history": VALUES,
     "verdict": VALUES,
     "table": VALUES,
+    "timeline": VALUES,
     "checkers": VALUES,
     "images": GROUND | {"images"},
     "cluster": MAKERS,
@@ -93,7 +95,7 @@ def test_dependencies_point_one_way() -> None:
 
 def test_every_part_has_a_place_in_the_law_or_is_at_the_top() -> None:
     top = {"bench", "certificates", "cli", "doctor", "healing", "plugin", "render"}
-    top |= {"running", "recording", "commands", "ending", "sabotage"}
+    top |= {"running", "recording", "commands", "ending", "sabotage", "demo"}
     found = {part for part, _ in parts()}
     assert found <= set(MAY_IMPORT) | top, found - set(MAY_IMPORT) - top
 
@@ -101,7 +103,7 @@ def test_every_part_has_a_place_in_the_law_or_is_at_the_top() -> None:
 def test_checkers_and_values_do_no_io() -> None:
     outside = {"os", "socket", "subprocess", "requests", "kubernetes", "pathlib", "threading"}
     for part, path in parts():
-        if part in {"checkers", "verdict", "table", "outcome"}:
+        if part in {"checkers", "verdict", "table", "outcome", "timeline"}:
             assert not outside & {name.split(".")[0] for name in imported(path)}, path
 
 
