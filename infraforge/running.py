@@ -31,6 +31,11 @@ _HOLDS, _BROKEN, _UNKNOWN, _NOT_ALL_HERE = 0, 1, 2, 3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options; whatever else is given goes to pytest."""
+    parser.description = (
+        "Stand the profile up, run its suites, write the report, and remove what was made. "
+        "Results go to reports/ of a checkout; those of an installed wheel to reports/ in the "
+        "state folder, ~/.local/state/infraforge or what INFRAFORGE_STATE says."
+    )
     parser.add_argument("--profile", help="what to stand up and to test")
     parser.add_argument(
         "--chaos",

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.text import Text
 
 from infraforge import folders, places
-from infraforge.demo import evidence_bundle, lessons
+from infraforge.demo import drawing, evidence_bundle, lessons
+from infraforge.demo.drawing import Lane
 from infraforge.demo.lessons import Lesson
 from infraforge.errors import Inconclusive
-from infraforge.report import container, verify
-from infraforge.timeline import Timeline
+from infraforge.report import container, timeline, verify
 from infraforge.verdict import Outcome, Verdict
 
 OUT = Path("infraforge-demo")
@@ -108,30 +108,30 @@ def _show(console: Console, number: int, lesson: Lesson, verdict: Verdict) -> No
     )
     if verdict.outcome is Outcome.BROKEN:
         console.print(rest, markup=False, soft_wrap=True)
-        console.print(_picture(Timeline.of(lesson.history, verdict.evidence), console.width))
+        width = console.width - _NAMES - 1
+        console.print(_picture(drawing.lanes(lesson.history, verdict, width)))
     console.print(lesson.lesson, markup=False)
     console.print(f"(Recording: {lesson.origin})", markup=False, style="dim")
 
 
-def _picture(timeline: Timeline, width: int) -> Text:
+def _picture(lanes: Sequence[Lane]) -> Text:
     """The lanes, for a terminal: what the verdict rests on is red, and drawn double."""
     text = Text("\n")
-    for name, drawn, stretches in timeline.rows(width - _NAMES - 1):
-        bars, _, labels = drawn.partition("\n")
-        row = Text(bars)
-        for begin, end, bar in stretches:
-            row.stylize("bold red" if bar.marked else "blue", begin, end)
-        text += Text(f"{name[:_NAMES]:<{_NAMES}} ") + row + Text("\n")
-        text += Text(f"{'':<{_NAMES}} {labels}\n")
+    for lane in lanes:
+        bars = Text(lane.bars)
+        for begin, end in lane.marked:
+            bars.stylize("bold red", begin, end)
+        text += Text(f"{lane.process[:_NAMES]:<{_NAMES}} ") + bars
+        text += Text(f"\n{'':<{_NAMES}} {lane.labels}\n")
     return text
 
 
 def _show_bundle(console: Console, out: Path, judged: Sequence[tuple[Lesson, Verdict]]) -> None:
     """Write the files; verify the bundle, and the flipped one. out: an empty folder."""
-    broken = next(one for one in judged if one[1].outcome is Outcome.BROKEN)
-    timeline = Timeline.of(broken[0].history, broken[1].evidence)
-    page = timeline.page(broken[0].title, broken[1], broken[0].story)
-    (out / "timeline.svg").write_text(timeline.svg(), encoding="utf-8")
+    lesson, verdict = next(one for one in judged if one[1].outcome is Outcome.BROKEN)
+    page = drawing.page(lesson.title, lesson.story, lesson.history, verdict)
+    picture = timeline.drawn(lesson.history, verdict)
+    (out / "timeline.svg").write_text(picture, encoding="utf-8")
     (out / "timeline.html").write_text(page, encoding="utf-8")
     good, bad = out / "evidence.zip", out / "evidence-flipped.zip"
     with tempfile.TemporaryDirectory(prefix="infraforge-demo-") as work:

@@ -44,7 +44,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "history": VALUES,
     "verdict": VALUES,
     "table": VALUES,
-    "timeline": VALUES,
     "checkers": VALUES,
     "images": GROUND | {"images"},
     "cluster": MAKERS,
@@ -103,7 +102,7 @@ def test_every_part_has_a_place_in_the_law_or_is_at_the_top() -> None:
 def test_checkers_and_values_do_no_io() -> None:
     outside = {"os", "socket", "subprocess", "requests", "kubernetes", "pathlib", "threading"}
     for part, path in parts():
-        if part in {"checkers", "verdict", "table", "outcome", "timeline"}:
+        if part in {"checkers", "verdict", "table", "outcome"}:
             assert not outside & {name.split(".")[0] for name in imported(path)}, path
 
 
