@@ -113,7 +113,7 @@ class Machine:
         if takes_root and not self.root:
             lacks.append(debian.NO_ROOT)
         if not self.docker:
-            lacks.append(self.docker_trouble or "no Docker daemon answers (./bootstrap true)")
+            lacks.append(self.docker_trouble or f"no Docker daemon answers ({_remedy('docker')})")
         elif _version(self.docker) < _DOCKER:
             lacks.append(f"Docker {self.docker} is too old, {_DOCKER[0]} is needed")
         return Fit(profile.name, profile.deployable, tuple(lacks))
@@ -206,11 +206,11 @@ def _docker() -> tuple[str, str]:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
     except OSError:
-        return "", "docker is missing (./bootstrap true installs it)"
+        return "", f"docker is missing ({_remedy('docker')} installs it)"
     except subprocess.TimeoutExpired:
         return "", "the Docker daemon does not answer within 20 s"
     if done.returncode != 0:
-        return "", machine_fault(done.stderr) or "no Docker daemon answers (./bootstrap true)"
+        return "", machine_fault(done.stderr) or f"no Docker daemon answers ({_remedy('docker')})"
     return done.stdout.strip(), ""
 
 
