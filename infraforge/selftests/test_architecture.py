@@ -148,6 +148,23 @@ def test_platform_is_data() -> None:
     assert not [*tree.rglob("test_*.py"), *tree.rglob("conftest.py")]
 
 
+KNOW_THEIR_PACKAGE = {"images/debian.py", "report/harness.py"}
+"""Files that go up from their own place for the package itself, not for what lies beside it."""
+
+
+def test_only_folders_knows_where_the_repository_is() -> None:
+    """In an installed wheel the folders lie elsewhere: `folders.shipped` says where."""
+    up = re.compile(r"__file__\)(\.resolve\(\))?\.(parents\[|parent\.parent)")
+    beside = re.compile(r"(__file__\)\.parent|TREE\.parent|ROOT) / \"(platform|suites|reports)\"")
+    wrong = []
+    for _, path in parts():
+        name, text = str(path.relative_to(PACKAGE)), path.read_text()
+        if name == "folders.py" or name in KNOW_THEIR_PACKAGE:
+            continue
+        wrong += [f"{name}: {found[0]}" for found in (*up.finditer(text), *beside.finditer(text))]
+    assert not wrong, "\n".join(wrong)
+
+
 UNSAFE = (
     r"verify\s*=\s*False",
     r"ignore-certificate-errors",
