@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,15 @@ from infraforge import folders, places
 from infraforge.demo import drawing, evidence_bundle, lessons
 from infraforge.demo.drawing import Lane
 from infraforge.demo.lessons import Lesson
-from infraforge.errors import Inconclusive
+from infraforge.errors import Inconclusive, UsageError
 from infraforge.report import container, timeline, verify
 from infraforge.verdict import Outcome, Verdict
 
 OUT = Path("infraforge-demo")
 _COLOURS = {Outcome.HOLDS: "green", Outcome.BROKEN: "red", Outcome.UNKNOWN: "yellow"}
-_WIDEST = 100
+_WIDEST, _NARROWEST = 100, 20
 _NAMES = 12
+_ASCII = dict(zip("├─┤│╠═╣║", "|-||#=##", strict=True))
 _FINDINGS = 3
 _HELP = """\
 Needs no Docker, no cluster and no root, and takes a few seconds.
@@ -84,9 +85,13 @@ def run(options: argparse.Namespace) -> int:
         _show(console, number, lesson, verdict)
     if odd := [lesson.title for lesson, verdict in judged if verdict.outcome != lesson.teaches]:
         raise Inconclusive(f"{', '.join(odd)}: not the verdict that was recorded; install anew")
-    with places.made_aside(out) as new:
-        _show_bundle(console, new, judged)
-        places.mark(new, "demo")
+    try:
+        with places.made_aside(out) as new:
+            _show_bundle(console, new, judged)
+            places.mark(new, "demo")
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"{out} cannot be written: {why}; name another: --out DIR") from error
     console.print(
         f"\nThis took {time.monotonic() - began:.1f} s. The files are in {out}: open "
         f"{out / 'timeline.html'} in a browser. A platform of your own: infraforge doctor",
@@ -108,17 +113,21 @@ def _show(console: Console, number: int, lesson: Lesson, verdict: Verdict) -> No
     )
     if verdict.outcome is Outcome.BROKEN:
         console.print(rest, markup=False, soft_wrap=True)
-        width = console.width - _NAMES - 1
-        console.print(_picture(drawing.lanes(lesson.history, verdict, width)))
+        width = max(_NARROWEST, console.width - _NAMES - 1)
+        letters = str.maketrans({} if console.encoding.startswith("utf") else _ASCII)
+        console.print(_picture(drawing.lanes(lesson.history, verdict, width), letters))
     console.print(lesson.lesson, markup=False)
     console.print(f"(Recording: {lesson.origin})", markup=False, style="dim")
 
 
-def _picture(lanes: Sequence[Lane]) -> Text:
-    """The lanes, for a terminal: what the verdict rests on is red, and drawn double."""
+def _picture(lanes: Sequence[Lane], letters: Mapping[int, str]) -> Text:
+    """The lanes, for a terminal: what the verdict rests on is red, and drawn double.
+
+    letters: what takes the place of letters that the terminal has not.
+    """
     text = Text("\n")
     for lane in lanes:
-        bars = Text(lane.bars)
+        bars = Text(lane.bars.translate(letters))
         for begin, end in lane.marked:
             bars.stylize("bold red", begin, end)
         text += Text(f"{lane.process[:_NAMES]:<{_NAMES}} ") + bars

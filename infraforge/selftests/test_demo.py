@@ -123,6 +123,21 @@ def test_it_replaces_what_it_made_and_nothing_else(tmp_path: Path) -> None:
     assert files(tmp_path / "theirs") == ["thesis.tex"]
 
 
+def test_a_folder_that_cannot_be_written_is_told_in_one_line() -> None:
+    with pytest.raises(UsageError, match=r"cannot be written: .*; name another: --out DIR"):
+        run(Path("/proc/demo"))
+
+
+def test_a_terminal_without_line_letters_is_given_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command.Console, "encoding", "ascii")
+    run(tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "#===#" in said
+    assert "╠" not in said
+
+
 def test_where_a_verdict_is_another_one_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
