@@ -7,19 +7,23 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import environment
+from infraforge import environment, folders
 from infraforge.environment import Fit, Machine
 
 
 def run(tree: Path, *, as_json: bool) -> int:
-    """Print it; 0 when some profile fits and nothing is missing, else 64."""
+    """Print it; 0 when some profile fits and nothing is missing, else 64.
+
+    An installed wheel may be given its images in a bundle: what only builds them may be missing.
+    """
     machine = environment.look()
     found = environment.fits(machine, tree)
     if as_json:
         print(environment.as_json(machine, found))
     else:
         _show(machine, found)
-    return 0 if environment.best(found) and not machine.missing else 64
+    missing = set(machine.missing) - set(environment.BUILDING if folders.installed() else ())
+    return 0 if environment.best(found) and not missing else 64
 
 
 def _show(machine: Machine, found: list[Fit]) -> None:
@@ -45,7 +49,7 @@ def _show(machine: Machine, found: list[Fit]) -> None:
         table.add_row(*row)
     console.print(table)
     for tool, remedy in machine.missing.items():
-        console.print(f"missing: {tool}; get it by: {remedy}", soft_wrap=True)
+        console.print(f"missing: {tool}; get it by: {remedy}{_unless(tool)}", soft_wrap=True)
     console.print()
     for fit in found:
         if not fit.deployable:
@@ -55,6 +59,18 @@ def _show(machine: Machine, found: list[Fit]) -> None:
             console.print(f"{fit.profile}: {said}", soft_wrap=True)
     chosen = environment.best(found)
     if chosen:
-        console.print(f"\nchosen: {chosen} (the largest that fits); go on with: tox -e {chosen}")
+        console.print(f"\nchosen: {chosen} (the largest that fits); go on with: {_next(chosen)}")
     else:
         console.print("\nno profile fits this machine as it is")
+
+
+def _next(profile: str) -> str:
+    """The command that stands the profile up: tox is for a checkout."""
+    return f"infraforge up --profile {profile}" if folders.installed() else f"tox -e {profile}"
+
+
+def _unless(tool: str) -> str:
+    """When a missing program is not needed."""
+    if folders.installed() and tool in environment.BUILDING:
+        return " (not needed after: infraforge images import FILE)"
+    return ""

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infraforge import folders
 from infraforge.cluster import state
 from infraforge.errors import InfraForgeError, machine_fault
 from infraforge.images import build, debian
@@ -21,7 +22,22 @@ from infraforge.images.cache import cache_dir
 from infraforge.images.catalogue import Catalogue
 from infraforge.profile import Profile, sizes
 
-TOOLS = ("docker", "debootstrap", "skopeo", "go", "node", "npm", "patch", "chromium", "certutil")
+TOOLS: Mapping[str, str] = {
+    "docker": "docker.io",
+    "debootstrap": "debootstrap",
+    "skopeo": "skopeo",
+    "go": "golang-go",
+    "node": "nodejs",
+    "npm": "npm",
+    "patch": "patch",
+    "chromium": "chromium",
+    "certutil": "libnss3-tools",
+}
+"""Program → the Debian package that has it."""
+
+BUILDING = ("debootstrap", "go")
+"""Wanted only to build images: a machine that imports a bundle of them needs none of these."""
+
 _REGISTRIES = ("ghcr.io", "docker.io", "quay.io", "registry.k8s.io")
 _DOCKER = (23, 0)
 _KERNEL = {
@@ -97,7 +113,7 @@ class Machine:
         if takes_root and not self.root:
             lacks.append(debian.NO_ROOT)
         if not self.docker:
-            lacks.append(self.docker_trouble or "no Docker daemon answers (./bootstrap true)")
+            lacks.append(self.docker_trouble or f"no Docker daemon answers ({_remedy('docker')})")
         elif _version(self.docker) < _DOCKER:
             lacks.append(f"Docker {self.docker} is too old, {_DOCKER[0]} is needed")
         return Fit(profile.name, profile.deployable, tuple(lacks))
@@ -123,7 +139,7 @@ def look() -> Machine:
         capabilities_missing=_capabilities_missing(),
         abilities=_abilities(),
         registries={host: _reached(host) for host in _REGISTRIES},
-        missing={tool: "./bootstrap true" for tool in TOOLS if not _found(tool)},
+        missing={tool: _remedy(tool) for tool in TOOLS if not _found(tool)},
     )
 
 
@@ -190,11 +206,11 @@ def _docker() -> tuple[str, str]:
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
     except OSError:
-        return "", "docker is missing (./bootstrap true installs it)"
+        return "", f"docker is missing ({_remedy('docker')} installs it)"
     except subprocess.TimeoutExpired:
         return "", "the Docker daemon does not answer within 20 s"
     if done.returncode != 0:
-        return "", machine_fault(done.stderr) or "no Docker daemon answers (./bootstrap true)"
+        return "", machine_fault(done.stderr) or f"no Docker daemon answers ({_remedy('docker')})"
     return done.stdout.strip(), ""
 
 
@@ -228,6 +244,11 @@ def _reached(host: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def _remedy(tool: str) -> str:
+    """The command that gets it. A wheel has no `bootstrap`."""
+    return f"apt-get install {TOOLS[tool]}" if folders.installed() else "./bootstrap true"
 
 
 def _found(tool: str) -> bool:

@@ -22,14 +22,19 @@ import allure
 from allure_commons.model2 import Status
 from kubernetes import client
 
-from infraforge import files
+from infraforge import files, folders
 from infraforge.errors import UsageError
 from infraforge.history import History, Operation
 from infraforge.probes import diagnosis
 from infraforge.table import Table
 from infraforge.verdict import Verdict
 
-REPORTS = Path(__file__).parents[1] / "reports"
+REPORTS = folders.output()
+"""Where runs, reports and bundles are written."""
+
+SHIPPED = folders.shipped("reports")
+"""How Allure sorts failures, the controls, and the pinned Allure: these are only read."""
+
 HISTORY = "jsonl"
 VERDICT = "verdict.json"
 """How the names of kept histories and verdicts end: an offline check finds them by it."""
@@ -179,7 +184,7 @@ ALLURE_STATUS: Mapping[str, str] = {
 """What each outcome of a test is called in Allure's results."""
 
 
-def known_controls(reports: Path = REPORTS) -> Mapping[str, Mapping[str, str]]:
+def known_controls(reports: Path = SHIPPED) -> Mapping[str, Mapping[str, str]]:
     """The crosswalk, id → framework and title."""
     found: dict[str, dict[str, str]] = tomllib.loads((reports / "controls.toml").read_text())
     return found
@@ -203,7 +208,7 @@ def describe_run(results: Path, environment: Mapping[str, object]) -> None:
     results.mkdir(parents=True, exist_ok=True)
     lines = [f"{_escaped(name)} = {_escaped(str(value))}\n" for name, value in environment.items()]
     files.replace(results / "environment.properties", "".join(lines))
-    shutil.copyfile(REPORTS / "categories.json", results / "categories.json")
+    shutil.copyfile(SHIPPED / "categories.json", results / "categories.json")
 
 
 @contextlib.contextmanager

@@ -252,7 +252,13 @@ def sizes(tree: Path) -> list[str]:
 
 
 def _files(tree: Path) -> dict[str, dict[str, Any]]:
-    return {path.stem: reading.toml(path) for path in tree.glob("profiles/*.toml")}
+    profiles = {path.stem: reading.toml(path) for path in tree.glob("profiles/*.toml")}
+    if not profiles:
+        raise UsageError(
+            f"there are no profiles in {tree / 'profiles'}: this installation is not whole; "
+            "install InfraForge anew from its wheel, or run it from a checkout"
+        )
+    return profiles
 
 
 def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:

@@ -8,7 +8,12 @@ from pathlib import Path
 import _pytest
 import pytest
 
+from infraforge import folders
+
 _HARNESS = Path(__file__).parent
+_TESTS = (_HARNESS / "selftests", folders.shipped("suites"), folders.shipped("chaos"))
+"""Folders of tests. Those of a wheel lie inside the harness, and among libraries."""
+
 _PYTEST = [Path(file).parent for file in (pytest.__file__, _pytest.__file__)]
 _LIBRARIES = {
     place
@@ -27,5 +32,7 @@ def by_a_test(error: BaseException) -> bool:
     file = Path(trace.tb_frame.f_code.co_filename)
     if any(file.is_relative_to(place) for place in _PYTEST):
         return True
-    ours = file.is_relative_to(_HARNESS) and not file.is_relative_to(_HARNESS / "selftests")
+    if any(file.is_relative_to(place) for place in _TESTS):
+        return True
+    ours = file.is_relative_to(_HARNESS)
     return not ours and not any(file.is_relative_to(place) for place in _LIBRARIES)

@@ -22,7 +22,7 @@ import pytest
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from infraforge import environment, evidence, files, runs, stack
+from infraforge import environment, evidence, files, folders, runs, stack
 from infraforge.errors import InfraForgeError, UsageError
 from infraforge.listing import Listing
 from infraforge.noting import CONTROLS, KEPT, LISTING, PLACE, STARVED, phase_of
@@ -52,7 +52,7 @@ def begin(config: pytest.Config, asked: Collection[str]) -> Recording | None:
         return None
     if not hasattr(option, "allure_report_dir"):  # Allure's plugin is off: there are no results
         return None
-    run = runs.started(config.rootpath / "reports")
+    run = runs.started(folders.output_of(config.rootpath))
     try:
         run.claim()
     except OSError as error:
@@ -191,7 +191,12 @@ class Recording:
 
 
 def source(root: Path) -> tuple[str, bool | None]:
-    """The commit of the checkout, and whether it has changes; ("", None) where git knows none."""
+    """The commit of the checkout, and whether it has changes; ("", None) where git knows none.
+
+    An installed wheel has none, whatever repository its environment may lie in.
+    """
+    if folders.installed():
+        return "", None
     try:
         commit, changes = (
             subprocess.run(

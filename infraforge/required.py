@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from infraforge import files
+from infraforge import files, folders
 from infraforge.errors import UsageError
 from infraforge.profile import LOCK, locked
 
@@ -70,8 +70,9 @@ def text(tests: Mapping[str, Sequence[str]]) -> str:
     return _HEAD + "".join(f"{' '.join((name, *tests[name]))}\n" for name in sorted(tests))
 
 
-def main(root: Path = Path(__file__).parents[1]) -> int:
+def main(root: Path | None = None) -> int:
     """Write the lock; say which tests came and went."""
+    root = root or folders.root()
     before, now = locked(root / "platform"), declared(root)
     files.replace(root / "platform" / "profiles" / LOCK, text(now))
     for sign, names in (("-", before.keys() - now.keys()), ("+", now.keys() - before.keys())):

@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from infraforge import arguments, evidence, healing, progress, report, runs, stack
+from infraforge import arguments, evidence, folders, healing, progress, report, runs, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import Inconclusive, InfraForgeError, UsageError
@@ -20,7 +19,7 @@ from infraforge.runs import Run
 from infraforge.sabotage import command as sabotage
 from infraforge.turns import SIDE_BY_SIDE
 
-ROOT = Path(__file__).parents[1]
+ROOT = folders.root()
 _IN_CI = 2
 _USAGE = 64
 _PYTEST_USAGE, _PYTEST_NOTHING = 4, 5
@@ -33,6 +32,11 @@ _HOLDS, _BROKEN, _UNKNOWN, _NOT_ALL_HERE = 0, 1, 2, 3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options; whatever else is given goes to pytest."""
+    parser.description = (
+        "Stand the profile up, run its suites, write the report, and remove what was made. "
+        "Results go to reports/ of a checkout; those of an installed wheel to reports/ in the "
+        "state folder, ~/.local/state/infraforge or what INFRAFORGE_STATE says."
+    )
     parser.add_argument("--profile", help="what to stand up and to test")
     parser.add_argument(
         "--chaos",
@@ -55,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--sabotages",
         type=arguments.number("number", 0),
         metavar="N",
-        default=_IN_CI if os.environ.get("CI") else 0,
+        default=_IN_CI if os.environ.get("CI") and not folders.installed() else 0,
         help="then break the platform in N ways, rotating by commit (2 where CI is set, else 0)",
     )
     parser.add_argument(
@@ -154,8 +158,9 @@ def _pytest(options: argparse.Namespace, run: Run) -> int:
     argv = [sys.executable, "-m", "pytest", f"--profile={options.profile}"]
     argv += [f"--cluster-name={options.name}"]
     argv += [] if options.chaos else SIDE_BY_SIDE  # experiments are alone, each of them
-    argv += _selection(options)
-    process = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, runs.VARIABLE: run.id})
+    argv += [*_selection(options), *folders.pytest_options()]
+    environment = {**os.environ, **folders.pytest_environment(), runs.VARIABLE: run.id}
+    process = subprocess.Popen(argv, cwd=ROOT, env=environment)
     try:
         return process.wait()
     except KeyboardInterrupt:

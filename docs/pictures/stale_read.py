@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from infraforge.checkers import no_stale_read
-from infraforge.history import History, Recorder
+from infraforge.history import History
+from infraforge.recorder import Recorder
 from infraforge.report import timeline
 from infraforge.selftests import backend_model as model
 from infraforge.verdict import check

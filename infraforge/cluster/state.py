@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from infraforge import locks, places
+from infraforge import folders, locks
 from infraforge.errors import UsageError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -29,8 +29,7 @@ _REGISTRY = "_registry"
 
 def state_dir() -> Path:
     """`~/.local/state/infraforge`, or what INFRAFORGE_STATE says."""
-    chosen = os.environ.get("INFRAFORGE_STATE")
-    return Path(chosen).absolute() if chosen else places.home() / ".local" / "state" / "infraforge"
+    return folders.state()
 
 
 def cluster_dir(name: str) -> Path:

@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Sequence
 
-from infraforge import doctor, entry, interrupts, render, report, running, stack
+from infraforge import demo, doctor, entry, interrupts, render, report, running, stack
 from infraforge.bench import command as bench
 from infraforge.commands import completion, env, images, lifecycle, listing, password
 from infraforge.report import harness
@@ -53,6 +53,7 @@ def parser() -> entry.Parser:
     doctor_parser.add_argument("--json", action="store_true", help="for programs")
     doctor_parser.set_defaults(run=lambda o: doctor.run(stack.TREE, as_json=o.json))
 
+    demo.configure(commands)
     images.configure(commands)
     lifecycle.configure(commands)
     listing.configure(commands)

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from infraforge import arguments, progress
+from infraforge import arguments, folders, progress
 from infraforge.errors import UsageError
 from infraforge.images import archive, build, push, sources, upstream
 from infraforge.images.cache import cache_dir, image_dir
@@ -98,6 +98,8 @@ def _pull(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Pr
 
 
 def _pin(options: argparse.Namespace, catalogue: Catalogue, _here: Here, _say: Progress) -> str:
+    if folders.installed():
+        raise UsageError("digests are pinned in a checkout, where the change can be reviewed")
     found = upstream.pin(_chosen(options, catalogue), catalogue)
     return f"{len(found)} digests are written down: {', '.join(found)}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infraforge import npm
 from infraforge.errors import InfraForgeError
-from infraforge.evidence import REPORTS
+from infraforge.evidence import SHIPPED
 
 _GENERATE_SECONDS = 600
 _APP = '<div id="app">'
@@ -34,12 +34,12 @@ def render(
 
     history: a file in which Allure keeps past runs, for trends; append: add this one to it.
     """
-    program = npm.installed(REPORTS, "allure") / "allure" / "cli.js"
+    program = npm.installed(SHIPPED, "allure") / "allure" / "cli.js"
     options = {"reportName": title, "singleFile": True, "reportLanguage": "en"}
     settings: dict[str, object] = {
         "name": title,
         "plugins": {"awesome": {"options": options}},
-        "categories": json.loads((REPORTS / "categories.json").read_text()),
+        "categories": json.loads((SHIPPED / "categories.json").read_text()),
     }
     if history:
         settings |= {"historyPath": str(history.resolve()), "appendHistory": append}

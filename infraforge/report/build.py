@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from infraforge import files, places, runs
+from infraforge import files, folders, places, runs
 from infraforge.errors import InfraForgeError, UsageError
-from infraforge.evidence import REPORTS, known_controls
+from infraforge.evidence import REPORTS, SHIPPED, known_controls
 from infraforge.places import (
     made_aside,
     mark,
@@ -22,7 +22,7 @@ from infraforge.report.index import Index
 from infraforge.runs import Run
 
 REPORT = REPORTS / "allure-report"
-CROSSWALK = REPORTS / "controls.toml"
+CROSSWALK = SHIPPED / "controls.toml"
 HISTORY = "allure-history.jsonl"
 """In the folder of the runs: what Allure keeps of past runs, for its trends."""
 
@@ -76,6 +76,7 @@ def refuse_foreign(out: Path, history: Path | None = None) -> None:
     protected = {
         "the user's home": places.home(),
         "this repository": REPORTS.parent,
+        "InfraForge itself": folders.root(),
         "the folder that you are in": Path.cwd(),
     }
     refuse_foreign_folder(out, protected)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infraforge import arguments, files, healing, progress, stack
+from infraforge import arguments, files, folders, healing, progress, stack
 from infraforge.cluster import state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
@@ -192,6 +192,8 @@ def _left_out(one: Sabotage, profile: Profile) -> str:
 
 
 def _commit() -> str:
+    if folders.installed():
+        raise UsageError("--rotate goes by the commit, and an installed wheel has none; name some")
     argv = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=True)

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import psycopg
 
-from infraforge import outcome, progress, stack
+from infraforge import folders, outcome, progress, stack
 from infraforge.cluster import kind, node_files, registry, state
 from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.pki import write_private
@@ -37,8 +37,8 @@ from infraforge.turns import SIDE_BY_SIDE
 from infraforge.verdict import Outcome
 from infraforge.wait import NotYet, minutes, seconds, wait_until
 
-ROOT = TREE.parent
-REPORTS = ROOT / "reports"
+ROOT = folders.root()
+REPORTS = folders.output()
 JOURNAL = "sabotage.json"
 _SUITES = ("suites",)
 _FAULTS = ("suites/failover", "suites/security/test_rotation.py")

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "infraforge"
 
 VALUES = {"errors", "history", "recorder", "verdict", "table", "outcome"}
 GROUND = {"errors", "wait", "profile", "files", "locks", "processes", "interrupts", "entry"}
-GROUND |= {"arguments", "places", "progress", "reading"}
+GROUND |= {"arguments", "places", "progress", "reading", "folders"}
 MAKERS = GROUND | {"images", "cluster"}
 STACK = MAKERS | {"components"}
 ACTORS = STACK | VALUES | {"stack", "probes", "workloads", "faults", "checkers"}
@@ -33,14 +33,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "processes": set(),
     "interrupts": set(),
     "turns": {"locks"},
-    "raised": set(),
+    "raised": {"folders"},
     "starvation": set(),
     "places": {"errors"},
+    "folders": {"places"},
     "progress": set(),
     "runs": {"errors", "locks"},
     "reading": {"errors"},
     "profile": {"errors", "reading"},
-    "required": {"errors", "files", "profile"},
+    "required": {"errors", "files", "profile", "folders"},
     "npm": GROUND | {"images"},
     "outcome": VALUES,
     "history": VALUES,
@@ -98,7 +99,7 @@ def test_dependencies_point_one_way() -> None:
 def test_every_part_has_a_place_in_the_law_or_is_at_the_top() -> None:
     top = {"bench", "certificates", "cli", "doctor", "healing", "plugin", "render"}
     top |= {"running", "recording", "commands", "ending", "sabotage", "session", "fixtures"}
-    top |= {"noting", "listing", "judging"}
+    top |= {"noting", "listing", "judging", "demo"}
     found = {part for part, _ in parts()}
     assert found <= set(MAY_IMPORT) | top, found - set(MAY_IMPORT) - top
 
@@ -150,6 +151,23 @@ def test_platform_is_data() -> None:
     tree = ROOT / "platform"
     assert not (tree / "__init__.py").exists()
     assert not [*tree.rglob("test_*.py"), *tree.rglob("conftest.py")]
+
+
+KNOW_THEIR_PACKAGE = {"images/debian.py", "report/harness.py"}
+"""Files that go up from their own place for the package itself, not for what lies beside it."""
+
+
+def test_only_folders_knows_where_the_repository_is() -> None:
+    """In an installed wheel the folders lie elsewhere: `folders.shipped` says where."""
+    up = re.compile(r"__file__\)(\.resolve\(\))?\.(parents\[|parent\.parent)")
+    beside = re.compile(r"(__file__\)\.parent|TREE\.parent|ROOT) / \"(platform|suites|reports)\"")
+    wrong = []
+    for _, path in parts():
+        name, text = str(path.relative_to(PACKAGE)), path.read_text()
+        if name == "folders.py" or name in KNOW_THEIR_PACKAGE:
+            continue
+        wrong += [f"{name}: {found[0]}" for found in (*up.finditer(text), *beside.finditer(text))]
+    assert not wrong, "\n".join(wrong)
 
 
 UNSAFE = (

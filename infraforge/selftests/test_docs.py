@@ -27,8 +27,6 @@ from infraforge.selftests.pages import (
 
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 PLACEHOLDER = re.compile(r"^(?:[A-Z]+|\{.*\}|…|\.\.\.)$")
-ANNOUNCED = {"demo"}
-"""Commands that documentation may name before they are merged."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=IDS)
 
@@ -116,7 +114,7 @@ def trouble_with(argv: list[str]) -> str:
         parser = parsers(parser)[argv[0]]
         argv = argv[1:]
     if parsers(parser) and argv and not argv[0].startswith("-"):
-        if argv[0] in ANNOUNCED or PLACEHOLDER.match(argv[0]):
+        if PLACEHOLDER.match(argv[0]):
             return ""
         return f"there is no command {argv[0]!r}"
     known = {option for action in parser._actions for option in action.option_strings}

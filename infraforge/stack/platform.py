@@ -12,7 +12,7 @@ from typing import Any
 
 from kubernetes import client
 
-from infraforge import components
+from infraforge import components, folders
 from infraforge.cluster import clock
 from infraforge.cluster.apply import ByHand
 from infraforge.cluster.base import Cluster
@@ -32,7 +32,7 @@ from infraforge.progress import Done, Progress, silent
 _AT_ONCE = 3
 _STATUS = 10
 """Seconds an API server may take to list the pods, four times over: one that hangs is told."""
-TREE = Path(__file__).parents[2] / "platform"
+TREE = folders.shipped("platform")
 
 
 @dataclass(frozen=True)

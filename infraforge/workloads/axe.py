@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from infraforge import npm
+from infraforge import folders, npm
 from infraforge.errors import Inconclusive
 from infraforge.workloads.browser import Browser
 
-PINNED = Path(__file__).parents[2] / "suites" / "access" / "axe"
+PINNED = folders.shipped("suites") / "access" / "axe"
 TAGS = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 
 _RUN = """
