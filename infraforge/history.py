@@ -25,6 +25,8 @@ from typing import Any, TypeAlias
 NEMESIS = "nemesis"
 HEAL = "heal"
 """The nemesis' function that undoes faults; its every other function is a fault."""
+WATCH = "watch:"
+"""How the process of a watcher is named, who asks how the platform stands and is no client."""
 
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
 
@@ -44,7 +46,7 @@ class Operation:
 
     function: what is done ("read", "write", "add"; a fault's name); key: to what, if there is more
     than one; value: JSON without objects, lists become tuples; time: monotonic clock, ns;
-    error: why it failed or is unknown.
+    error: why it failed or is unknown; by: who answered, where that is known (`checkers.origin`).
     """
 
     process: str
@@ -54,10 +56,12 @@ class Operation:
     value: Value
     time: int
     error: str = ""
+    by: Value = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
         object.__setattr__(self, "value", _frozen(self.value))
+        object.__setattr__(self, "by", _frozen(self.by))
 
     def __str__(self) -> str:
         """Seconds, process, kind, function, key, value, error: a line for people."""
@@ -66,6 +70,8 @@ class Operation:
             shown.append(self.key)
         if self.value is not None or (self.kind is Kind.OK and self.function == "read"):
             shown.append(_json(self.value))
+        if self.by is not None:
+            shown.append(f"by {_json(self.by)}")
         if self.error:
             shown.append(f"({self.error})")
         return "  ".join(shown)
@@ -110,6 +116,11 @@ class Call:
         return self.completion.value if self.completion and self.ok else self.invoke.value
 
     @property
+    def by(self) -> Value:
+        """Who answered; None where nobody did, or it was not asked."""
+        return self.completion.by if self.completion else None
+
+    @property
     def operations(self) -> tuple[Operation, ...]:
         return (self.invoke, self.completion) if self.completion else (self.invoke,)
 
@@ -148,10 +159,19 @@ class History:
         """Every invocation with its completion, in the order of invocation."""
         return tuple(_paired(self.operations))
 
-    @property
+    @cached_property
     def clients(self) -> tuple[Call, ...]:
-        """The calls that are not the nemesis'."""
-        return tuple(call for call in self.calls if call.process != NEMESIS)
+        """The calls that are neither the nemesis' nor a watcher's."""
+        return tuple(
+            call
+            for call in self.calls
+            if call.process != NEMESIS and not call.process.startswith(WATCH)
+        )
+
+    @cached_property
+    def watched(self) -> tuple[Call, ...]:
+        """What watchers saw of the platform: the calls of processes whose name begins so."""
+        return tuple(call for call in self.calls if call.process.startswith(WATCH))
 
     @property
     def faults(self) -> tuple[Call, ...]:
@@ -279,12 +299,13 @@ class Recorder:
         if not pending.completed:
             pending.info("left without an answer")
 
-    def complete(self, invoked: Operation, kind: Kind, value: Any, error: str) -> None:
+    def complete(
+        self, invoked: Operation, kind: Kind, value: Any, error: str, by: Any = None
+    ) -> None:
         """Record the completion of `invoked`; `Pending` is the way to call this."""
+        process, function, key = invoked.process, invoked.function, invoked.key
         with self._lock:
-            operation = Operation(
-                invoked.process, kind, invoked.function, invoked.key, value, self._clock(), error
-            )
+            operation = Operation(process, kind, function, key, value, self._clock(), error, by)
             self._operations.append(operation)
             self._open.discard(invoked.process)
 
@@ -297,9 +318,9 @@ class Pending:
         self.operation = operation
         self.completed = False
 
-    def ok(self, value: Any = None) -> None:
-        """It happened, and this came back."""
-        self._complete(Kind.OK, value)
+    def ok(self, value: Any = None, by: Any = None) -> None:
+        """It happened, and this came back. by: who answered."""
+        self._complete(Kind.OK, value, by=by)
 
     def fail(self, reason: str = "") -> None:
         """It surely did not happen."""
@@ -309,10 +330,10 @@ class Pending:
         """Nobody can tell whether it happened, or will."""
         self._complete(Kind.INFO, self.operation.value, reason)
 
-    def _complete(self, kind: Kind, value: Any, error: str = "") -> None:
+    def _complete(self, kind: Kind, value: Any, error: str = "", by: Any = None) -> None:
         if self.completed:
             raise ValueError(f"completed twice: {self.operation}")
-        self._recorder.complete(self.operation, kind, value, error)
+        self._recorder.complete(self.operation, kind, value, error, by)
         self.completed = True
 
 
@@ -360,7 +381,8 @@ def _as_dict(operation: Operation) -> dict[str, Any]:
         "key": operation.key,
         "value": operation.value,
     }
-    return line | ({"error": operation.error} if operation.error else {})
+    line |= {"error": operation.error} if operation.error else {}
+    return line | ({"by": operation.by} if operation.by is not None else {})
 
 
 def _reason(error: BaseException) -> str:

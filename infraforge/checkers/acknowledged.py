@@ -28,19 +28,13 @@ def acknowledged_writes_kept(history: History) -> Verdict:
     A final read began after the last operation on its set's elements. Unknown without one, and
     where nothing was acknowledged.
     """
-    adds, reads = history.of("add"), history.of("read")
-    keys = dict.fromkeys(call.key for call in (*adds, *reads))
-    return merge(
-        *(
-            _judged(
-                key,
-                [call for call in adds if call.key == key],
-                [call for call in reads if call.key == key],
-            )
-            for key in keys
-        ),
-        name=NAME,
-    )
+    calls: dict[str | None, tuple[list[Call], list[Call]]] = {}
+    for call in history.of("add", "read"):
+        adds, reads = calls.setdefault(call.key, ([], []))
+        (adds if call.function == "add" else reads).append(call)
+    for call in history.of("write", "delete"):  # a register, which `stale` judges
+        calls.pop(call.key, None)
+    return merge(*(_judged(key, *found) for key, found in calls.items()), name=NAME)
 
 
 def _judged(key: str | None, adds: list[Call], reads: list[Call]) -> Verdict:
@@ -69,7 +63,8 @@ def _judged(key: str | None, adds: list[Call], reads: list[Call]) -> Verdict:
         ):
             if elements:
                 wrong.append(f"{read.process}: {len(elements)} {said}: {_some(elements)}")
-                suspects = [call for call in adds if call.value in elements]
+                named = set(elements)
+                suspects = [call for call in adds if call.value in named]
                 involved = [op for call in suspects for op in call.operations]
                 evidence |= dict.fromkeys(involved)
                 evidence |= dict.fromkeys((read.invoke,))
