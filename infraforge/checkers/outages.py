@@ -79,9 +79,9 @@ def outages(history: History, *functions: str) -> tuple[Outage, ...]:
     ends = [*(fault.invoke.time for fault in faults[1:]), over + 1]
     found = []
     for fault, end in zip(faults, ends, strict=True):
-        # from the last acknowledgement before the fault to the first after the next fault began
+        # from the last acknowledgement before the fault to the last one before the next fault
         first = bisect.bisect_left(times, fault.invoke.time) - 1
-        last = min(bisect.bisect_left(times, end), len(times) - 1)
+        last = bisect.bisect_left(times, end) - 1
         at = max(range(first, last + 1), key=lambda i: (_next(times, i, over) - times[i], -i))
         following = acknowledged[at + 1] if at + 1 < len(times) else None
         until = _next(times, at, over)

@@ -45,7 +45,9 @@ def no_phantom(history: History) -> Verdict:
 
 def _phantom(read: Call, element: Value, add: Call | None) -> Verdict:
     if add is None:
-        return broken(NAME, f"{read.process} read {element!r}, which nobody added", *read.operations)
+        return broken(
+            NAME, f"{read.process} read {element!r}, which nobody added", *read.operations
+        )
     why = "its add failed" if add.outcome is Kind.FAIL else "its add had not begun"
     told = f"{read.process} read {element!r}, though {why}"
     return broken(NAME, told, *add.operations, *read.operations)
