@@ -13,6 +13,7 @@ The outage itself is no longer than the gap, and shorter by at most that error.
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def outages(history: History, *functions: str) -> tuple[Outage, ...]:
     if not faults or bisect.bisect_left(times, faults[0].invoke.time) < ENOUGH:
         return ()
     steady = times[: bisect.bisect_left(times, faults[0].invoke.time)]
-    rhythm = max(later - earlier for earlier, later in zip(steady, steady[1:], strict=False))
+    rhythm = max(later - earlier for earlier, later in itertools.pairwise(steady))
     asked = _merged(_stretch(call) for call in writes)
     over = max([times[-1], *(end for _, end in asked[-1:])])
     ends = [*(fault.invoke.time for fault in faults[1:]), over + 1]

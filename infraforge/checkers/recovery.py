@@ -15,13 +15,14 @@ happened; or answers to a question put again and again, of which the first new o
     route   the member that a new connection for writing reaches
 
 The fault struck when it was begun, or at the last acknowledgement where that came later. What is
-seen after its effect (a poll is late) is set to when its effect was seen. A term is known where both
-of its events are; time that no term covers, as that before the fault struck, is not explained.
+seen after its effect (a poll is late) is set to when its effect was seen. A term is known where
+both of its events are; time that no term covers, as that before the fault struck, is unexplained.
 """
 
 from __future__ import annotations
 
 import bisect
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -123,7 +124,7 @@ def _split(outage: Outage, seen: _Seen) -> Recovery:
     order = ("struck", *EVENTS, "acknowledged")
     terms = [
         Term(TERMS[order.index(one.name)], (two.at - one.at) / 1e9, (one.error + two.error) / 1e9)
-        for one, two in zip(marks, marks[1:], strict=False)
+        for one, two in itertools.pairwise(marks)
         if order.index(two.name) == order.index(one.name) + 1
     ]
     return Recovery(outage, tuple(marks), tuple(terms))

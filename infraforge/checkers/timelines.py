@@ -46,9 +46,10 @@ def one_primary_at_a_time(history: History) -> Verdict:
             else:
                 answers.append((call, origin))
     primaries = [(call, origin) for call, origin in answers if origin.role == PRIMARY]
-    wrong = _two_systems(answers) or _two_members(primaries) or _ran_back(primaries)
-    if wrong is not None:
-        return wrong
+    for look, found in ((_two_systems, answers), (_two_members, primaries), (_ran_back, primaries)):
+        wrong = look(found)
+        if wrong is not None:
+            return wrong
     telling = {call.function for call, _ in answers}
     if untold := {name: number for name, number in silent.items() if name in telling}:
         return unknown(NAME, f"answers that do not say whose they are: {untold}")

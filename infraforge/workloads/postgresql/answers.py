@@ -3,8 +3,8 @@
     Failed     surely not done             recorded as *fail*
     Unsure     done or not                 recorded as *info*
 
-The rule: until the statement that commits was sent, nothing can have happened. Once it was sent, only
-an error that aborts the transaction, told by a server that goes on, says so; all else is unsure. See
+The rule: until the statement that commits was sent, nothing can have happened. Once it was, only an
+error that aborts the transaction, told by a server that goes on, says so; all else is unsure. See
 https://www.postgresql.org/docs/17/errcodes-appendix.html and, for the notice,
 https://www.postgresql.org/docs/17/warm-standby.html#SYNCHRONOUS-REPLICATION.
 """

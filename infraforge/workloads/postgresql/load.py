@@ -15,6 +15,7 @@ What each does, for `checkers`:
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import secrets
@@ -31,7 +32,7 @@ from infraforge.history import History, Recorder
 from infraforge.wait import Deadline, wait_until
 from infraforge.workloads.crew import Crew
 from infraforge.workloads.postgresql.answers import Failed, Unsure
-from infraforge.workloads.postgresql.members import ORIGIN, Members, Session
+from infraforge.workloads.postgresql.members import Members, Session
 
 SET = "set"
 _SCHEMA: tuple[LiteralString, ...] = (
@@ -41,22 +42,22 @@ _SCHEMA: tuple[LiteralString, ...] = (
     " (name text PRIMARY KEY, version bigint NOT NULL, content text NOT NULL)",
     "TRUNCATE infraforge_load.elements, infraforge_load.registers",
 )
-_ADD: LiteralString = "INSERT INTO infraforge_load.elements VALUES (%s) RETURNING element," + ORIGIN
+_ADD: LiteralString = "INSERT INTO infraforge_load.elements VALUES (%s) RETURNING element,"
 _WRITE: LiteralString = (
     "INSERT INTO infraforge_load.registers AS r VALUES (%s, 1, %s)"
     " ON CONFLICT (name) DO UPDATE SET version = r.version + 1, content = excluded.content"
-    " RETURNING version, content," + ORIGIN
+    " RETURNING version, content,"
 )
-_READ: LiteralString = (  # one row also where there is no such register
-    "SELECT version, content," + ORIGIN + " FROM (SELECT 1) AS one"
-    " LEFT JOIN infraforge_load.registers ON name = %s"
+_READ: LiteralString = (  # one row also where there is no such register; one snapshot
+    "SELECT (SELECT version FROM infraforge_load.registers WHERE name = %s),"
+    " (SELECT content FROM infraforge_load.registers WHERE name = %s),"
 )
 _READ_ALL: LiteralString = (
-    "SELECT array(SELECT element FROM infraforge_load.elements ORDER BY element)," + ORIGIN
+    "SELECT array(SELECT element FROM infraforge_load.elements ORDER BY element),"
 )
-_WRITTEN: LiteralString = "SELECT pg_current_wal_flush_lsn()::text," + ORIGIN
+_WRITTEN: LiteralString = "SELECT pg_current_wal_flush_lsn()::text,"
 _REPLAYED: LiteralString = (
-    "SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= %s::pg_lsn," + ORIGIN
+    "SELECT NOT pg_is_in_recovery() OR pg_last_wal_replay_lsn() >= %s::pg_lsn,"
 )
 _NOT_DONE = (Failed, Unsure)
 
@@ -161,17 +162,15 @@ class Load(Crew):
                 what="a primary says how far it has written",
             )
         for member in self._members.members:
-            name = member.name
-            with self._members.only(name).session("any", self._timeout) as session:
+            with self._members.only(member.name).session("any", self._timeout) as session:
                 wait_until(
-                    lambda session=session: session.ask(_REPLAYED, rows[0])[0][0][0],
+                    functools.partial(_has_replayed, session, rows[0][0]),
                     deadline,
                     ignoring=_NOT_DONE,
-                    what=f"{name} has replayed {rows[0][0]}",
+                    what=f"{member.name} has replayed {rows[0][0]}",
                 )
-                with recorder.call(
-                    f"final-{name}", "read", SET, fail=(Failed,), info=(Unsure,)
-                ) as call:
+                process = f"final-{member.name}"
+                with recorder.call(process, "read", SET, fail=(Failed,), info=(Unsure,)) as call:
                     found, origin = session.ask(_READ_ALL)
                     call.ok(found[0][0], by=origin.to_value())
         return recorder.history
@@ -187,19 +186,19 @@ class Load(Crew):
 
     def _add(self, session: Session) -> None:
         element = next(self._numbers)
-        self._record(session, "add", SET, element, _ADD, (element,))
+        self._record(session, "add", SET, element, do=(_ADD, (element,)))
 
     def _write(self, session: Session) -> None:
         name, content = self._register(), f"{self.seed:08x}-{next(self._numbers)}"
-        self._record(session, "write", name, content, _WRITE, (name, content))
+        self._record(session, "write", name, content, do=(_WRITE, (name, content)))
 
     def _read(self, session: Session) -> None:
         name = self._register()
-        self._record(session, "read", name, None, _READ, (name,))
+        self._record(session, "read", name, None, do=(_READ, (name, name)))
 
     def _read_standby(self, session: Session) -> None:
         name = self._register()
-        self._record(session, "standby_read", name, None, _READ, (name,))
+        self._record(session, "standby_read", name, None, do=(_READ, (name, name)))
 
     def _register(self) -> str:
         return f"register-{self._chance.randrange(self._registers)}"
@@ -210,16 +209,21 @@ class Load(Crew):
         function: str,
         key: str,
         value: int | str | None,
-        statement: LiteralString,
-        values: tuple[int | str, ...],
+        *,
+        do: tuple[LiteralString, tuple[int | str, ...]],
     ) -> None:
         process = threading.current_thread().name
         with self._recorder.call(
             process, function, key, value, fail=(Failed,), info=(Unsure,)
         ) as call:
-            rows, origin = session.ask(statement, values)
+            rows, origin = session.ask(*do)
             (row,) = rows
             answer = row[0] if function == "add" or row[0] is None else row
             call.ok(answer, by=origin.to_value())
             with self._lock:
                 self._acknowledged[function] += 1
+
+
+def _has_replayed(session: Session, written: str) -> bool:
+    rows, _ = session.ask(_REPLAYED, (written,))
+    return bool(rows[0][0])

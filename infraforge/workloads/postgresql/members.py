@@ -2,7 +2,7 @@
 
 members = Members((Member("pg-0", port=6001), Member("pg-1", port=6002)), {"dbname": "x"})
 with members.session("read-write") as session:
-    rows, origin = session.ask("SELECT 1")
+    rows, origin = session.ask("SELECT 1,")
 """
 
 from __future__ import annotations
@@ -49,13 +49,15 @@ ORIGIN: LiteralString = """
     END,
     CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END,
     (SELECT system_identifier::text FROM pg_control_system())"""
-"""Four columns for a query of ours: address, timeline, role, system, as of the server that runs it.
+"""Four columns that every query of ours ends with, as of the server that runs it: its address,
+timeline, role and system.
 
-The timeline of a primary is in the name of the file it writes to: `pg_control_checkpoint` tells the
-last checkpoint's, which after a promotion is the former one until the next checkpoint ends. A
-standby writes nothing, and refuses that name. What it receives now (shown to superusers and
-pg_read_all_stats only), what it must have replayed, and its last restart point may each be behind
-or unknown: the greatest is right, or behind where the standby is.
+The timeline of a primary is in the name of the file it writes to; `pg_control_checkpoint` tells
+that of the last checkpoint, which the promotion may precede. A standby writes nothing, and refuses
+that name. Seen on a standby that followed a promotion: it received timeline 2 while its control
+file told 1, as last restart point and as what it must have replayed, until a restart point was
+made. What it receives is shown to superusers and pg_read_all_stats only: a standby asked by others
+may tell a timeline that is behind, which `checkers.timelines` allows a standby.
 """
 
 
@@ -157,7 +159,7 @@ class Session:
     def ask(
         self, statement: LiteralString, values: Sequence[Any] = ()
     ) -> tuple[list[tuple[Any, ...]], Origin]:
-        """Run one statement, by itself a transaction, whose last columns are `ORIGIN`.
+        """Run one statement, by itself a transaction. It is to end where a column may follow.
 
         Returns its rows without these, and who answered. Raises Failed where it surely was not
         done; Unsure where nobody can tell, so also where it was committed but no standby has it,
@@ -169,7 +171,7 @@ class Session:
         self._unreplicated = ""
         try:
             with self._in_time():
-                rows = connection.execute(statement, values).fetchall()
+                rows = connection.execute(statement + ORIGIN, values).fetchall()
         except psycopg.Error as error:
             if reconnects(error) or connection.broken:
                 self.close()

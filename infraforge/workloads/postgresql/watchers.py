@@ -14,7 +14,7 @@ from infraforge.checkers.outages import STARVED
 from infraforge.history import WATCH, History, Kind, Operation, Recorder, Value
 from infraforge.workloads.crew import Crew
 from infraforge.workloads.postgresql.answers import Failed, Unsure
-from infraforge.workloads.postgresql.members import ORIGIN, Members
+from infraforge.workloads.postgresql.members import Members
 
 _TIMEOUT = 1.0
 
@@ -45,7 +45,7 @@ class Watchers(Crew):
 
         def look() -> None:
             with self._recorder.call(process, "role", name, fail=(Failed, Unsure)) as call:
-                _, origin = session.ask("SELECT" + ORIGIN)
+                _, origin = session.ask("SELECT")
                 call.ok((origin.role, origin.timeline), by=origin.to_value())
 
         return look
@@ -73,7 +73,7 @@ def machine(since: int, until: int, words: Sequence[str]) -> History:
 
     since, until: ns of the histories' monotonic clock. `starvation.Figures.starved` has the words.
     """
-    value = (since, until, *words)
+    value: Value = (since, until, *words)
     made = functools.partial(
         Operation, f"{WATCH}machine", function=STARVED, key=None, value=value, time=until
     )
