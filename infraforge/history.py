@@ -18,7 +18,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -82,29 +82,27 @@ class Call:
     """An invocation with its completion.
 
     start, end: positions in the history; end is None while the call may still take effect, that is
-    when it never completed or completed as info.
+    when it never completed or completed as info; function, outcome, ok: said once, since checkers
+    ask for them more often than for anything else.
     """
 
     invoke: Operation
     completion: Operation | None
     start: int
     end: int | None
+    function: str = field(init=False, repr=False, compare=False)
+    outcome: Kind = field(init=False, repr=False, compare=False)
+    ok: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def outcome(self) -> Kind:
-        return self.completion.kind if self.completion else Kind.INFO
-
-    @property
-    def ok(self) -> bool:
-        return self.outcome is Kind.OK
+    def __post_init__(self) -> None:
+        outcome = self.completion.kind if self.completion else Kind.INFO
+        object.__setattr__(self, "function", self.invoke.function)
+        object.__setattr__(self, "outcome", outcome)
+        object.__setattr__(self, "ok", outcome is Kind.OK)
 
     @property
     def process(self) -> str:
         return self.invoke.process
-
-    @property
-    def function(self) -> str:
-        return self.invoke.function
 
     @property
     def key(self) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from infraforge import arguments, interrupts, stack
-from infraforge.bench import reads
+from infraforge.bench import checkers, reads
 from infraforge.cluster import install, kind, registry, state
 from infraforge.cluster.users import Use
 from infraforge.errors import UsageError
@@ -123,4 +123,5 @@ def _gib(text: str) -> float:
 _BENCHES: Mapping[str, Callable[[str, Progress], Mapping[str, float]]] = {
     "standup": standup,
     "reads": reads.reads,
+    "checkers": checkers.checkers,
 }

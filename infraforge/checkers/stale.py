@@ -125,9 +125,9 @@ class Register:
         newest = _Newest(self.acknowledged)
         for write in self.writes:
             before = newest.before(write) if write.ok else None
-            if before and _rank(before) >= _rank(write):
-                told = f"{_shown(write)} of {write.key} was given after {_shown(before)}"
-                return broken(NAME, told, *before.operations, *write.operations)
+            if before and before[0] >= _rank(write):
+                told = f"{_shown(write)} of {write.key} was given after {_shown(before[1])}"
+                return broken(NAME, told, *before[1].operations, *write.operations)
         return None
 
     def _unexplained(self) -> Verdict | None:
@@ -167,10 +167,10 @@ class Register:
             before = newest.before(read)
             absent = _DELETED if deleting < _end(read) else 0.0
             found = absent if read.value is None else _rank(read)
-            if before and found < _rank(before):
-                was = f"{_shown(before)} was acknowledged"
+            if before and found < before[0]:
+                was = f"{_shown(before[1])} was acknowledged"
                 told = f"{_shown(read)} of {read.key} was read after {was}"
-                return broken(NAME, told, *before.operations, *read.operations)
+                return broken(NAME, told, *before[1].operations, *read.operations)
         return None
 
 
@@ -179,15 +179,17 @@ class _Newest:
 
     def __init__(self, acknowledged: tuple[Call, ...]) -> None:
         self._ends = [_end(call) for call in acknowledged]
-        self._newest = list(itertools.accumulate(acknowledged, _newer))
+        ranked = ((_rank(call), call) for call in acknowledged)
+        self._newest = list(itertools.accumulate(ranked, _newer))
 
-    def before(self, call: Call) -> Call | None:
+    def before(self, call: Call) -> tuple[float, Call] | None:
+        """With its rank."""
         count = bisect.bisect_left(self._ends, call.start)
         return self._newest[count - 1] if count else None
 
 
-def _newer(one: Call, other: Call) -> Call:
-    return other if _rank(other) > _rank(one) else one
+def _newer(one: tuple[float, Call], other: tuple[float, Call]) -> tuple[float, Call]:
+    return other if other[0] > one[0] else one
 
 
 def _end(call: Call) -> float:

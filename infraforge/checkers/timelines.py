@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections import Counter
 
 from infraforge.checkers.origin import PRIMARY, Origin
-from infraforge.history import Call, History
+from infraforge.history import Call, History, Value
 from infraforge.verdict import Verdict, broken, holds, unknown
 
 NAME = "one_primary_at_a_time"
@@ -38,9 +38,13 @@ def one_primary_at_a_time(history: History) -> Verdict:
     """
     answers: list[_Answer] = []
     silent: Counter[str] = Counter()
+    known: dict[Value, Origin | None] = {}  # there are few origins and many answers
     for call in history.clients:
         if call.ok:
-            origin = Origin.of(call.by)
+            by = call.by
+            if by not in known:
+                known[by] = Origin.of(by)
+            origin = known[by]
             if origin is None:
                 silent[call.function] += 1
             else:

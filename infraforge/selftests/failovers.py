@@ -39,6 +39,7 @@ class Cluster:
         function: str,
         key: str | None = None,
         value: Value = None,
+        *,
         by: Origin | None = None,
     ) -> None:
         self.time += 1
@@ -73,7 +74,7 @@ class Cluster:
                 self.log(process, kind, function, key, value)
             else:
                 self.log(
-                    process, Kind.OK, function, key, self.do(function, key, value), self.origin
+                    process, Kind.OK, function, key, self.do(function, key, value), by=self.origin
                 )
 
     def do(self, function: str, key: str, value: Value) -> Value:
@@ -113,7 +114,7 @@ def sound(seed: int, *, steps: int = 30, failovers: int = 1, clients: int = 4) -
         role = "primary" if name == cluster.origin.member else "standby"
         by = origin(name, cluster.timeline, role)
         cluster.log(f"final-{name}", Kind.INVOKE, "read", "set")
-        cluster.log(f"final-{name}", Kind.OK, "read", "set", tuple(cluster.elements), by)
+        cluster.log(f"final-{name}", Kind.OK, "read", "set", tuple(cluster.elements), by=by)
     return History(tuple(cluster.operations))
 
 

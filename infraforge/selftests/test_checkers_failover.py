@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infraforge.checkers import (
+    RecoversWithin,
     acknowledged_writes_kept,
     no_phantom,
     no_stale_read,
@@ -78,3 +79,30 @@ def test_one_history_may_hold_sets_and_registers() -> None:
     seen = failovers.sound(7)
     assert "keys are not stale" in no_stale_read(seen).explanation
     assert "elements are in each of 3 final reads" in acknowledged_writes_kept(seen).explanation
+
+
+def test_a_recorded_failover_is_judged_as_it_was() -> None:
+    """A real one, of three members on loopback (`test_postgres_load`), kept as it was recorded."""
+    seen = History.from_lines(REAL.read_text())
+    verdict = check(seen, *JUDGES, RecoversWithin(1.0), recovery_is_explained)
+    assert verdict.outcome is Outcome.HOLDS, verdict.explain()
+    assert "pg-0 on timeline 1, pg-1 on timeline 2" in verdict.explain()
+    assert RecoversWithin(0.5)(seen).outcome is Outcome.BROKEN
+
+
+@pytest.mark.parametrize(
+    ("plant", "judge"),
+    [
+        (failovers.a_lost_write, acknowledged_writes_kept),
+        (failovers.a_phantom, no_phantom),
+        (failovers.two_primaries, one_primary_at_a_time),
+        (failovers.a_read_back_in_time, no_stale_read),
+    ],
+)
+def test_an_anomaly_planted_into_the_recorded_one_is_found(
+    plant: failovers.Plant, judge: Checker
+) -> None:
+    seen = History.from_lines(REAL.read_text())
+    for seed in range(5):
+        planted = plant(seen, random.Random(seed))  # noqa: S311 - no secret
+        assert judge(planted).outcome is Outcome.BROKEN

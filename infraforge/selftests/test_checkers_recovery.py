@@ -15,7 +15,7 @@ MS = 1_000_000
 
 
 def call(
-    process: str, function: str, since: int, until: int, value: Value = None, kind: str = "ok"
+    process: str, function: str, since: int, until: int, value: Value = None, *, kind: str = "ok"
 ) -> History:
     """One operation between two times, ms."""
     key = value[0] if function == "role" and isinstance(value, tuple) else None
@@ -33,7 +33,7 @@ def together(*parts: History) -> History:
 def writes(since: int, until: int, every: int = 10, kind: str = "ok") -> History:
     """A writer that begins one each so many ms, acknowledged 5 ms later."""
     return together(
-        *(call("w", "add", at, at + 5, at, kind) for at in range(since, until, every)),
+        *(call("w", "add", at, at + 5, at, kind=kind) for at in range(since, until, every)),
     )
 
 
