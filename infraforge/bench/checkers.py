@@ -90,7 +90,8 @@ def generated(
             log(NEMESIS, Kind.OK, "kill", None, _MEMBERS[0])
         function = chance.choice(("add", "write", "read"))
         key = text("set" if function == "add" else f"register-{chance.randrange(_REGISTERS)}")
-        asked: Value = {"add": number(at), "write": text(f"content {at}")}.get(function)
+        offered: dict[str, Value] = {"add": number(at), "write": text(f"content {at}")}
+        asked = offered.get(function)
         log(f"client-{at % 8}", Kind.INVOKE, function, key, asked)
         if chance.random() < UNANSWERED:
             if chance.random() < 0.5:

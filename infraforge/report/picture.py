@@ -6,7 +6,7 @@ matplotlib draws; it is imported when a picture is drawn, since it takes half a 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infraforge.checkers.acknowledged import lost
 from infraforge.checkers.origin import PRIMARY, STANDBY
@@ -78,7 +78,8 @@ def _drawn(history: History, recovery: Recovery) -> bytes:
     margin = int(max(_AROUND * outage.seconds, _LEAST) * 1e9)
     zero = outage.fault.invoke.time
     since, until = outage.last.time - margin, outage.until + margin
-    settings = {"svg.hashsalt": history.digest, "svg.fonttype": "none", "font.size": 9}
+    settings: dict[Any, Any] = {"svg.fonttype": "none", "font.size": 9}
+    settings["svg.hashsalt"] = history.digest  # or elements get random names
     with mpl.rc_context(settings):
         figure = Figure(figsize=(11, 6.4), layout="constrained")
         FigureCanvasSVG(figure)

@@ -132,10 +132,20 @@ def a_lost_write(seen: History, chance: random.Random) -> History:
 
 
 def a_phantom(seen: History, chance: random.Random) -> History:
-    """A read finds an element of a failed add, of none, or that is added later."""
+    """A read finds an element of a failed add, or of none."""
     read = chance.choice(_finals(seen))
     failed = [call.value for call in seen.of("add") if call.outcome is Kind.FAIL]
     return _answering(seen, read, value=(*_elements(read), chance.choice([*failed, 10**9])))
+
+
+def a_read_from_the_future(seen: History, chance: random.Random) -> History:
+    """A read while adding goes on finds an element whose add has yet to begin."""
+    coming = chance.choice([call for call in seen.of("add") if call.start > len(seen) // 2])
+    at = chance.randrange(1, coming.start)
+    time = seen.operations[at].time
+    made = Operation("early", Kind.INVOKE, "read", "set", None, time)
+    answer = dataclasses.replace(made, kind=Kind.OK, value=(coming.invoke.value,))
+    return History((*seen.operations[:at], made, answer, *seen.operations[at:]))
 
 
 def two_primaries(seen: History, chance: random.Random) -> History:

@@ -22,10 +22,11 @@ from infraforge.checkers import (
     recovery_is_explained,
     under_fault,
 )
+from infraforge.checkers.acknowledged import lost
 from infraforge.history import NEMESIS, History, Recorder
 from infraforge.selftests import local_postgres
 from infraforge.selftests.local_postgres import LocalPostgres
-from infraforge.verdict import check
+from infraforge.verdict import Outcome, check
 from infraforge.wait import Deadline, seconds, wait_until
 from infraforge.workloads.postgresql import Load, Watchers, event
 from infraforge.workloads.postgresql.answers import Failed, Unsure
@@ -93,6 +94,32 @@ def test_what_clients_of_a_real_failover_saw_holds(postgres: LocalPostgres) -> N
     print(verdict.explain())
     assert verdict.holds, verdict.explain()
     assert "pg-0 on timeline 1, pg-1 on timeline 2" in verdict.explain()
+
+
+def test_two_primaries_and_what_they_lose_are_found(postgres: LocalPostgres) -> None:
+    """A standby is promoted beside a primary that goes on acknowledging by itself."""
+    postgres.set("pg-0", "synchronous_standby_names", "")
+    load = Load(postgres.members, adders=1)
+    load.prepare()
+    survivors = dataclasses.replace(postgres.members, members=postgres.members.members[1:])
+    with load:
+        load.until(acknowledged=20)
+        postgres.set("pg-1", "primary_conninfo", "")
+        wait_until(
+            lambda: postgres.value("pg-0", "SELECT count(*) FROM pg_stat_replication") == 0,
+            within=seconds(20),
+        )
+        load.until(acknowledged=20)
+        postgres.promote("pg-1")
+        other = Load(survivors.only("pg-1")).read_every_member(within=seconds(20))
+        load.until(acknowledged=5)
+    postgres.kill("pg-0")
+    seen = load.history + other + Load(survivors).read_every_member(within=seconds(60))
+    split = one_primary_at_a_time(seen)
+    assert split.outcome is Outcome.BROKEN, split.explain()
+    assert "pg-0 answered as primary of timeline 1 after pg-1 had on timeline 2" in split.explain()
+    assert acknowledged_writes_kept(seen).outcome is Outcome.BROKEN
+    assert 25 <= (lost(seen) or 0) <= len(seen.of("add"))
 
 
 def test_each_answer_says_who_gave_it(postgres: LocalPostgres) -> None:

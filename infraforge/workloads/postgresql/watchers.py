@@ -46,7 +46,7 @@ class Watchers(Crew):
         def look() -> None:
             with self._recorder.call(process, "role", name, fail=(Failed, Unsure)) as call:
                 _, origin = session.ask("SELECT")
-                call.ok((origin.role, origin.timeline), by=origin.to_value())
+                call.ok((origin.role, origin.timeline))
 
         return look
 
