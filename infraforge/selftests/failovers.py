@@ -92,12 +92,12 @@ def origin(member: str, timeline: int, role: str = "primary") -> Origin:
     return Origin(member, f"10.0.0.{MEMBERS.index(member)}:5432", timeline, role, "77")
 
 
-def sound(seed: int, *, steps: int = 30, failovers: int = 1, clients: int = 4) -> History:
+def sound(seed: int, *, steps: int = 12, failovers: int = 1, clients: int = 4) -> History:
     """Nothing is lost, seen too early or twice, and there is one primary at a time."""
     cluster = Cluster(random.Random(seed))  # noqa: S311 - no secret
     cluster.log(f"{WATCH}role", Kind.INVOKE, "role", "pg-0")
     cluster.log(f"{WATCH}role", Kind.OK, "role", "pg-0", ("primary", 1))
-    for _ in range(30):  # a rhythm, and something of each kind
+    for _ in range(18):  # a rhythm, and something of each kind
         cluster.step(clients)
     for _ in range(failovers):
         cluster.log(NEMESIS, Kind.INVOKE, "kill", None, cluster.origin.member)

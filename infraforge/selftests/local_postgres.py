@@ -58,7 +58,7 @@ class LocalPostgres:
     def create(self) -> None:
         """All three, the standbys streaming, one of them synchronous."""
         first = self._data("pg-0")
-        self._run("initdb", "-D", str(first), "-U", USER, "-A", "trust", "-N")
+        self._run("initdb", "-D", str(first), "-U", USER, "-A", "trust", "-N", "--wal-segsize=1")
         settings = "".join(f"{name} = '{value}'\n" for name, value in _SETTINGS.items())
         with (first / "postgresql.conf").open("a") as file:
             file.write(settings)

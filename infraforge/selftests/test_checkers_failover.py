@@ -33,7 +33,7 @@ SEEDS = st.integers(0, 2**32)
 REAL = Path(__file__).parent / "recorded" / "failover.jsonl"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(SEEDS, st.integers(1, 3))
 def test_a_sound_history_is_never_accused(seed: int, reigns: int) -> None:
     seen = failovers.sound(seed, failovers=reigns)
@@ -56,7 +56,7 @@ def test_a_sound_history_is_never_accused(seed: int, reigns: int) -> None:
         (failovers.a_read_back_in_time, no_stale_read),
     ],
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seed=SEEDS)
 def test_a_planted_anomaly_is_always_found(
     plant: failovers.Plant, judge: Checker, seed: int
@@ -67,7 +67,7 @@ def test_a_planted_anomaly_is_always_found(
     assert verdict.evidence
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=SEEDS)
 def test_what_was_lost_is_counted(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - no secret

@@ -33,7 +33,7 @@ def test_a_real_failover_is_drawn_with_its_terms_and_roles(real: History) -> Non
     (row,) = picture.samples(real).rows
     rto = picture.samples(real)[row, "RTO, s"]
     assert f"no write acknowledged for {rto} s" in written
-    assert any(f"RTO {rto} s" in text and "RPO 0 of 525" in text for text in written)
+    assert any(f"RTO {rto} s" in text and "RPO 0 of 102" in text for text in written)
     for said in (
         *("pg-0", "pg-1", "pg-2", "killed pg-0"),
         *("primary, timeline 1", "primary, timeline 2", "standby, timeline 2", "no answer"),
