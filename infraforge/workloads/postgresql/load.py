@@ -35,6 +35,8 @@ from infraforge.workloads.postgresql.answers import Failed, Unsure
 from infraforge.workloads.postgresql.members import Members, Session
 
 SET = "set"
+_Do = Callable[[Session, str], None]
+"""What a thread does again and again, with a register that it may use."""
 _SCHEMA: tuple[LiteralString, ...] = (
     "CREATE SCHEMA IF NOT EXISTS infraforge_load",
     "CREATE TABLE IF NOT EXISTS infraforge_load.elements (element bigint PRIMARY KEY)",
@@ -92,19 +94,19 @@ class Load(Crew):
         self._lock = threading.Lock()
         self._acknowledged: Counter[str] = Counter()
         self._sessions: list[Session] = []
-        roles: tuple[tuple[str, Callable[[Session], None], int, str], ...] = (
+        roles: tuple[tuple[str, _Do, int, str], ...] = (
             ("adder", self._add, adders, "read-write"),
             ("writer", self._write, writers, "read-write"),
             ("reader", self._read, readers, "read-write"),
             ("standby-reader", self._read_standby, standby_readers, "prefer-standby"),
         )
         tasks = {
-            f"{role}-{number}": self._task(do, attributes)
+            f"{role}-{number}": self._task(f"{role}-{number}", do, attributes)
             for role, do, count, attributes in roles
             for number in range(count)
         }
-        self._chance = random.Random(self.seed)  # noqa: S311
-        super().__init__(tasks, pause=lambda: self._chance.uniform(0, 2 * pace))
+        chance = random.Random(self.seed)  # noqa: S311
+        super().__init__(tasks, pause=lambda: chance.uniform(0, 2 * pace))
         print(f"PostgreSQL load: seed {self.seed}")
 
     def __exit__(
@@ -179,29 +181,25 @@ class Load(Crew):
         with self._lock:
             return self._acknowledged["add"]
 
-    def _task(self, do: Callable[[Session], None], attributes: str) -> Callable[[], None]:
+    def _task(self, name: str, do: _Do, attributes: str) -> Callable[[], None]:
         session = self._members.session(attributes, self._timeout)
         self._sessions.append(session)
-        return lambda: do(session)
+        chance = random.Random(f"{self.seed}/{name}")  # noqa: S311
+        return lambda: do(session, f"register-{chance.randrange(self._registers)}")
 
-    def _add(self, session: Session) -> None:
+    def _add(self, session: Session, _: str) -> None:
         element = next(self._numbers)
         self._record(session, "add", SET, element, do=(_ADD, (element,)))
 
-    def _write(self, session: Session) -> None:
-        name, content = self._register(), f"{self.seed:08x}-{next(self._numbers)}"
+    def _write(self, session: Session, name: str) -> None:
+        content = f"{self.seed:08x}-{next(self._numbers)}"
         self._record(session, "write", name, content, do=(_WRITE, (name, content)))
 
-    def _read(self, session: Session) -> None:
-        name = self._register()
+    def _read(self, session: Session, name: str) -> None:
         self._record(session, "read", name, None, do=(_READ, (name, name)))
 
-    def _read_standby(self, session: Session) -> None:
-        name = self._register()
+    def _read_standby(self, session: Session, name: str) -> None:
         self._record(session, "standby_read", name, None, do=(_READ, (name, name)))
-
-    def _register(self) -> str:
-        return f"register-{self._chance.randrange(self._registers)}"
 
     def _record(
         self,
