@@ -206,7 +206,7 @@ def test_events_are_found_in_answers_to_questions() -> None:
         ),
         *(
             call(f"{WATCH}zero", "role", at, at + 5, ("pg-0", "primary", 1))
-            for at in range(0, 1000, 100)
+            for at in range(0, 1300, 100)  # the former primary is none that was promoted
         ),
         call(f"{WATCH}one", "role", 2000, 2005, ("pg-1", "primary", 2)),
         call(f"{WATCH}route", "route", 900, 905, "pg-0"),
