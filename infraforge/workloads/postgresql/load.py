@@ -153,7 +153,8 @@ class Load(Crew):
     def read_every_member(self, within: float) -> History:
         """The whole set from each member, once it has replayed what the primary has written.
 
-        within: seconds for all. To be called after the block. Raises TimedOut.
+        within: seconds for all. To be called after the block. Raises TimedOut where one of
+        them does not answer in time.
         """
         recorder, deadline = Recorder(), Deadline(within)
         with self._members.session("read-write", self._timeout) as primary:
@@ -172,8 +173,14 @@ class Load(Crew):
                     what=f"{member.name} has replayed {rows[0][0]}",
                 )
                 process = f"final-{member.name}"
-                with recorder.call(process, "read", SET, fail=(Failed,), info=(Unsure,)) as call:
-                    found, origin = session.ask(_READ_ALL)
+                with recorder.call(process, "read", SET) as call:
+                    # none may be missing: the others would be judged as if they were all
+                    found, origin = wait_until(
+                        functools.partial(session.ask, _READ_ALL),
+                        deadline,
+                        ignoring=_NOT_DONE,
+                        what=f"{member.name} is read",
+                    )
                     call.ok(found[0][0], by=origin.to_value())
         return recorder.history
 
