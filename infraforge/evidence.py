@@ -72,7 +72,7 @@ class Evidence:
         self.kept: list[dict[str, str]] = []
 
     def attach(self, *values: object, **named: object) -> None:
-        """Keep the values: a History, Verdict or Table, text, a PNG's bytes, a mapping as JSON.
+        """Keep the values: a History, Verdict or Table, text, bytes (PNG, SVG), a mapping as JSON.
 
         A keyword is its value's name in the report. Beside a history its text for people is kept,
         with the operations marked on which the verdicts given with it rest.
@@ -137,6 +137,8 @@ def _(value: str, name: str) -> list[Attachment]:
 def _(value: bytes, name: str) -> list[Attachment]:
     if value.startswith(b"\x89PNG"):
         return [Attachment(name or "screenshot", value, "image/png", "png")]
+    if value.startswith(b"<?xml") and b"<svg" in value[:_LONG]:
+        return [Attachment(name or "picture", value, "image/svg+xml", "svg")]
     return [Attachment(name or "bytes", value, "application/octet-stream", "bin")]
 
 

@@ -15,13 +15,16 @@ import enum
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
 NEMESIS = "nemesis"
 HEAL = "heal"
 """The nemesis' function that undoes faults; its every other function is a fault."""
+WATCH = "watch:"
+"""How the process of a watcher is named, who asks how the platform stands and is no client."""
+
 Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | None"
 
 
@@ -40,7 +43,7 @@ class Operation:
 
     function: what is done ("read", "write", "add"; a fault's name); key: to what, if there is more
     than one; value: JSON without objects, lists become tuples; time: monotonic clock, ns;
-    error: why it failed or is unknown.
+    error: why it failed or is unknown; by: who answered, where that is known (`checkers.origin`).
     """
 
     process: str
@@ -50,10 +53,12 @@ class Operation:
     value: Value
     time: int
     error: str = ""
+    by: Value = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
         object.__setattr__(self, "value", _frozen(self.value))
+        object.__setattr__(self, "by", _frozen(self.by))
 
     def __str__(self) -> str:
         """Seconds, process, kind, function, key, value, error: a line for people."""
@@ -62,6 +67,8 @@ class Operation:
             shown.append(self.key)
         if self.value is not None or (self.kind is Kind.OK and self.function == "read"):
             shown.append(_json(self.value))
+        if self.by is not None:
+            shown.append(f"by {_json(self.by)}")
         if self.error:
             shown.append(f"({self.error})")
         return "  ".join(shown)
@@ -72,29 +79,27 @@ class Call:
     """An invocation with its completion.
 
     start, end: positions in the history; end is None while the call may still take effect, that is
-    when it never completed or completed as info.
+    when it never completed or completed as info; function, outcome, ok: said once, since checkers
+    ask for them more often than for anything else.
     """
 
     invoke: Operation
     completion: Operation | None
     start: int
     end: int | None
+    function: str = field(init=False, repr=False, compare=False)
+    outcome: Kind = field(init=False, repr=False, compare=False)
+    ok: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def outcome(self) -> Kind:
-        return self.completion.kind if self.completion else Kind.INFO
-
-    @property
-    def ok(self) -> bool:
-        return self.outcome is Kind.OK
+    def __post_init__(self) -> None:
+        outcome = self.completion.kind if self.completion else Kind.INFO
+        object.__setattr__(self, "function", self.invoke.function)
+        object.__setattr__(self, "outcome", outcome)
+        object.__setattr__(self, "ok", outcome is Kind.OK)
 
     @property
     def process(self) -> str:
         return self.invoke.process
-
-    @property
-    def function(self) -> str:
-        return self.invoke.function
 
     @property
     def key(self) -> str | None:
@@ -104,6 +109,11 @@ class Call:
     def value(self) -> Value:
         """What an ok call brought back; what any other was asked to do."""
         return self.completion.value if self.completion and self.ok else self.invoke.value
+
+    @property
+    def by(self) -> Value:
+        """Who answered; None where nobody did, or it was not asked."""
+        return self.completion.by if self.completion else None
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -144,10 +154,19 @@ class History:
         """Every invocation with its completion, in the order of invocation."""
         return tuple(_paired(self.operations))
 
-    @property
+    @cached_property
     def clients(self) -> tuple[Call, ...]:
-        """The calls that are not the nemesis'."""
-        return tuple(call for call in self.calls if call.process != NEMESIS)
+        """The calls that are neither the nemesis' nor a watcher's."""
+        return tuple(
+            call
+            for call in self.calls
+            if call.process != NEMESIS and not call.process.startswith(WATCH)
+        )
+
+    @cached_property
+    def watched(self) -> tuple[Call, ...]:
+        """What watchers saw of the platform: the calls of processes whose name begins so."""
+        return tuple(call for call in self.calls if call.process.startswith(WATCH))
 
     @property
     def faults(self) -> tuple[Call, ...]:
@@ -254,4 +273,5 @@ def _as_dict(operation: Operation) -> dict[str, Any]:
         "key": operation.key,
         "value": operation.value,
     }
-    return line | ({"error": operation.error} if operation.error else {})
+    line |= {"error": operation.error} if operation.error else {}
+    return line | ({"by": operation.by} if operation.by is not None else {})

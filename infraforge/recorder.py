@@ -76,12 +76,13 @@ class Recorder:
         if not pending.completed:
             pending.info("left without an answer")
 
-    def complete(self, invoked: Operation, kind: Kind, value: Any, error: str) -> None:
+    def complete(
+        self, invoked: Operation, kind: Kind, value: Any, error: str, by: Any = None
+    ) -> None:
         """Record the completion of `invoked`; `Pending` is the way to call this."""
+        process, function, key = invoked.process, invoked.function, invoked.key
         with self._lock:
-            operation = Operation(
-                invoked.process, kind, invoked.function, invoked.key, value, self._clock(), error
-            )
+            operation = Operation(process, kind, function, key, value, self._clock(), error, by)
             self._operations.append(operation)
             self._open.discard(invoked.process)
 
@@ -94,9 +95,9 @@ class Pending:
         self.operation = operation
         self.completed = False
 
-    def ok(self, value: Any = None) -> None:
-        """It happened, and this came back."""
-        self._complete(Kind.OK, value)
+    def ok(self, value: Any = None, by: Any = None) -> None:
+        """It happened, and this came back. by: who answered."""
+        self._complete(Kind.OK, value, by=by)
 
     def fail(self, reason: str = "") -> None:
         """It surely did not happen."""
@@ -106,10 +107,10 @@ class Pending:
         """Nobody can tell whether it happened, or will."""
         self._complete(Kind.INFO, self.operation.value, reason)
 
-    def _complete(self, kind: Kind, value: Any, error: str = "") -> None:
+    def _complete(self, kind: Kind, value: Any, error: str = "", by: Any = None) -> None:
         if self.completed:
             raise ValueError(f"completed twice: {self.operation}")
-        self._recorder.complete(self.operation, kind, value, error)
+        self._recorder.complete(self.operation, kind, value, error, by)
         self.completed = True
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from infraforge import arguments, interrupts, progress, stack
-from infraforge.bench import reads
+from infraforge.bench import checkers, reads
 from infraforge.cluster import install, kind, state
 from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.users import Use
@@ -124,4 +124,5 @@ def _gib(text: str) -> float:
 _BENCHES: Mapping[str, Callable[[str, Progress], Mapping[str, float]]] = {
     "standup": standup,
     "reads": reads.reads,
+    "checkers": checkers.checkers,
 }

@@ -9,22 +9,30 @@ from infraforge.checkers.acknowledged import acknowledged_writes_kept
 from infraforge.checkers.cells import cells_match
 from infraforge.checkers.fault import UnderFault, fault_took_effect, under_fault
 from infraforge.checkers.monotonic import reads_are_monotonic
+from infraforge.checkers.outages import RecoversWithin
+from infraforge.checkers.phantom import no_phantom
+from infraforge.checkers.recovery import recovery_is_explained
 from infraforge.checkers.stale import no_stale_read
+from infraforge.checkers.timelines import one_primary_at_a_time
 from infraforge.checkers.unnoticed import no_request_failed
 from infraforge.history import History
 from infraforge.table import Table
 from infraforge.verdict import Checker, Rule, Verdict, check
 
 __all__ = [
+    "RecoversWithin",
     "UnderFault",
     "acknowledged_writes_kept",
     "again",
     "cells_match",
     "fault_took_effect",
+    "no_phantom",
     "no_request_failed",
     "no_stale_read",
     "of",
+    "one_primary_at_a_time",
     "reads_are_monotonic",
+    "recovery_is_explained",
     "under_fault",
 ]
 
@@ -33,12 +41,17 @@ _FUNCTIONS: dict[str, Checker] = {
     for checker in (
         acknowledged_writes_kept,
         fault_took_effect,
+        no_phantom,
         no_request_failed,
         no_stale_read,
+        one_primary_at_a_time,
         reads_are_monotonic,
+        recovery_is_explained,
     )
 }
-_WITH_PARAMETERS: dict[str, Callable[..., Checker]] = {UnderFault.__name__: UnderFault}
+_WITH_PARAMETERS: dict[str, Callable[..., Checker]] = {
+    made.__name__: made for made in (RecoversWithin, UnderFault)
+}
 """What judges histories: functions, and classes whose fields are their parameters."""
 
 

@@ -13,6 +13,7 @@ have it. Of an element:
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 
@@ -28,19 +29,40 @@ def acknowledged_writes_kept(history: History) -> Verdict:
     A final read began after the last operation on its set's elements. Unknown without one, and
     where nothing was acknowledged.
     """
-    adds, reads = history.of("add"), history.of("read")
-    keys = dict.fromkeys(call.key for call in (*adds, *reads))
-    return merge(
-        *(
-            _judged(
-                key,
-                [call for call in adds if call.key == key],
-                [call for call in reads if call.key == key],
-            )
-            for key in keys
-        ),
-        name=NAME,
-    )
+    found = _sets(history).items()
+    return merge(*(_judged(key, adds, reads) for key, (adds, reads) in found), name=NAME)
+
+
+def lost(history: History) -> int | None:
+    """Acknowledged elements that are missing from a final read: what was lost, as a count.
+
+    None where that is not known: no set was both added to and read to the end.
+    """
+    missing: set[tuple[str | None, Value]] = set()
+    looked = False
+    for key, (adds, reads) in _sets(history).items():
+        for read in _final(adds, reads):
+            looked = True
+            there = set(_elements(read))
+            missing |= {(key, call.value) for call in adds if call.ok and call.value not in there}
+    return len(missing) if looked else None
+
+
+def _sets(history: History) -> dict[str | None, tuple[list[Call], list[Call]]]:
+    """The adds and reads of each set."""
+    calls: dict[str | None, tuple[list[Call], list[Call]]] = {}
+    for call in history.of("add", "read"):
+        adds, reads = calls.setdefault(call.key, ([], []))
+        (adds if call.function == "add" else reads).append(call)
+    for call in history.of("write", "delete"):  # a register, which `stale` judges
+        calls.pop(call.key, None)
+    return calls
+
+
+def _final(adds: list[Call], reads: list[Call]) -> list[Call]:
+    """Reads that began after the last add was over; none where nothing was added."""
+    over = max((_last_position(call) for call in adds), default=math.inf)
+    return [call for call in reads if call.ok and call.start > over]
 
 
 def _judged(key: str | None, adds: list[Call], reads: list[Call]) -> Verdict:
@@ -48,8 +70,7 @@ def _judged(key: str | None, adds: list[Call], reads: list[Call]) -> Verdict:
     acknowledged = {call.value: call for call in adds if call.ok}
     if not acknowledged:
         return unknown(name, "no add was acknowledged: there is nothing to keep")
-    over = max(_last_position(call) for call in adds)
-    final = [call for call in reads if call.ok and call.start > over]
+    final = _final(adds, reads)
     if not final:
         return unknown(name, "the set was not read after the last add")
     possible = Counter(call.value for call in adds if call.outcome is not Kind.FAIL)
@@ -69,7 +90,8 @@ def _judged(key: str | None, adds: list[Call], reads: list[Call]) -> Verdict:
         ):
             if elements:
                 wrong.append(f"{read.process}: {len(elements)} {said}: {_some(elements)}")
-                suspects = [call for call in adds if call.value in elements]
+                named = set(elements)
+                suspects = [call for call in adds if call.value in named]
                 involved = [op for call in suspects for op in call.operations]
                 evidence |= dict.fromkeys(involved)
                 evidence |= dict.fromkeys((read.invoke,))

@@ -33,6 +33,7 @@ import bisect
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from infraforge.history import Call, History, Kind, Value
 from infraforge.verdict import Verdict, broken, holds, merge, unknown
@@ -46,16 +47,19 @@ def no_stale_read(history: History) -> Verdict:
 
     Unknown where no read began after an acknowledged write or delete of its key: nothing is proven.
     """
-    calls = history.of("read", "write", "delete")
-    keys = dict.fromkeys(call.key for call in calls)
-    registers = [Register.of([call for call in calls if call.key == key]) for key in keys]
+    calls: dict[str | None, list[Call]] = {}
+    for call in history.of("read", "write", "delete"):
+        calls.setdefault(call.key, []).append(call)
+    for call in history.of("add"):  # a set, which `acknowledged` judges
+        calls.pop(call.key, None)
+    registers = [Register.of(found) for found in calls.values()]
     found = [verdict for register in registers for verdict in register.judged()]
     if found:
         return merge(*found, name=NAME)
     judging = sum(register.judging for register in registers)
     if not judging:
         return unknown(NAME, "no read began after an acknowledged write of its key")
-    told = f"{judging} reads that followed an acknowledged write of {len(keys)} keys are not stale"
+    told = f"{judging} reads that followed an acknowledged write of {len(calls)} keys are not stale"
     return holds(NAME, told)
 
 
@@ -75,10 +79,10 @@ class Register:
             tuple(call for call in possible if call.function == "read" and call.ok),
             tuple(call for call in possible if call.function == "write"),
             tuple(call for call in possible if call.function == "delete"),
-            tuple(set(calls) - set(possible)),
+            tuple(call for call in calls if call.outcome is Kind.FAIL),
         )
 
-    @property
+    @cached_property
     def acknowledged(self) -> tuple[Call, ...]:
         """Writes and deletes that were, in the order in which they were acknowledged."""
         found = [call for call in (*self.writes, *self.deletes) if call.ok]
@@ -99,8 +103,9 @@ class Register:
         return []
 
     def _reused(self) -> Verdict | None:
-        for write, delete in itertools.product(self.writes, self.deletes):
-            if write.ok and delete.precedes(write):
+        delete = min(self.deletes, key=_end, default=None)
+        for write in self.writes:
+            if delete and write.ok and delete.precedes(write):
                 told = f"{write.key} was written after its deletion: its versions have no order"
                 return unknown(NAME, told, *delete.operations, *write.operations)
         return None
@@ -120,15 +125,21 @@ class Register:
         newest = _Newest(self.acknowledged)
         for write in self.writes:
             before = newest.before(write) if write.ok else None
-            if before and _rank(before) >= _rank(write):
-                told = f"{_shown(write)} of {write.key} was given after {_shown(before)}"
-                return broken(NAME, told, *before.operations, *write.operations)
+            if before and before[0] >= _rank(write):
+                told = f"{_shown(write)} of {write.key} was given after {_shown(before[1])}"
+                return broken(NAME, told, *before[1].operations, *write.operations)
         return None
 
     def _unexplained(self) -> Verdict | None:
         """A read from the future, or of what nobody wrote."""
         written = {_versioned(call)[0]: call for call in self.writes if call.ok}
-        unanswered = [call for call in self.writes if not call.ok]
+        unanswered: dict[Value, int] = {}  # content → where the first such write was invoked
+        for call in self.writes:
+            if not call.ok:
+                unanswered.setdefault(call.value, call.start)
+        failed: dict[Value, list[Call]] = {}
+        for call in self.failed:
+            failed.setdefault(call.value, []).append(call)
         oldest = min(written, default=math.inf)
         initial: int | None = None
         for read in self.reads:
@@ -139,12 +150,10 @@ class Register:
             if write and read.precedes(write):
                 told = f"version {version} of {read.key} was read before it was written"
                 return broken(NAME, told, *read.operations, *write.operations)
-            if write or any(
-                call.value == content and call.start < _end(read) for call in unanswered
-            ):
+            if write or unanswered.get(content, math.inf) < _end(read):
                 continue
-            refused = [call for call in self.failed if call.value == content]
-            if refused or version > oldest or version != (initial or version):
+            refused = failed.get(content, [])
+            if refused or version > oldest or version != (version if initial is None else initial):
                 told = f"nobody wrote version {version} of {read.key}, which was read"
                 evidence = [operation for call in refused for operation in call.operations]
                 return broken(NAME, told, *evidence, *read.operations)
@@ -158,10 +167,10 @@ class Register:
             before = newest.before(read)
             absent = _DELETED if deleting < _end(read) else 0.0
             found = absent if read.value is None else _rank(read)
-            if before and found < _rank(before):
-                was = f"{_shown(before)} was acknowledged"
+            if before and found < before[0]:
+                was = f"{_shown(before[1])} was acknowledged"
                 told = f"{_shown(read)} of {read.key} was read after {was}"
-                return broken(NAME, told, *before.operations, *read.operations)
+                return broken(NAME, told, *before[1].operations, *read.operations)
         return None
 
 
@@ -170,15 +179,17 @@ class _Newest:
 
     def __init__(self, acknowledged: tuple[Call, ...]) -> None:
         self._ends = [_end(call) for call in acknowledged]
-        self._newest = list(itertools.accumulate(acknowledged, _newer))
+        ranked = ((_rank(call), call) for call in acknowledged)
+        self._newest = list(itertools.accumulate(ranked, _newer))
 
-    def before(self, call: Call) -> Call | None:
+    def before(self, call: Call) -> tuple[float, Call] | None:
+        """With its rank."""
         count = bisect.bisect_left(self._ends, call.start)
         return self._newest[count - 1] if count else None
 
 
-def _newer(one: Call, other: Call) -> Call:
-    return other if _rank(other) > _rank(one) else one
+def _newer(one: tuple[float, Call], other: tuple[float, Call]) -> tuple[float, Call]:
+    return other if other[0] > one[0] else one
 
 
 def _end(call: Call) -> float:
