@@ -102,7 +102,7 @@ def test_the_pinned_cluster_is_found_by_its_uid(kubeconfig: Path) -> None:
 def test_another_cluster_in_its_place_is_refused(kubeconfig: Path, server: ApiServer) -> None:
     known(kubeconfig, "one")
     server.uid = "two"
-    with pytest.raises(OtherCluster, match="its UID is two, agreed to was one"):
+    with pytest.raises(OtherCluster, match="its UID is two, but one was agreed to"):
         brought.name_of(kubeconfig, "work", "minimal")
     for touch in (
         lambda: stack.attach("existing"),

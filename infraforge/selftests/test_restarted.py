@@ -165,9 +165,9 @@ def pod(node: str | None, *since: timedelta | None) -> Any:
         (pod("n", None), ""),
         (pod("n"), ""),
         (pod(None), ""),
-        (pod("n", timedelta(seconds=-1)), "a/p: nothing was heard of it since n started"),
-        (pod("n", timedelta(seconds=5), timedelta(hours=-1)), "nothing was heard of it"),
-        (pod("down", timedelta(seconds=5)), "a/p: its node down does not run"),
+        (pod("n", timedelta(seconds=-1)), "a/p: no status since n started"),
+        (pod("n", timedelta(seconds=5), timedelta(hours=-1)), "no status since n started"),
+        (pod("down", timedelta(seconds=5)), "a/p: its node down is not running"),
     ],
 )
 def test_what_was_told_before_a_restart_is_stale(one: Any, stale: str) -> None:
