@@ -118,7 +118,7 @@ def test_resuming_what_is_not_paused_is_no_error(states: dict[str, str]) -> None
 
 def test_a_pause_needs_a_cluster_with_nodes_at_hand() -> None:
     here = site(pod("redis-cache-0", "1", "redis"), cluster=SimpleNamespace())
-    with pytest.raises(Unable, match="needs a way onto the cluster's nodes"):
+    with pytest.raises(Unable, match="needs access to the cluster's nodes"):
         faults.Pause("redis-cache").aim(here)
 
 
@@ -132,7 +132,7 @@ def test_pods_of_other_namespaces_and_dying_ones_are_not_struck() -> None:
     strange = pod("vault-0", "1", "vault", namespace="somebody-else")
     dying = pod("vault-1", "2", "vault")
     dying.metadata.deletion_timestamp = "2026-01-01"
-    with pytest.raises(ClusterError, match="no pod of it runs"):
+    with pytest.raises(ClusterError, match="none of its pods runs"):
         containers.find(site(strange, dying), "vault")
 
 
