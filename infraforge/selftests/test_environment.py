@@ -111,7 +111,7 @@ def test_a_build_without_root_is_refused_before_anything_is_begun(
     begun: list[str] = []
     monkeypatch.setattr(disk, "check_room", lambda *_: None)
     monkeypatch.setattr(build, "_build_all", lambda *_: begun.append("build"))
-    with pytest.raises(UsageError, match="takes root"):
+    with pytest.raises(UsageError, match="needs root"):
         build.build(["vault", "base-trixie"], Catalogue.load(TREE))
     assert not begun
 

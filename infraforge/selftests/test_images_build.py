@@ -77,7 +77,7 @@ def test_too_small_a_disk_is_refused_with_figures(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(100e9, 91e9, 9e9))
     catalogue = Catalogue.load(TREE)
     disk.check_room([catalogue["python"]], catalogue)
-    with pytest.raises(UsageError, match=r"9 GB free, \d+ GB are needed.*INFRAFORGE_CACHE"):
+    with pytest.raises(UsageError, match=r"9 GB free, but building the images needs \d+ GB.*INFRAFORGE_CACHE"):
         disk.check_room([catalogue["vault"], catalogue["cilium"]], catalogue)
 
 
@@ -96,7 +96,7 @@ def test_what_takes_long_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     with progress.shown(stream) as say:
         say("vault", "compile")
-        wait_until(lambda: "vault: still compile, since" in stream.getvalue(), within=5)
+        wait_until(lambda: "vault: still compile, for" in stream.getvalue(), within=5)
 
 
 def test_modes_in_an_image_are_not_those_of_who_builds(tmp_path: Path) -> None:
