@@ -184,7 +184,7 @@ def test_a_fault_that_fails_to_strike_is_undone(nemesis: Nemesis, world: World) 
 def test_a_lasting_fault_that_ended_by_itself_is_told(nemesis: Nemesis, world: World) -> None:
     nemesis.inject(Break("one"))
     world.broken.clear()
-    with pytest.raises(Inconclusive, match="over before it was to be undone: break one"):
+    with pytest.raises(Inconclusive, match="ended before it was undone: break one"):
         nemesis.heal()
     assert in_journal() == []
     assert nemesis.heal() == ()  # told once
@@ -266,7 +266,7 @@ def test_a_proof_that_breaks_keeps_no_undo_from_being_tried(
     for name in ("one", "two"):
         nemesis.inject(Break(name))
     monkeypatch.setattr(Break, "took_effect", lambda *_: 1 / 0)
-    with pytest.raises(Inconclusive, match="over before it was to be undone"):
+    with pytest.raises(Inconclusive, match="ended before it was undone"):
         nemesis.heal()
     assert world.mended == ["two", "one"]
 
@@ -328,7 +328,7 @@ def test_a_torn_last_line_is_told_and_the_rest_undone(nemesis: Nemesis, world: W
     nemesis.inject(Break("one"))
     with journal().path.open("a") as file:
         file.write('{"kind": "mend", "param')
-    with pytest.warns(JournalDamaged, match="no entry and was passed over"):
+    with pytest.warns(JournalDamaged, match="is not an entry and was skipped"):
         assert heal(world, UNDOS) == ("break one",)  # type: ignore[arg-type]
     assert not journal().path.exists()
 
@@ -367,7 +367,7 @@ def test_json_that_is_no_entry_is_unreadable(line: str) -> None:
 )
 def test_an_undo_that_cannot_be_made_again_stays(world: World, entry: Entry) -> None:
     journal().add(entry)
-    with pytest.raises(Inconclusive, match=f"{entry.fault}: no undo of kind '{entry.kind}'"):
+    with pytest.raises(Inconclusive, match=f"{entry.fault}: the journal's entry of kind '{entry.kind}'"):
         heal(world, UNDOS)  # type: ignore[arg-type]
     assert in_journal() == [entry.fault]
 
