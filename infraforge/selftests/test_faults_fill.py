@@ -65,7 +65,7 @@ def test_what_is_half_written_proves_nothing(world: Any) -> None:
 
 def test_a_pod_that_was_put_out_for_it_proves_it_too(world: Any) -> None:
     world.phase = "Succeeded"
-    assert "put out" in Filling(TARGET, TMP, 3).took_effect(world)
+    assert "was evicted" in Filling(TARGET, TMP, 3).took_effect(world)
 
 
 def test_another_process_can_end_it(world: Any) -> None:

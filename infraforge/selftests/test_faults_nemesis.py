@@ -253,7 +253,7 @@ def test_all_failures_are_told(nemesis: Nemesis, world: World) -> None:
     world.broken.remove("four")
     with pytest.raises(Inconclusive) as told:
         nemesis.heal()
-    for part in ("break three: OSError: disk", "break one: KeyError", "over before.*break four"):
+    for part in ("break three: OSError: disk", "break one: KeyError", "ended before.*break four"):
         assert re.search(part, str(told.value)), part
     assert in_journal() == ["break one", "break three"]
     with pytest.raises(Inconclusive, match="break three: OSError: disk; break one: KeyError"):

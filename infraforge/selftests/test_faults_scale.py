@@ -90,7 +90,7 @@ def test_it_is_not_undone_before_all_pods_are_ready() -> None:
 def test_what_is_down_already_or_has_no_replicas_is_not_struck() -> None:
     with pytest.raises(ClusterError, match="no ready pod before the fault"):
         faults.ScaledToNothing("backend").aim(site(backend=1))
-    with pytest.raises(ClusterError, match="is no StatefulSet or Deployment"):
+    with pytest.raises(ClusterError, match="is not a StatefulSet or Deployment"):
         faults.ScaledToNothing("backend").aim(site(backend()))
 
 

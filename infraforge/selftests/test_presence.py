@@ -256,7 +256,7 @@ def test_a_silent_platform_of_ours_keeps_no_other_from_being_found(
     kubeconfig(api.url, "work")
     with pytest.raises(InfraForgeError) as raised:
         brought.name_of(cluster_folder("work") / "kubeconfig", "work", "minimal")
-    assert "no API server" in str(raised.value)  # of the one that was asked about
+    assert "is not an API server" in str(raised.value)  # of the one that was asked about
 
 
 def test_a_note_that_cannot_be_read_is_told_of(
