@@ -148,7 +148,7 @@ def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
         (" ", "  "),
     ):
         assert old in text
-        with pytest.raises(ValueError, match="no index of a run"):
+        with pytest.raises(ValueError, match="not the index of a run"):
             Index.from_json(text.replace(old, new, 1))
 
 
@@ -229,7 +229,7 @@ def test_a_damaged_index_is_told_in_words(
     with pytest.raises(build.RunUnreadable, match="report --list"):
         _report(checkout)
     assert _report(checkout, "--list") == 0
-    assert "no index of a run" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "not the index of a run" in re.sub(r"\s+", " ", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("where", ["out", "bundle", "history"])
@@ -279,7 +279,7 @@ def test_a_report_that_fails_leaves_the_last_one(
 
 def test_no_run_no_report(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "REPORTS", checkout / "elsewhere")
-    with pytest.raises(UsageError, match="first: pytest suites"):
+    with pytest.raises(UsageError, match="first run: pytest suites"):
         _report(checkout)
 
 
