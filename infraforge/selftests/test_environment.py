@@ -147,7 +147,7 @@ def test_why_docker_does_not_answer_is_told(programs: Path, body: str | None, tr
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     odd, fine = tmp_path / "file" / "cache", tmp_path / "not" / "yet"
-    assert environment._unwritable(odd, fine) == {str(odd): f"{tmp_path / 'file'} is no folder"}
+    assert environment._unwritable(odd, fine) == {str(odd): f"{tmp_path / 'file'} is not a folder"}
 
 
 def test_a_daemon_that_is_gone_in_the_middle_is_the_machines(programs: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_table_of_what_is_no_cell_is_said_to_be_lost(
 ) -> None:
     odd: Any = Table({("a", "b"): {"a": "mapping"}})
     evidence.Evidence("test").attach(cells_match(odd, odd))
-    assert "is no cell" in json.loads(attached[-1].body)["lacks"]
+    assert "which a cell cannot hold" in json.loads(attached[-1].body)["lacks"]
 
 
 def test_of_a_long_history_people_see_what_the_verdict_rests_on() -> None:

@@ -106,7 +106,7 @@ def test_a_file_is_replaced_where_it_is_absent_empty_or_ours(tmp_path: Path) -> 
         ("theirs", "is not ours; remove it"),
         ("link", "symbolic link"),
         (".", "is a folder"),
-        ("pipe", "no regular file"),
+        ("pipe", "not a regular file"),
         ("ours/below", "cannot be written"),
     ):
         with pytest.raises(UsageError, match=told):

@@ -223,7 +223,7 @@ def test_a_tally_overwrites_only_a_tally(project: pytest.Pytester) -> None:
     precious.write_text("words")
     refused = project.runpytest_subprocess("suites", f"--tally={precious}")
     assert refused.ret == 64
-    refused.stderr.fnmatch_lines(["*precious is there already and is not a tally*"])
+    refused.stderr.fnmatch_lines(["*precious exists and is not a tally*"])
     assert precious.read_text() == "words"
 
 

@@ -41,7 +41,7 @@ def test_whoever_starts_a_run_may_name_it(tmp_path: Path) -> None:
 def test_a_run_is_claimed_once(tmp_path: Path) -> None:
     run = runs.started(tmp_path, {})
     run.claim()
-    with pytest.raises(UsageError, match="never mixed"):
+    with pytest.raises(UsageError, match="never share a folder"):
         run.claim()
 
 
