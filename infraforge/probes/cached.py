@@ -32,9 +32,7 @@ def project(cache: redis.Redis, project_id: str) -> Cached | None:
     """
     key = f"project:{project_id}"
     try:
-        left = cache.pttl(
-            key
-        )  # first: read after the value, -2 would be possible
+        left = cache.pttl(key)  # first: read after the value, -2 would be possible
         raw = cast("bytes | None", cache.get(key))
     except redis.RedisError as error:
         raise ClusterError(f"the cache does not answer: {error}") from error

@@ -73,7 +73,7 @@ def test_the_applications_logins_add_and_read_and_do_nothing_else(
             )
 
 
-def test_a_platform_that_is_up_hands_its_trail_over(running: backend_world.Server) -> None:
+def test_an_existing_platform_keeps_its_audit_trail(running: backend_world.Server) -> None:
     """Made by the first migrations, owned by the application; what is in it stays."""
     running.fresh()
     database = backend_world.Database(running)

@@ -100,7 +100,7 @@ def test_version_digests_and_restarts_are_read_from_manifest_and_pods() -> None:
         ),
     ],
 )
-def test_trouble_is_told_in_words(box: dict[str, Any], said: str) -> None:
+def test_trouble_is_described_in_words(box: dict[str, Any], said: str) -> None:
     found = components.component("Deployment", workload(readyReplicas=1), [pod(**box)])
     assert found.trouble == (said,)
 
@@ -127,7 +127,7 @@ def test_only_what_is_labelled_as_the_platforms_is_a_component() -> None:
         ("login@sha256:short", ("login", "", "")),
     ],
 )
-def test_references_are_taken_apart(text: str, parts: tuple[str, str, str]) -> None:
+def test_image_references_are_parsed(text: str, parts: tuple[str, str, str]) -> None:
     found = images.Reference.parse(text)
     assert (found.repository, found.tag, found.digest) == parts
 
@@ -143,7 +143,7 @@ def test_references_are_taken_apart(text: str, parts: tuple[str, str, str]) -> N
         ("", (ONE,), True, ONE, "unpinned"),
     ],
 )
-def test_state_of_an_image(
+def test_the_state_of_an_image_follows_from_its_digests(
     pinned: str, running: tuple[str, ...], held: bool | None, tagged: str | None, word: str
 ) -> None:
     assert images.state(pinned, running, held, tagged) == word

@@ -95,7 +95,7 @@ def test_dependencies_point_one_way() -> None:
     assert not wrong, "\n".join(sorted(set(wrong)))
 
 
-def test_every_part_has_a_place_in_the_law_or_is_at_the_top() -> None:
+def test_every_package_is_in_the_table_of_layers_or_at_the_top() -> None:
     top = {"bench", "certificates", "cli", "doctor", "healing", "plugin", "render"}
     top |= {"running", "recording", "commands", "ending", "sabotage", "session", "fixtures"}
     top |= {"noting", "listing", "judging"}

@@ -120,13 +120,13 @@ def test_another_cluster_in_its_place_is_refused(kubeconfig: Path, server: ApiSe
     assert not state.state_dir().exists()
 
 
-def test_a_cluster_nobody_agreed_to_is_no_platform(kubeconfig: Path, server: ApiServer) -> None:
+def test_a_cluster_without_agreement_is_not_a_platform(kubeconfig: Path, server: ApiServer) -> None:
     with pytest.raises(UsageError, match="infraforge up --cluster existing"):
         brought.name_of(kubeconfig, None, "minimal")
     assert server.changes == []
 
 
-def test_a_no_leaves_nothing_behind(
+def test_a_refused_agreement_leaves_nothing_behind(
     kubeconfig: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -141,7 +141,7 @@ def test_a_no_leaves_nothing_behind(
     assert not state.state_dir().exists()
 
 
-def test_our_own_commands_keep_their_hands_off(kubeconfig: Path) -> None:
+def test_commands_for_own_clusters_do_not_touch_a_brought_one(kubeconfig: Path) -> None:
     known(kubeconfig, "one")
     for touch in (
         lambda: stack.stand_up("existing", Profile.load("minimal", stack.TREE)),

@@ -68,7 +68,7 @@ BAD = [
     (["up", "--kubeconfig", "/nosuch"], "there is no such file"),
     (["up", "--kubeconfig", "/dev"], "that is not a file"),
     (["up", "--kubeconfig", ""], "there is no such file"),
-    (["up", "--cluster", "existing", "--profile", "minimal"], "--cluster existing needs --kubeconfig"),
+    (["up", "--cluster", "existing", "--profile", "minimal"], "existing needs --kubeconfig"),
     (["down", "--forget"], "--forget is for a cluster you brought"),
     (["status"], "infraforge up"),
     (["heal"], "infraforge up"),

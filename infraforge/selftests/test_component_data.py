@@ -243,7 +243,7 @@ def test_redis_speaks_tls_only(store: str) -> None:
     assert found["aclfile"] == "/etc/redis-acl/users.acl"
 
 
-def test_the_cache_forgets_and_the_session_store_does_not() -> None:
+def test_the_cache_evicts_and_the_session_store_does_not() -> None:
     forgets, keeps = settings("redis-cache"), settings("redis-sessions")
     assert (forgets["maxmemory-policy"], forgets["appendonly"]) == ("allkeys-lru", "no")
     assert (keeps["maxmemory-policy"], keeps["appendonly"]) == ("noeviction", "yes")
@@ -281,7 +281,7 @@ def test_minios_keys_are_new_and_the_encryption_key_has_256_bits() -> None:
     assert len(base64.b64decode(key)) == 32
 
 
-def test_minio_encrypts_unasked() -> None:
+def test_minio_encrypts_by_default() -> None:
     (workload,) = kinds("minio", "StatefulSet")
     (container,) = workload["spec"]["template"]["spec"]["containers"]
     values = {entry["name"]: entry.get("value") for entry in container["env"]}

@@ -92,13 +92,13 @@ def site(*pods: Any, cluster: Any = None) -> Any:
     )
 
 
-def test_the_state_of_a_task_is_read_and_of_no_other() -> None:
+def test_the_state_of_exactly_one_task_is_read() -> None:
     assert [task_state(LISTING, name) for name in ("aaa", "bbb", "aa", "TASK")] == [
         "RUNNING", "PAUSED", "", "STATUS",
     ]  # fmt: skip
 
 
-def test_pause_is_proven_by_containerd_and_ended_by_its_undo() -> None:
+def test_containerd_proves_a_pause_and_its_undo_ends_it() -> None:
     node = Node(**{"redis-id": "RUNNING"})
     here = site(pod("redis-cache-0", "1", "redis"), cluster=node)
     aimed = faults.Pause("redis-cache").aim(here)
@@ -161,7 +161,7 @@ def test_a_killed_container_is_proven_by_its_restarts() -> None:
     assert aimed.took_effect(here).endswith("restarts 2 → 3")
 
 
-def test_a_component_that_was_not_well_is_not_struck() -> None:
+def test_an_unready_component_is_not_struck() -> None:
     ill = pod("vault-0", "1", "vault")
     ill.status.conditions[0].status = "False"
     with pytest.raises(ClusterError, match="no ready pod before the fault"):

@@ -134,7 +134,7 @@ def test_programs_of_a_module_share_one_call(bench: Bench) -> None:
         ("example.test/v2/cmd/vet", "vet"),
     ],
 )
-def test_major_version_is_no_program_name(package: str, name: str) -> None:
+def test_a_major_version_is_not_a_program_name(package: str, name: str) -> None:
     """Go names a program after the last element that is no major version."""
     assert golang._executable(package) == name
 
@@ -207,7 +207,7 @@ def copying(bench: Bench, sum_: str) -> None:
 def test_patched_copy_is_refused_when_its_sum_differs(bench: Bench) -> None:
     """A module that go.sum cannot cover is never compiled unless it is the one pinned."""
     copying(bench, "h1:other")
-    with pytest.raises(BuildError, match="its sum is h1:published, but module.toml has h1:other"):
+    with pytest.raises(BuildError, match=r"its sum is h1:published, but module\.toml has h1:other"):
         bench.build()
     assert not bench.calls("build")
 

@@ -98,7 +98,7 @@ def test_what_the_registry_holds_is_not_made_again(catalogue: Catalogue) -> None
     assert planned(catalogue)["own"] is Source.REGISTRY
 
 
-def test_pins_of_images_that_are_named_no_more_are_dropped(
+def test_pins_of_images_no_longer_named_are_dropped(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = catalogue.tree / "images" / "upstream.toml"

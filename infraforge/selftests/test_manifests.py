@@ -35,7 +35,7 @@ CONTAINERS = {
 }
 
 
-def test_the_pods_are_found() -> None:
+def test_the_manifests_contain_pods() -> None:
     assert len(PODS) >= 16
     assert len(CONTAINERS) > len(PODS)
 
@@ -48,7 +48,7 @@ def test_every_container_states_what_it_needs_and_may_use(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_every_folder_of_a_pods_own_has_a_limit(name: str) -> None:
+def test_every_empty_dir_has_a_size_limit(name: str) -> None:
     for volume in PODS[name].get("volumes", ()):
         if "emptyDir" in volume:
             assert (volume["emptyDir"] or {}).get("sizeLimit"), volume["name"]

@@ -47,5 +47,5 @@ def test_a_tight_policy_leaves_nothing_open(policy: str) -> None:
         ("", "script-src is not restricted"),
     ],
 )
-def test_what_is_left_open_is_named(policy: str, told: str) -> None:
+def test_weaknesses_are_named(policy: str, told: str) -> None:
     assert told in weaknesses(policy)

@@ -81,7 +81,7 @@ def test_only_nodes_and_registry_are_restarted_and_nodes_get_other_addresses(
     assert touched == set(order)
 
 
-def test_its_undo_starts_what_is_there(
+def test_the_undo_starts_the_existing_containers(
     docker: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[float] = []

@@ -31,19 +31,19 @@ def test_a_machine_that_is_merely_busy_is_not_starved() -> None:
     assert found.starved == ()
 
 
-def test_a_starved_one_is_and_the_figure_is_told() -> None:
+def test_a_starved_machine_is_recognised_with_its_figure() -> None:
     found = between(recorded(STARVED), 0.0, 60.0)
     assert found.starved == ("cpu 0.99 is above 0.97",)
     assert "over 60 s: cpu 0.99, memory unknown" in str(found)
 
 
-def test_only_the_time_that_was_waited_counts() -> None:
+def test_only_the_time_of_the_wait_counts() -> None:
     moments = recorded([*BUSY, *STARVED])
     assert not between(moments, 0.0, 60.0).starved
     assert between(moments, 60.0, 120.0).starved
 
 
-def test_a_moments_peak_is_no_starvation() -> None:
+def test_a_short_peak_is_not_starvation() -> None:
     """A wait of two seconds is judged by the ten before its end."""
     moments = recorded([*BUSY[:6], 0.99])
     assert between(moments, 33.0, 35.0).seconds == pytest.approx(10.0)
@@ -97,7 +97,7 @@ def test_the_kernels_counters_are_read(tmp_path: Path) -> None:
     assert (found.stolen, found.ticks) == (40, 1000)
 
 
-def test_a_kernel_that_tells_nothing_leaves_it_unknown(tmp_path: Path) -> None:
+def test_a_kernel_without_pressure_information_leaves_it_unknown(tmp_path: Path) -> None:
     machine(tmp_path, some=0, stat="cpu 1 2", pressure=False)
     watch = Watch(tmp_path, every=0.01)
     try:

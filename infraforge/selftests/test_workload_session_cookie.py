@@ -27,7 +27,7 @@ def test_the_ticket_names_the_key() -> None:
 @pytest.mark.parametrize(
     "value", ["", "x", "a|b", "!!!|1|2", cookie("v3"), encoded("v2.x") + "|1|2"]
 )
-def test_a_cookie_of_another_make_is_no_key(value: str) -> None:
+def test_a_cookie_of_another_format_has_no_key(value: str) -> None:
     with pytest.raises(Inconclusive):
         store_key(value)
 

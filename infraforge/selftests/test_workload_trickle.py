@@ -49,7 +49,7 @@ def server(authority: pki.Authority, tmp_path: Path) -> Iterator[tuple[str, dict
         yield f"https://127.0.0.1:{listening.getsockname()[1]}", rule
 
 
-def test_what_the_server_ends_is_seen_to_end(
+def test_a_connection_that_the_server_closes_has_ended(
     server: tuple[str, dict[str, int]], authority: pki.Authority
 ) -> None:
     origin, _ = server
@@ -63,7 +63,7 @@ def test_what_the_server_ends_is_seen_to_end(
     assert looks
 
 
-def test_what_the_server_leaves_open_is_told(
+def test_a_connection_that_the_server_keeps_is_left(
     server: tuple[str, dict[str, int]], authority: pki.Authority
 ) -> None:
     origin, rule = server
