@@ -194,7 +194,7 @@ def fresh_application(running: Server) -> Any:
 
 
 def application(running: Server) -> Any:
-    """The application; who asks is told by headers, as in test_app_backend_app."""
+    """The application; headers name the requesting user, as in test_app_backend_app."""
     from infraforge.selftests.test_app_backend_app import NoCredentials  # noqa: PLC0415
 
     made = importlib.import_module("infraforge_backend.app")

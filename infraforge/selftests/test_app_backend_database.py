@@ -1,4 +1,4 @@
-"""What becomes of reads and writes when PostgreSQL or the connection to it fails."""
+"""Reads and writes when PostgreSQL or the connection to it fails."""
 
 from __future__ import annotations
 

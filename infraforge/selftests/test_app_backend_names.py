@@ -1,4 +1,4 @@
-"""What can be a name: a table of what people write, and of what hides or deceives."""
+"""Valid names: a table of what people write, and of names that hide or deceive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backend's way to the platform API: what is passed on, as whom, and what comes back."""
+"""The backend's calls of the platform API: what it forwards, for whom, and what it returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody is now: how long an answer of Vault's counts, and what counts without one."""
+"""A person's present standing: how long Vault's answer counts, and what counts without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places for transfers: given back exactly once, whatever becomes of the answer."""
+"""Transfer slots: each is returned exactly once, whatever happens to the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upload leaves behind is removed, whoever died when; what is under way is not."""
+"""Remains of an upload are removed, whichever process died when; running uploads are kept."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_an_upload_whose_condition_fails_at_the_end_leaves_nothing(app: Any, ser
 
 
 def test_an_upload_cannot_take_back_what_is_being_removed(app: Any, services: Any) -> None:
-    """The collector has marked the object: the upload is told so, and the row names nothing."""
+    """The collector has marked the object: the upload fails, and the row names no object."""
     ask = Client(app)
     file = f"{ask.project()}/files/f"
 

@@ -1,4 +1,4 @@
-"""The follower: what it makes of a directory, and what of it Vault is told."""
+"""The follower: how it reads a directory, and what it writes to Vault."""
 
 from __future__ import annotations
 

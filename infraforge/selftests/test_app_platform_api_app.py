@@ -1,4 +1,4 @@
-"""The platform API's application alone: who is answered, what is refused, what is written down."""
+"""The platform API's application alone: who may call it, what it refuses, what it records."""
 
 from __future__ import annotations
 

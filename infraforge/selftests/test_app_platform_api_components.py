@@ -1,4 +1,4 @@
-"""The platform API's pure parts: what a component is like, and how its images stand."""
+"""The platform API's pure parts: a component's state, and that of its images."""
 
 from __future__ import annotations
 

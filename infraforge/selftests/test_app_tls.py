@@ -1,4 +1,4 @@
-"""An error that another connection left behind in a thread breaks no healthy one."""
+"""An OpenSSL error left in a thread by one connection does not break a healthy one."""
 
 from __future__ import annotations
 

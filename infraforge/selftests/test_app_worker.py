@@ -1,4 +1,4 @@
-"""The worker without a queue: what it does with each delivery, and what it never does early."""
+"""The worker without a queue: how it handles each delivery, and what it never does early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The law of dependencies, read from the source: who may import whom, sleep, or do I/O."""
+"""The rules of dependencies, read from the source: who may import whom, sleep, or do I/O."""
 
 from __future__ import annotations
 

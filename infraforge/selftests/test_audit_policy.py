@@ -94,7 +94,7 @@ WAYS_IN = [
 def test_a_way_into_a_pod_or_node_is_written_down(
     resource: str, verb: str, who: tuple[str, Sequence[str]]
 ) -> None:
-    """Whoever takes it, and by whatever verb: over WebSocket all of these are `get`."""
+    """For every user and every verb: over WebSocket all of these are `get`."""
     assert level(Request(verb, resource).by(who)) == "Metadata"
 
 

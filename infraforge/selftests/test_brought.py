@@ -22,7 +22,7 @@ from infraforge.profile import Ports, Profile
 
 
 class ApiServer(ThreadingHTTPServer):
-    """As much of an API server as tells a UID, and what was asked of it."""
+    """An API server that returns a UID and records its requests."""
 
     def __init__(self, uid: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -1,4 +1,4 @@
-"""The command line as a stranger meets it: wrong input, what tells, API servers that fail."""
+"""The command line for a newcomer: wrong input, readable output, failing API servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL, both Redis and MinIO without a cluster: what is made for them and what they read."""
+"""PostgreSQL, both Redis and MinIO without a cluster: their secrets and configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The directory without a cluster: what its files say, and who counts the stated seconds."""
+"""The directory without a cluster: its files, and the promised times with the follower's share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that work while a block runs: they end with it, and a failure is told."""
+"""Threads that work for the duration of a block: they end with it and report failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run of pytest ends that meets something unforeseen: never with 1, never with pytest's 3."""
+"""A pytest run that meets an unforeseen error never ends with 1, nor with pytest's own 3."""
 
 from __future__ import annotations
 

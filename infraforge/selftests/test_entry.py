@@ -1,4 +1,4 @@
-"""The last handler: what nobody foresaw ends with 2 or 64, in words, its trace in a file."""
+"""The last error handler: an unforeseen error ends with 2 or 64, in words, its trace kept."""
 
 from __future__ import annotations
 

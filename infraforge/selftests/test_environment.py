@@ -1,4 +1,4 @@
-"""What doctor says of a machine that lacks something, and that a build says the same at once."""
+"""What doctor reports of a machine that lacks something; a build reports the same at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evidence: what is written, and that nothing secret or lost is among it."""
+"""Evidence: what is written, and that it holds no secret and loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pausing and killing containers, against a cluster that is made of a few values."""
+"""Pausing and killing containers, against a simulated cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filling a folder: what proves it, and what ends it, against a cluster of a few values."""
+"""Filling a folder: its witness and its undo, against a simulated cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGET = containers.Container("infraforge-access", "login-1", "u1", "node", "log
 
 
 class World:
-    """One pod, and what is run in it and asked of it."""
+    """One pod, with the commands run in it and the requests about it."""
 
     def __init__(self) -> None:
         self.uid, self.phase = "u1", "Running"

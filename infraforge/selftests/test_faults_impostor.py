@@ -1,4 +1,4 @@
-"""The impostor's program, spoken to over real sockets, and what is read from its output."""
+"""The impostor's program over real sockets, and the parser of its output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ending the backend's logins, against a database that is made of a few values."""
+"""Ending the backend's logins, against a simulated database."""
 
 from __future__ import annotations
 

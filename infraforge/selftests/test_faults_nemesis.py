@@ -1,4 +1,4 @@
-"""The nemesis and its journal, on faults that live in memory: every one is undone, whoever dies."""
+"""The nemesis and its journal, with faults in memory: each is undone, whichever process dies."""
 
 from __future__ import annotations
 

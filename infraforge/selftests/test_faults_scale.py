@@ -1,4 +1,4 @@
-"""Scaling to nothing and back, against workloads and pods that are made of a few values."""
+"""Scaling to nothing and back, against simulated workloads and pods."""
 
 from __future__ import annotations
 

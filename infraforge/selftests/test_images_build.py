@@ -1,4 +1,4 @@
-"""Building: its order, its errors, its display and its manners with the disk; no runtime needed."""
+"""Building images: order, errors, display and use of the disk; no runtime needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue: what is wrong with it is said by name, and hashes follow content, only content."""
+"""The catalogue: errors name the entry, and hashes follow the content alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Go programs: what a content hash covers, what a failure says, and that nothing is half-done.
+"""Go programs: what a content hash covers, what a failure reports, and that builds are atomic.
 
 A stand-in for `go` on PATH records how it was called and makes what the real one would make.
 """
@@ -153,7 +153,7 @@ def test_failure_names_step_last_lines_and_log(bench: Bench) -> None:
 
 
 def test_missing_go_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without Go is told so, not shown a traceback."""
+    """A machine without Go gets a message, not a traceback."""
     monkeypatch.setenv("PATH", str(bench.module))
     with pytest.raises(BuildError, match=r"go: No such file or directory; is it installed\?"):
         bench.build()

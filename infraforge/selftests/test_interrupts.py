@@ -1,4 +1,4 @@
-"""Signals to real processes: the first one ends the work, none disturbs the tidying up."""
+"""Signals to real processes: the first ends the work, none disturbs the clean-up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's beginning and end, with pytest in processes of its own and a platform made of files.
+"""The beginning and end of a run, with pytest in processes of its own and a platform of files.
 
 The stand-in platform is up while there is a note of it; what is broken of it is a file each.
 """

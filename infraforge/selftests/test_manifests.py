@@ -1,4 +1,4 @@
-"""What every pod of the platform states: bounds for all it may use up, and two different probes."""
+"""What every pod of the platform declares: limits for all resources, and two different probes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nodes mount: they pull from the reader alone, and every image they are told of is pinned."""
+"""Files that nodes mount: pulls go to the read-only registry, and every image is pinned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is pinned is installed once, and only as the lock file says."""
+"""Pinned npm packages are installed once, and only as the lock file says."""
 
 from __future__ import annotations
 

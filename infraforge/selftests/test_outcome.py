@@ -1,4 +1,4 @@
-"""What a run says: one exit code from many outcomes."""
+"""The result of a run: one exit code from many outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only what is ours is touched: nodes made by others, and by ourselves, half and whole."""
+"""Only what is ours is touched, whether nodes are foreign, ours, or half made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing is overwritten that is not ours."""
+"""Foreign files and folders are never overwritten."""
 
 from __future__ import annotations
 

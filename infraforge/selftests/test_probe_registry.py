@@ -1,4 +1,4 @@
-"""Probes of what runs and of the registry: what was not found out is never taken for a refusal."""
+"""Probes of running images and of the registry: a failed probe is never taken for a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which TLS versions are spoken: a server's refusal is told from this side's own inability."""
+"""Which TLS versions are spoken: a server's refusal differs from the client's own inability."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""What a restart of everything stops: our nodes and registry, and nobody else's container."""
+"""A restart of everything stops our nodes and registry, and no other container."""
 
 from __future__ import annotations
 

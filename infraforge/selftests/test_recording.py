@@ -1,4 +1,4 @@
-"""What pytest keeps of a run by itself: in a folder of the run, whatever runs beside it."""
+"""What pytest records of a run by itself: in the run's own folder, even with runs in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A component's certificate: when a new one is made, and when it is called taken up."""
+"""A component's certificate: when a new one is issued, and when the renewal is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a restart changes: addresses in a node's files, what kubelets tell, their certificates."""
+"""What a restart changes: addresses in a node's files, kubelets' reports, their certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CA's change, phase by phase and killed in each; and who is told of it in the manifests."""
+"""The CA's rotation, phase by phase and killed in each; and which manifests mount the CA."""
 
 from __future__ import annotations
 

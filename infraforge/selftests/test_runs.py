@@ -1,4 +1,4 @@
-"""Runs keep to themselves: ids, claims, what is removed and what never is."""
+"""Runs stay separate: ids, claims, what is removed and what never is."""
 
 from __future__ import annotations
 

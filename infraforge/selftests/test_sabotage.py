@@ -1,4 +1,4 @@
-"""Sabotages: each one fits the platform and names tests there are; what counts as caught."""
+"""Sabotages: each fits the platform and names existing tests; what counts as caught."""
 
 from __future__ import annotations
 

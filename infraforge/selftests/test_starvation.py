@@ -1,4 +1,4 @@
-"""When a machine is starved: figures as they were recorded, on both sides of each bound."""
+"""When a machine counts as starved: recorded figures on both sides of each bound."""
 
 from __future__ import annotations
 

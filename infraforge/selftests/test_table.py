@@ -1,4 +1,4 @@
-"""Tables: compared by cell, told by cell."""
+"""Tables: compared, and reported, cell by cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verdicts: three outcomes, and unknown is never taken for either of the others."""
+"""Verdicts: three outcomes, and unknown is never mistaken for another."""
 
 from __future__ import annotations
 

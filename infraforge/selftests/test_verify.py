@@ -1,4 +1,4 @@
-"""A bundle: what was changed in it is named, and what it says is made again."""
+"""A bundle: verify names every change to it, and recomputes its verdicts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is waited for by watches: in time, or not at all."""
+"""Waiting for a fact by watches: in time, or not at all."""
 
 from __future__ import annotations
 

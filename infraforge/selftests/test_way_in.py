@@ -1,4 +1,4 @@
-"""The last step of a stand-up: the whole way in, as a person goes it, several times in a row."""
+"""The last step of a stand-up: the whole way in, as a person uses it, several times in a row."""
 
 from __future__ import annotations
 

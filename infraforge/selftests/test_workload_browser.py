@@ -1,4 +1,4 @@
-"""The browser verifies, is used with keys, tells what it got; and axe sees what is wrong."""
+"""The browser verifies, obeys the keyboard and records answers; and axe finds what is wrong."""
 
 import http.server
 import shutil

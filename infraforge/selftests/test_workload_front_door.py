@@ -1,4 +1,4 @@
-"""The front door's client: a no is a no only when the login page says so; all else is unknown."""
+"""The front door's client: only the login page's own denial is one; all else is unknown."""
 
 import http.server
 import ssl
@@ -25,7 +25,7 @@ STATE = "n" * 43 + ":/"
 
 @dataclass
 class Door:
-    """A front door that does what it is told. verdict: what the login form is answered."""
+    """A scripted front door. verdict: its answer to the login form."""
 
     verdict: int = 303
     callback: int = 302

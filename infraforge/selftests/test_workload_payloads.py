@@ -1,4 +1,4 @@
-"""The firewall's two lists belong together, and answers are told apart by who gave them."""
+"""The firewall's two lists correspond, and answers are told apart by who gave them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The register load against stores in memory: a right one holds, a stale one is found out."""
+"""The register load against stores in memory: a correct one holds, a stale one is caught."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Readers that take their time: what they were answered, and when the server had enough of them."""
+"""Slow readers: the answers they got, and when the server dropped them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How users fared, told from five-line histories; and users against a visitor made of answers."""
+"""Users' experience, computed from five-line histories; and users of a scripted visitor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the front door treats a request, in words: every kind of answer has its own."""
+"""How the front door treats a request: every kind of answer has its own word."""
 
 import pytest
 import requests

@@ -1,4 +1,4 @@
-"""Requests that never get finished: what the server ended is told from what it left open."""
+"""Requests that never finish: connections that the server closed or left open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def authority(tmp_path: Path) -> pki.Authority:
 
 @pytest.fixture
 def server(authority: pki.Authority, tmp_path: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """A server that ends a connection after so many bytes, and what it is told about that."""
+    """A server that closes each connection after so many bytes."""
     pair = authority.issue(["localhost"], ["127.0.0.1"])
     (tmp_path / "both.pem").write_text(pair.cert_pem + pair.key_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
