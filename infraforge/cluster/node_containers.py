@@ -71,15 +71,15 @@ def find(cluster: str, folder: Path) -> list[NodeContainer]:
     for condition in (f"label={_LABEL}={cluster}", named):
         said = docker("ps", "--all", "--no-trunc", "--filter", condition, "--format", "{{.ID}}")
         listed += said.split()
-    found = inspect(list(dict.fromkeys(listed)))
-    strangers = sorted(one.name for one in found if not one.of(folder))
+    containers = inspect(list(dict.fromkeys(listed)))
+    strangers = sorted(one.name for one in containers if not one.of(folder))
     if strangers:
         raise UsageError(
             f"{', '.join(strangers)}: InfraForge did not make the cluster {cluster!r} on this "
             f"machine (or made it with files other than {folder}); nothing was touched. "
             f"Use another --name. To see whose it is: docker inspect {strangers[0]}"
         )
-    return sorted(found, key=lambda one: (one.role != "control-plane", one.name))
+    return sorted(containers, key=lambda one: (one.role != "control-plane", one.name))
 
 
 def inspect(names: Sequence[str]) -> list[NodeContainer]:

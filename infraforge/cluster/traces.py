@@ -1,4 +1,4 @@
-"""Find what is left of the platform on a cluster, whoever put it there; and remove it all."""
+"""Find what is left of the platform on a cluster, whatever machine put it there, and remove it."""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ class World:
         self.redis.server.zadd("k:lease", {token: 10**15})
 
     def read(self, process: Any) -> tuple[bytes | None, str]:
-        found = process.read("k", lambda: self.row)
-        return found.body, found.how
+        answer = process.read("k", lambda: self.row)
+        return answer.body, answer.how
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ def test_mark_of_a_write_that_redis_got_late_is_taken_back(world: World) -> None
 
 def test_absence_is_cached_like_presence(world: World) -> None:
     one, two = world.process(), world.process()
-    found = [process.read("k", lambda: None) for process in (one, two)]
-    assert [(each.body, each.how) for each in found] == [(None, "miss"), (None, "hit")]
+    reads = [process.read("k", lambda: None) for process in (one, two)]
+    assert [(each.body, each.how) for each in reads] == [(None, "miss"), (None, "hit")]
 
 
 def test_a_new_value_replaces_a_cached_absence_at_once(world: World) -> None:
@@ -182,7 +182,7 @@ def test_absence_read_before_something_is_put_there_is_not_stored(world: World) 
 def test_concurrent_reads_of_an_absent_key_are_one_query() -> None:
     """And none of them holds its thread longer than that query takes."""
     world, readers, queries = World(), 8, []
-    started, found = threading.Barrier(readers), []
+    started, answers = threading.Barrier(readers), []
 
     def load() -> None:
         queries.append(1)
@@ -192,7 +192,7 @@ def test_concurrent_reads_of_an_absent_key_are_one_query() -> None:
         process = world.process(meanwhile=lambda: threading.Event().wait(0.02))
         started.wait(10)
         began = time.monotonic()
-        found.append((process.read("k", load).body, time.monotonic() - began))
+        answers.append((process.read("k", load).body, time.monotonic() - began))
 
     threads = [threading.Thread(target=ask) for _ in range(readers)]
     for thread in threads:
@@ -200,8 +200,8 @@ def test_concurrent_reads_of_an_absent_key_are_one_query() -> None:
     for thread in threads:
         thread.join(30)
     assert len(queries) == 1
-    assert [body for body, _ in found] == [None] * readers
-    assert max(seconds for _, seconds in found) < 4 * 0.2 + 1  # one by one: 8 times
+    assert [body for body, _ in answers] == [None] * readers
+    assert max(seconds for _, seconds in answers) < 4 * 0.2 + 1  # one by one: 8 times
 
 
 def test_a_miss_during_a_fill_waits_for_it(world: World) -> None:
@@ -223,7 +223,7 @@ def test_a_miss_during_a_fill_waits_for_it(world: World) -> None:
         assert world.redis.eval(fill, 2, "k", "k:lease", token, b"1\nv1", 1000) == 1
 
     assert filler.read("k", load_while_another_reads).body == b"v1"
-    assert [(found.body, found.how) for found in answers] == [(b"v1", "hit")]
+    assert [(answer.body, answer.how) for answer in answers] == [(b"v1", "hit")]
 
 
 def test_a_reader_that_waited_too_long_reads_the_database_and_stores_nothing(

@@ -112,9 +112,9 @@ def made(
     pool: Pool, cache: Cache | None = None, pause: Callable[[float], None] | None = None
 ) -> Any:
     paused = pause or (lambda _: None)
-    found = database.Database(config.Config(), cache or Cache(), deadline.Watchdog(), paused)
-    found._pool = pool
-    return found
+    opened = database.Database(config.Config(), cache or Cache(), deadline.Watchdog(), paused)
+    opened._pool = pool
+    return opened
 
 
 @pytest.mark.parametrize("name", [*FAULTS, "InterfaceError", "OperationalError"])
@@ -210,5 +210,5 @@ def test_an_epoch_that_cannot_be_raised_leaves_the_outcome_unknown(name: str) ->
 
 def test_connections_are_to_a_primary() -> None:
     """A standby would show an epoch, and rows, from before."""
-    found = database.parameters(config.Config(), database.Login("v-1", "secret"))
-    assert found["target_session_attrs"] == "primary"
+    parameters = database.parameters(config.Config(), database.Login("v-1", "secret"))
+    assert parameters["target_session_attrs"] == "primary"

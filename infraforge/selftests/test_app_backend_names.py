@@ -115,9 +115,9 @@ def test_nothing_ignorable_is_a_name_alone_or_between_letters() -> None:
     """Every code point that Unicode calls Default_Ignorable, a format or a Bidi_Control."""
     regex = importlib.import_module("regex")
     odd = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Bidi_Control}\p{Cn}\p{Co}]")
-    found = [chr(n) for n in range(0x110000) if not 0xD800 <= n < 0xE000 and odd.match(chr(n))]
-    assert len(found) > 4000
-    for each in [*found[:6000], *found[6000::997]]:
+    ignorable = [chr(n) for n in range(0x110000) if not 0xD800 <= n < 0xE000 and odd.match(chr(n))]
+    assert len(ignorable) > 4000
+    for each in [*ignorable[:6000], *ignorable[6000::997]]:
         for text in (each, f"a{each}b"):
             with pytest.raises(names.Unfit):
                 names.read(text)

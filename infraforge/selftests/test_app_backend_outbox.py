@@ -197,8 +197,8 @@ def ask(database: Any, job: uuid.UUID, project: uuid.UUID = PROJECT) -> Any:
 
 
 def name_in(payload: str) -> Any:
-    found = json.loads(payload)
-    return tasks.Name(uuid.UUID(found["job"]), uuid.UUID(found["row"]))
+    message = json.loads(payload)
+    return tasks.Name(uuid.UUID(message["job"]), uuid.UUID(message["row"]))
 
 
 def states(database: Any) -> dict[str, str]:

@@ -21,8 +21,8 @@ VERA = directory.Person("vera@infraforge.example", disabled=False)
 
 def said(people: Mapping[str, Any] | None = None, **groups: set[str]) -> Any:
     everybody = {"ada": ADA, "vera": VERA} if people is None else people
-    found = {group: frozenset(groups.get(group, ())) for group in GROUPS}
-    return directory.Said(everybody, found)
+    members = {group: frozenset(groups.get(group, ())) for group in GROUPS}
+    return directory.Said(everybody, members)
 
 
 class Vault:
@@ -194,10 +194,10 @@ def test_members_are_those_people_whose_entries_they_name_in_any_case() -> None:
         entry("uid=cy,ou=people", uid=[b"cy"], pwdAccountLockedTime=[b"20261125120000Z"]),
     ]
     groups = [entry("cn=Viewer", cn=[b"Viewer"], member=[b"UID=ada,ou=people", b"cn=nobody"])]
-    found = directory.understood(people, groups)
-    assert found.people["ada"] == directory.Person("ada@x.example", disabled=False)
-    assert {name for name, person in found.people.items() if person.disabled} == {"bob"}
-    assert found.groups == {"viewer": frozenset({"ada"})}
+    understood = directory.understood(people, groups)
+    assert understood.people["ada"] == directory.Person("ada@x.example", disabled=False)
+    assert {name for name, person in understood.people.items() if person.disabled} == {"bob"}
+    assert understood.groups == {"viewer": frozenset({"ada"})}
 
 
 def test_a_name_shared_by_two_entries_is_disabled() -> None:

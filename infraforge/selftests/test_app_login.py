@@ -437,9 +437,9 @@ def url(**changes: str) -> str:
 
 
 def seal_in(page: str) -> str:
-    found = re.search(r'name="form" value="([^"]+)"', page)
-    assert found, page
-    return html.unescape(found[1])
+    match = re.search(r'name="form" value="([^"]+)"', page)
+    assert match, page
+    return html.unescape(match[1])
 
 
 def without_seal(page: str) -> str:

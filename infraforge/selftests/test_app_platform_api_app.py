@@ -296,7 +296,7 @@ def test_a_restart_changes_one_annotation(client: Any, cluster: Cluster) -> None
 
 def test_answers_are_as_described_whatever_is_asked(app: Any) -> None:
     """Every operation, with what the description allows and with what it does not."""
-    found = described.ask(
+    result = described.ask(
         openapi.document(),
         lambda case: case.call(app=app, headers=headers()),
         seed=1,
@@ -304,15 +304,15 @@ def test_answers_are_as_described_whatever_is_asked(app: Any) -> None:
         methods=("GET", "PUT", "POST"),
         known={"name": ["login", "vault", "sealed"]},
     )
-    assert not found.complaints, str(found)
-    assert found.statuses
-    assert all({200, 202} & set(counted) for counted in found.statuses.values()), str(found)
+    assert not result.complaints, str(result)
+    assert result.statuses
+    assert all({200, 202} & set(counted) for counted in result.statuses.values()), str(result)
 
 
 def test_a_description_that_is_not_kept_is_noticed(app: Any) -> None:
     told = copy.deepcopy(openapi.document())
     told["components"]["schemas"]["Component"]["properties"]["restarts"] = {"type": "string"}
-    found = described.ask(
+    result = described.ask(
         told, lambda case: case.call(app=app, headers=headers()), seed=1, examples=3
     )
-    assert "/api/platform/components" in found.complaints[0]
+    assert "/api/platform/components" in result.complaints[0]

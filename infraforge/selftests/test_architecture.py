@@ -75,13 +75,13 @@ def parts() -> Iterator[tuple[str, Path]]:
 
 def imported(path: Path) -> set[str]:
     """Parts of infraforge, and other modules, that a file imports."""
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return found
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return modules
 
 
 def test_dependencies_point_one_way() -> None:
@@ -176,7 +176,7 @@ def tracked() -> list[Path]:
 @pytest.mark.parametrize("pattern", UNSAFE)
 def test_nothing_switches_verification_off(pattern: str) -> None:
     """Nowhere in code, manifests or configuration; sabotages break things on purpose."""
-    found = [
+    offences = [
         path.relative_to(ROOT)
         for path in tracked()
         if path.suffix in (".py", ".yaml", ".toml", ".conf", ".cfg", ".env", ".ini", ".js", ".vue")
@@ -184,7 +184,7 @@ def test_nothing_switches_verification_off(pattern: str) -> None:
         and not path.is_relative_to(ROOT / "chaos" / "sabotages")
         and re.search(pattern, path.read_text(errors="replace"))
     ]
-    assert not found
+    assert not offences
 
 
 def test_no_image_is_called_latest_and_no_pod_is_privileged() -> None:

@@ -34,19 +34,19 @@ def bare(text: str) -> str:
 
 def locations(text: str) -> dict[str, str]:
     """Location → its body, of a configuration without nested locations."""
-    found = {}
+    by_path = {}
     for start in re.finditer(r"^ *location (.+) \{\n", text, re.MULTILINE):
         depth, at = 1, start.end()
         while depth:
             depth += {"{": 1, "}": -1}.get(text[at], 0)
             at += 1
-        found[start[1]] = text[start.end() : at - 1]
-    return found
+        by_path[start[1]] = text[start.end() : at - 1]
+    return by_path
 
 
 def upstream(body: str) -> str | None:
-    found = re.search(r"proxy_pass https://(\w+?)(?:_auth)?[/;]", body)
-    return found[1] if found else None
+    match = re.search(r"proxy_pass https://(\w+?)(?:_auth)?[/;]", body)
+    return match[1] if match else None
 
 
 CONF = bare((INGRESS / "nginx.conf").read_text())
@@ -119,10 +119,10 @@ def test_the_identity_comes_from_the_session_alone() -> None:
         "$auth_groups": "$upstream_http_x_auth_request_groups",
     }
     for name, part in PARTS.items():
-        found = re.search(
+        match = re.search(
             r"(?i)proxy_set_header x-(forwarded-(subject|user|email|groups)|auth)", part
         )
-        assert name == "identity.conf" or found is None, name
+        assert name == "identity.conf" or match is None, name
 
 
 def test_authentication_requests_go_to_the_process_that_cannot_end_sessions() -> None:
@@ -208,9 +208,9 @@ def test_the_authentication_request_is_internal_and_its_errors_stay_errors() -> 
     for inside in LOCATIONS.values():
         around = around.replace(inside, "")
     early = {"400", "405", "414", "431", "494", "497", "501", "505"}  # before there is a location
-    found = re.findall(r"error_page ((?:\d+ )+)", around)
-    assert found
-    for codes in found:
+    error_codes = re.findall(r"error_page ((?:\d+ )+)", around)
+    assert error_codes
+    for codes in error_codes:
         assert set(codes.split()) <= early, "the server's are inherited by /_auth"
     assert [name for name, body in PASSING.items() if "/oauth2/auth" in body] == ["= /_auth"]
 
@@ -331,11 +331,11 @@ def test_an_invalid_origin_is_refused(origin: str) -> None:
      ("oauth2_proxy", 4180), ("oauth2_proxy_auth", 4181)],
 )  # fmt: skip
 def test_upstream_connections_are_kept_alive_and_verified(name: str, port: int) -> None:
-    found = re.search(rf"upstream {name} {{(.*?)}}", CONF, re.DOTALL)
-    assert found is not None
+    block = re.search(rf"upstream {name} {{(.*?)}}", CONF, re.DOTALL)
+    assert block is not None
     service = name.removesuffix("_auth").replace("_", "-")
-    assert re.search(rf"server {service}\.infraforge-\w+\.svc\.cluster\.local:{port};", found[1])
-    assert "include /etc/ingress/kept.conf;" in found[1]
+    assert re.search(rf"server {service}\.infraforge-\w+\.svc\.cluster\.local:{port};", block[1])
+    assert "include /etc/ingress/kept.conf;" in block[1]
     assert "proxy_ssl_session_reuse off;" in PARTS["proxy.conf"]
 
 

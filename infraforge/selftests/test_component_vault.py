@@ -100,9 +100,9 @@ def test_audit_devices_become_those_of_the_tree(
 def test_every_component_with_a_policy_names_its_namespace() -> None:
     components = TREE / "components"
     having = sorted(path.parent.name for path in components.glob("*/vault-policy.hcl"))
-    found = vault_accounts.accounts(TREE, [*having, "frontend"])
-    assert [account.name for account in found] == having
-    for account in found:
+    declared = vault_accounts.accounts(TREE, [*having, "frontend"])
+    assert [account.name for account in declared] == having
+    for account in declared:
         assert account.role["bound_service_account_names"] == [account.name]
         assert account.role["bound_service_account_namespaces"][0].startswith("infraforge-")
         assert account.role["token_policies"] == [account.name]

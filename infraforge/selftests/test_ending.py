@@ -64,8 +64,8 @@ def test_an_unforeseen_error_is_unknown_or_the_machines(
     tmp_path: Path, conftest: str, code: int, words: str
 ) -> None:
     """And a 3 that was meant stays one."""
-    found, said = run(tmp_path, conftest=conftest)
-    assert found == code, said
+    exit_code, said = run(tmp_path, conftest=conftest)
+    assert exit_code == code, said
     assert words in said
 
 

@@ -32,13 +32,13 @@ STALE = history("""
 
 @pytest.fixture
 def attached(monkeypatch: pytest.MonkeyPatch) -> list[evidence.Attachment]:
-    found: list[evidence.Attachment] = []
+    attachments: list[evidence.Attachment] = []
 
     def take(one: evidence.Attachment) -> None:
-        found.append(one)
+        attachments.append(one)
 
     monkeypatch.setattr(evidence.Attachment, "attach", take)
-    return found
+    return attachments
 
 
 def test_a_history_is_kept_readable_and_machine_readable(
@@ -122,8 +122,8 @@ def test_timings_of_concurrent_processes_are_all_kept(tmp_path: Path) -> None:
         list(pool.map(lambda n: evidence.note_timings({f"s{n}": n}, path), range(40)))
     with pytest.raises(ZeroDivisionError), evidence.stage("failing", path):
         raise ZeroDivisionError
-    found = json.loads(path.read_text())
-    assert set(found) == {*(f"s{n}" for n in range(40)), "failing"}
+    timings = json.loads(path.read_text())
+    assert set(timings) == {*(f"s{n}" for n in range(40)), "failing"}
     assert [path.name for path in tmp_path.iterdir()] == ["timings.json"]
 
 

@@ -76,9 +76,9 @@ class Pods:
         return SimpleNamespace(items=list(self.pods))
 
     def read_namespaced_pod(self, name: str, namespace: str) -> Any:
-        for found in self.pods:
-            if (found.metadata.name, found.metadata.namespace) == (name, namespace):
-                return found
+        for pod in self.pods:
+            if (pod.metadata.name, pod.metadata.namespace) == (name, namespace):
+                return pod
         raise client.ApiException(status=404, reason="Not Found")
 
     def delete_namespaced_pod(self, name: str, namespace: str, body: Any) -> None:

@@ -75,7 +75,7 @@ def test_a_client_that_does_not_trust_it_tells_nothing(
         ours.recv(1)
         with pytest.raises(ssl.SSLCertVerificationError):
             client.wrap_socket(ours, server_hostname="localhost")
-    assert [found and found["heard"] for found in told] == ["nothing"]
+    assert [line and line["heard"] for line in told] == ["nothing"]
 
 
 def test_a_client_without_tls_is_heard_too(trust: ssl.SSLContext) -> None:
@@ -91,10 +91,10 @@ def test_a_silent_probe_is_not_a_client(trust: ssl.SSLContext) -> None:
 
 
 def test_its_output_is_understood() -> None:
-    found = heard.read(
+    parsed = heard.read(
         '{"heard": "nothing", "why": "unknown ca"}\n{"heard": "a startup message", "user": "v-1"}\n'
     )
-    assert found == heard.Heard(2, frozenset({"v-1"}), frozenset({"unknown ca"}))
+    assert parsed == heard.Heard(2, frozenset({"v-1"}), frozenset({"unknown ca"}))
 
 
 @pytest.mark.parametrize("output", ["Traceback", "[]", "{}", '{"heard": "a startup message"}'])

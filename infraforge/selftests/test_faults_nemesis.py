@@ -345,9 +345,9 @@ def test_an_entry_after_a_torn_line_stands_on_a_line_of_its_own(nemesis: Nemesis
     journal().path.parent.mkdir(parents=True)
     journal().path.write_text('{"kind"')
     nemesis.inject(Break("one"))
-    found = journal().read()
-    assert [entry.fault for entry in found.entries] == ["break one"]
-    assert found.unreadable == ('{"kind"',)
+    contents = journal().read()
+    assert [entry.fault for entry in contents.entries] == ["break one"]
+    assert contents.unreadable == ('{"kind"',)
 
 
 @pytest.mark.parametrize(

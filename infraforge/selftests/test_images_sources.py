@@ -124,8 +124,8 @@ def test_an_archive_of_another_version_is_refused(catalogue: Catalogue, tmp_path
     image = {"name": "own", "reference": "x/own:1", "hash": "b", "digest": DIGEST, "record": None}
     found = archive.Archive(packed(tmp_path, [image], b"", ""))
     with pytest.raises(UsageError, match=r"another version of the platform: x/own:1"):
-        found.fitting(catalogue)
-    found.close()
+        opened.fitting(catalogue)
+    opened.close()
 
 
 def test_a_damaged_program_is_not_taken(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_a_file_with_concurrent_writers_is_always_whole(tmp_path: Path) -> None:
         assert len(seen) == 50_000
         assert len(set(seen)) == 1
     assert [one.exitcode for one in crowd] == [0, 0, 0, 0]
-    assert [found.name for found in tmp_path.iterdir()] == ["key"]
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -241,4 +241,4 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
     with pytest.raises(ZeroDivisionError), files.aside(path) as aside:
         aside.write_text(str(1 / 0))
     assert path.read_text() == "old"
-    assert [found.name for found in tmp_path.iterdir()] == ["note"]
+    assert [file.name for file in tmp_path.iterdir()] == ["note"]

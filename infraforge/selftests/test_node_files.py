@@ -51,16 +51,16 @@ def test_nodes_pull_from_the_read_only_registry_alone(files: Mapping[str, Path])
 
 
 def test_all_of_kubeadms_images_are_named_by_digest(files: Mapping[str, Path]) -> None:
-    found = {}
+    images = {}
     for path in (files["control"] / "patches").glob("*.json"):
         patch: Any = json.loads(path.read_text())
         pod = patch["spec"].get("template", patch)["spec"]
         [box] = pod["containers"]
-        found[path.stem] = (box["name"], box["image"])
-    for target, (name, image) in found.items():
+        images[path.stem] = (box["name"], box["image"])
+    for target, (name, image) in images.items():
         assert image == f"{CATALOGUE.reference(name)}@{DIGESTS[CATALOGUE.reference(name)]}", target
     static = {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
-    assert set(found) == static | {"corednsdeployment", "kubeproxydaemonset"}
+    assert set(images) == static | {"corednsdeployment", "kubeproxydaemonset"}
 
 
 def test_kubeadm_gets_its_patches_at_their_path_on_the_node(

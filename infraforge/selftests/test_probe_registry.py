@@ -23,7 +23,7 @@ def verdict(pull: int, post: int, put: int) -> Outcome:
         asked.append((method, url))
         return {"GET": pull, "POST": post, "PUT": put}[method]
 
-    found = registry_reach.requests(ask, IMAGE)
+    answers = registry_reach.requests(ask, IMAGE)
     at = "https://infraforge-registry:5000/v2/platform/app/"
     assert {url.removeprefix(at) for _, url in asked} == {
         f"manifests/sha256:{'ab' * 32}",
@@ -32,7 +32,7 @@ def verdict(pull: int, post: int, put: int) -> Outcome:
     }
     tables = [
         Table({("node", what): cell for what, cell in row.items()})
-        for row in (found, registry_reach.declared_requests())
+        for row in (answers, registry_reach.declared_requests())
     ]
     return cells_match(*tables).outcome
 

@@ -61,17 +61,17 @@ class FakeRedis:
 
 def test_a_cached_value_is_read_with_its_epoch_and_its_end() -> None:
     client: Any = FakeRedis({"project:7": b'3\n{"version": 9}', "project:7:lease": b"w:1"})
-    found = cached.project(client, "7")
-    assert found == cached.Cached(3, {"version": 9}, 42.0)
-    assert found.version == 9
+    value = cached.project(client, "7")
+    assert value == cached.Cached(3, {"version": 9}, 42.0)
+    assert value.version == 9
     assert cached.holders(client, "7") == ["w:1"]  # the other's time is over
 
 
 def test_a_value_without_expiry_lives_forever() -> None:
     client: Any = FakeRedis({"project:7": b"3\n{}"}, ttl=-1)
-    found = cached.project(client, "7")
-    assert found is not None
-    assert found.ttl == float("inf")
+    value = cached.project(client, "7")
+    assert value is not None
+    assert value.ttl == float("inf")
 
 
 def test_what_is_not_cached_is_none() -> None:

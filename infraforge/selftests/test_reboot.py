@@ -64,19 +64,19 @@ def test_only_nodes_and_registry_are_restarted_and_nodes_get_other_addresses(
     docker: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     cluster: Any = SimpleNamespace(name="mine", folder=tmp_path / "mine")
-    found = reboot.machines(cluster)
-    assert {one.container_id for one in found} == {
+    machines = reboot.machines(cluster)
+    assert {one.container_id for one in machines} == {
         "id-of-mine-control-plane",
         f"id-of-{registry.READER.container}",
         f"id-of-{registry.WRITER.container}",
     }
-    order = [one.container_id for one in reboot.in_another_order(found)]
+    order = [one.container_id for one in reboot.in_another_order(machines)]
     assert order == [
         "id-of-mine-control-plane",  # the lowest address was the registry's
         f"id-of-{registry.READER.container}",
         f"id-of-{registry.WRITER.container}",
     ]
-    reboot.restart(reboot.in_another_order(found))
+    reboot.restart(reboot.in_another_order(machines))
     touched = {word for argv in docker if argv[0] in ("stop", "start") for word in argv[1:]}
     assert touched == set(order)
 

@@ -67,8 +67,8 @@ def site(tmp_path: Path) -> Any:
 
     def read(name: str, _namespace: str) -> Mapping[str, str] | None:
         made.asked.append(name)
-        found: Mapping[str, str] | None = made.secrets.get(name)
-        return found
+        secret: Mapping[str, str] | None = made.secrets.get(name)
+        return secret
 
     made.read_secret = read
     for method in ("good_certificate", "certificate_serial"):

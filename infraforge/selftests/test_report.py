@@ -194,8 +194,8 @@ def test_the_latest_run_is_reported_and_named_and_its_bundle_holds(
     assert out.startswith(f"run {name} · commit abababababab · profile minimal · began 2026-11-27T")
     assert f"run {name}" in (checkout / "out" / "index.html").read_text()
     assert f"run {name}" in (checkout / "out" / "controls.html").read_text()
-    found = verify.examine(read(checkout / "b.zip"))
-    assert (found.exit_code, found.findings) == (0, [])
+    examined = verify.examine(read(checkout / "b.zip"))
+    assert (examined.exit_code, examined.findings) == (0, [])
     digest = bundle.sha256((checkout / "b.zip").read_bytes())
     assert f"(sha256 {digest})" in out
     key = signing.signer()

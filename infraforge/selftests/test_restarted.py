@@ -171,9 +171,9 @@ def pod(node: str | None, *since: timedelta | None) -> Any:
     ],
 )
 def test_a_status_from_before_a_restart_is_stale(one: Any, stale: str) -> None:
-    found = install._stale(SimpleNamespace(items=[one]), {"n": START})
-    assert stale in found
-    assert bool(stale) is bool(found)
+    message = install._stale(SimpleNamespace(items=[one]), {"n": START})
+    assert stale in message
+    assert bool(stale) is bool(message)
 
 
 class Nodes:
@@ -210,10 +210,10 @@ def test_a_kubelets_certificate_must_name_its_present_address(
     tmp_path: Path, ips: list[str], lacking: str
 ) -> None:
     nodes: Any = Nodes(tmp_path, *ips)
-    found = install._lacking_certificates(nodes, nodes, {"node-1": "its request csr-1 is not"})
-    assert lacking in found
-    assert bool(lacking) is bool(found)
-    assert not lacking or "csr-1" in found
+    message = install._lacking_certificates(nodes, nodes, {"node-1": "its request csr-1 is not"})
+    assert lacking in message
+    assert bool(lacking) is bool(message)
+    assert not lacking or "csr-1" in message
 
 
 def test_a_restart_gives_each_another_address_as_its_proof(docker: FakeDocker, api: Api) -> None:

@@ -11,8 +11,8 @@ KEY = "__Host-infraforge_session-00112233445566778899aabbccddeeff"
 
 
 def encoded(text: str, padded: bool = False) -> str:
-    found = base64.urlsafe_b64encode(text.encode()).decode()
-    return found if padded else found.rstrip("=")
+    base64_text = base64.urlsafe_b64encode(text.encode()).decode()
+    return base64_text if padded else base64_text.rstrip("=")
 
 
 def cookie(version: str = "v2") -> str:

@@ -37,11 +37,11 @@ def fared(answers: Sequence[tuple[int, str]]) -> Fared:
 
 
 def test_the_longest_time_without_a_right_answer_is_told() -> None:
-    found = fared([(0, ""), (1, ""), (2, "503"), (3, NO_ANSWER), (7, ""), (8, "")])
-    assert found.answered == {"page": 4}
-    assert found.errors == {"page": {"503": 1, NO_ANSWER: 1}}
-    assert found.longest == {"page": 6.0}
-    assert found.failures == 2
+    result = fared([(0, ""), (1, ""), (2, "503"), (3, NO_ANSWER), (7, ""), (8, "")])
+    assert result.answered == {"page": 4}
+    assert result.errors == {"page": {"503": 1, NO_ANSWER: 1}}
+    assert result.longest == {"page": 6.0}
+    assert result.failures == 2
 
 
 @pytest.mark.parametrize("told", ["503", "502", "504", NO_ANSWER])

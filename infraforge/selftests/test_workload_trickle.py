@@ -54,12 +54,12 @@ def test_a_connection_that_the_server_closes_has_ended(
 ) -> None:
     origin, _ = server
     looks = []
-    found = trickle(
+    trickled = trickle(
         origin, authority.ca_file, b"begin", b"a", connections=3, within=20,
         meanwhile=lambda: looks.append(1),
     )  # fmt: skip
-    assert found.left == 0
-    assert len(found.ended) == 3
+    assert trickled.left == 0
+    assert len(trickled.ended) == 3
     assert looks
 
 
@@ -68,5 +68,5 @@ def test_a_connection_that_the_server_keeps_is_left(
 ) -> None:
     origin, rule = server
     rule["bytes"] = 10**6
-    found = trickle(origin, authority.ca_file, b"begin", b"", connections=2, within=1.2)
-    assert (found.left, found.ended) == (2, ())
+    trickled = trickle(origin, authority.ca_file, b"begin", b"", connections=2, within=1.2)
+    assert (trickled.left, trickled.ended) == (2, ())

@@ -16,7 +16,7 @@ NOWHERE = "/projects/00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True)
 class View:
-    """A page of the dashboard. shows: CSS selectors of what is there once it is complete."""
+    """A page of the dashboard. shows: CSS selectors of the complete page."""
 
     path: str
     shows: tuple[str, ...]

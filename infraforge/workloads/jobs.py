@@ -33,7 +33,7 @@ class Load(Crew):
     """Clients, one thread each, that request jobs on one project for the duration of the block.
 
     file: the file for checksum jobs; "" requests reports instead. pace: seconds between two
-    requests of a client. A client goes on after a request that is refused for now (503).
+    requests of a client. A client continues after a temporary refusal (503).
     """
 
     def __init__(

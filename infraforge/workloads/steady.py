@@ -57,16 +57,16 @@ class Fared:
             gap = (now - latest.get(call.function, now)) / 1e9
             longest[call.function] = max(longest.get(call.function, 0.0), round(gap, 2))
             latest[call.function] = max(now, latest.get(call.function, now))
-        return cls(dict(answered), {key: dict(found) for key, found in errors.items()}, longest)
+        return cls(dict(answered), {key: dict(kinds) for key, kinds in errors.items()}, longest)
 
     @property
     def dishonest(self) -> Mapping[str, Mapping[str, int]]:
         """Errors that state something untrue."""
-        found = {
+        lies = {
             asked: {told: number for told, number in came.items() if told not in _HONEST}
             for asked, came in self.errors.items()
         }
-        return {asked: came for asked, came in found.items() if came}
+        return {asked: came for asked, came in lies.items() if came}
 
     @property
     def failures(self) -> int:

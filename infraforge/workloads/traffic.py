@@ -65,7 +65,7 @@ class Journeys(Crew):
 class Traffic:
     """Readers, writers, users of pages and travellers at once.
 
-    person: signs in anew for each journey; developer: the others share this session; project: the
+    person: signs in again for each journey; developer: the others share this session; project: the
     one that they use.
     """
 
