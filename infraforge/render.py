@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--to", type=arguments.folder, metavar="DIR", help="write one file per component, in order"
     )
     parser.add_argument(
-        "--kubeconfig", type=arguments.readable_file, help="of the cluster they are meant for"
+        "--kubeconfig", type=arguments.readable_file, help="kubeconfig of the target cluster"
     )
     parser.add_argument("--context", help="the context in the kubeconfig")
     parser.add_argument(

@@ -33,12 +33,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     build_parser = commands.add_parser("build", help="build images whose content hash is new")
     push_parser = commands.add_parser("push", help="copy built images into the local registry")
-    pull_parser = commands.add_parser("pull", help="copy upstream images, by digest, into it")
+    pull_parser = commands.add_parser("pull", help="copy upstream images there, by digest")
     pin_parser = commands.add_parser("pin", help="record the present digests of upstream images")
     export_parser = commands.add_parser("export", help="write all images into one file")
-    export_parser.add_argument("file", type=arguments.writable_file, metavar="FILE")
-    import_parser = commands.add_parser("import", help="read images from such a file")
-    import_parser.add_argument("file", type=arguments.readable_file, metavar="FILE")
+    export_parser.add_argument(
+        "file", type=arguments.writable_file, metavar="FILE", help="the file to write"
+    )
+    import_parser = commands.add_parser("import", help="read images from an exported file")
+    import_parser.add_argument(
+        "file", type=arguments.readable_file, metavar="FILE", help="the file to read"
+    )
     import_parser.add_argument(
         "--registry",
         type=arguments.registry,

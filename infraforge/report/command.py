@@ -30,8 +30,12 @@ def configure(commands: Any) -> None:
     report_parser.add_argument(
         "--list", action="store_true", help="list the recorded runs and stop"
     )
-    report_parser.add_argument("--out", type=Path, default=build.REPORT, help="(%(default)s)")
-    report_parser.add_argument("--bundle", type=Path, default=BUNDLE, help="(%(default)s)")
+    report_parser.add_argument(
+        "--out", type=Path, default=build.REPORT, help="folder of the report (%(default)s)"
+    )
+    report_parser.add_argument(
+        "--bundle", type=Path, default=BUNDLE, help="file of the bundle (%(default)s)"
+    )
     report_parser.add_argument(
         "--history", type=Path, help="a file that keeps past runs, for trends"
     )
@@ -42,7 +46,7 @@ def configure(commands: Any) -> None:
     )
     report_parser.set_defaults(run=report)
     verify_parser = commands.add_parser("verify", help="check a bundle and recompute it offline")
-    verify_parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    verify_parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the file to check")
     verify_parser.add_argument("--sha256", metavar="HEX", help="the digest that `report` printed")
     verify_parser.add_argument(
         "--public-key", type=Path, metavar="FILE", help="the key that must have signed it (PEM)"
