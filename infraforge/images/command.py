@@ -129,9 +129,9 @@ def _export(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: 
 
 
 def _import(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
-    with contextlib.closing(archive.Archive(options.file)) as found:
-        contents = found.fitting(catalogue)
-        found.take_tools(here.places)
+    with contextlib.closing(archive.Archive(options.file)) as source:
+        contents = source.fitting(catalogue)
+        source.take_tools(here.places)
         if options.registry:
             with push.trusting(None) as registry:
                 _push_all(
@@ -150,7 +150,7 @@ def _import(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: 
 
 
 def _push_all(
-    found: archive.Archive,
+    source: archive.Archive,
     contents: Sequence[archive.Content],
     registry: push.Registry,
     prefix: str,

@@ -122,7 +122,7 @@ def packed(tmp_path: Path, images: list[dict[str, object]], tool: bytes, checksu
 
 def test_an_archive_of_another_version_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
     image = {"name": "own", "reference": "x/own:1", "hash": "b", "digest": DIGEST, "record": None}
-    found = archive.Archive(packed(tmp_path, [image], b"", ""))
+    opened = archive.Archive(packed(tmp_path, [image], b"", ""))
     with pytest.raises(UsageError, match=r"another version of the platform: x/own:1"):
         opened.fitting(catalogue)
     opened.close()
