@@ -134,7 +134,7 @@ def test_a_refused_agreement_leaves_nothing_behind(
     monkeypatch.setattr(brought, "images_for", lambda *_args: brought.Images({}))
     monkeypatch.setattr(Existing, "node_addresses", lambda _self: ["10.0.0.1"])
     wish = brought.Wish(Profile.load("minimal", stack.TREE), kubeconfig, "work")
-    with pytest.raises(UsageError, match="not agreed to"):
+    with pytest.raises(UsageError, match="did not agree"):
         brought.stand_up("existing", wish, lambda question: bool(asked.append(question)))
     assert "UID          one" in asked[0]
     assert server.changes == []
