@@ -1,7 +1,7 @@
-"""The platform on a cluster that the user brings: agreed to, pinned by UID, gone without a trace.
+"""The platform on a cluster that the user brings: agreed to, pinned by UID, removed completely.
 
-Nothing here needs a container runtime on this machine. The cluster's own parts (network, storage,
-DNS) are the user's business; images come from where its nodes can pull them.
+Nothing here needs a container runtime on this machine. The user provides the cluster's own parts
+(network, storage, DNS), and a registry from which its nodes can pull the images.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 class Wish:
     """What the user asks for.
 
-    kubeconfig: None for the one agreed to before; origin: where users find the front door, ""
-    for the only node's address; registry: where nodes pull images, "" for the canonical names;
-    by_hand: the user applies the manifests, and only what they cannot say is done here; renew:
-    see `stack.stand_up`.
+    kubeconfig: None for the one agreed to before; origin: the front door's URL for users, "" for
+    the only node's address; registry: where nodes pull images, "" for the canonical names;
+    by_hand: the user applies the manifests, and this does only what manifests cannot; renew: see
+    `stack.stand_up`.
     """
 
     profile: Profile
@@ -64,32 +64,35 @@ def stand_up(
     tree: Path = TREE,
     progress: Progress = silent,
 ) -> Platform:
-    """The platform on the user's cluster, stood up or found again.
+    """Stand the platform up on the user's cluster, or attach to it.
 
-    agreed: asked, with what is about to happen, before a cluster is touched for the first time.
-    Raises UsageError, and has touched nothing, for a cluster that lacks something or was not
-    agreed to; OtherCluster for one that is not the one that was agreed to; ClusterError for one
-    that does not answer; TimedOut where the front door does not open in the end.
+    agreed: called with a description before a cluster is changed for the first time. Raises
+    UsageError, before any change, for a cluster that lacks something or was not agreed to;
+    OtherCluster for another cluster than the one agreed to; ClusterError for one that does not
+    answer; TimedOut where the front door does not open in time.
     """
     profile = stack.checked(wish.profile)
     with stack.nothing_left(name), state.locked(name):
-        found = Note.read(name)
-        cluster = _open(name, found, wish)
-        if found and found.profile != profile.name:
-            raise UsageError(f"{name!r} runs profile {found.profile!r}; remove it first")
-        images = images_for(profile, tree, wish.registry, found)
-        origin = wish.origin or (found.origin if found else "") or _origin(cluster)
+        known_note = Note.read(name)
+        cluster = _open(name, known_note, wish)
+        if known_note and known_note.profile != profile.name:
+            raise UsageError(
+                f"{name!r} runs profile {known_note.profile!r}; remove it first: "
+                f"infraforge down --name {name}"
+            )
+        images = images_for(profile, tree, wish.registry, known_note)
+        origin = wish.origin or (known_note.origin if known_note else "") or _origin(cluster)
         origin = canonical_origin(origin)
-        http = found.ports.http if found else wish.http_port
+        http = known_note.ports.http if known_note else wish.http_port
         profile = dataclasses.replace(profile, ports=Ports(_port(origin), http))
-        if found is None:
+        if known_note is None:
             _check(cluster, wish)
             if not agreed(question(cluster, profile, origin)):
-                raise UsageError("not agreed to: nothing was touched")
+                raise UsageError("you did not agree, so nothing was touched; to agree: --yes")
             cluster.write_kubeconfig(tools.kubectl(tree), state.cluster_dir(name) / "kubeconfig")
-            stack.authority(name)  # of its own, before there is a note of it
-        known = found.brought if found else None
-        by_hand = wish.by_hand or bool(known and known.by_hand)  # nobody takes it over unasked
+            stack.authority(name)  # its own CA, made before the note
+        known = known_note.brought if known_note else None
+        by_hand = wish.by_hand or bool(known and known.by_hand)  # stays so until the user says else
         note = Note(
             profile.name,
             profile.ports,
@@ -101,7 +104,7 @@ def stand_up(
             brought=Brought(cluster.uid, cluster.context, cluster.server, by_hand),
             shape=profile.shape,
         )
-        note.write(name)  # before anything is touched: what a killed run began can be removed
+        note.write(name)  # before the first change, so that what a killed run began can be removed
         clock = Stages(progress)
         platform = stack.attach(name, tree)
         platform.site.renewing = wish.renew
@@ -114,26 +117,31 @@ def stand_up(
 
 
 def name_of(kubeconfig: Path, context: str | None, profile: str | None) -> str:
-    """Under which name the platform on this cluster is known here; it goes by the cluster's UID.
+    """The local name of the platform on this cluster, found by the cluster's UID.
 
-    Raises UsageError when none is, OtherCluster when another cluster has taken its place.
+    Raises UsageError when there is none, OtherCluster when another cluster has taken its place.
     """
     if not kubeconfig.is_file():
         raise UsageError(f"there is no kubeconfig {kubeconfig}")
     cluster = Existing(kubeconfig, context)
     for name in state.names():
-        found = Note.read(name)
-        if found is None:
+        note = Note.read(name)
+        if note is None:
             continue
-        if _uid(name, found) == cluster.uid:
-            if profile and profile != found.profile:
-                raise UsageError(f"{kubeconfig}: profile {found.profile!r} is there")
+        if _uid(name, note) == cluster.uid:
+            if profile and profile != note.profile:
+                raise UsageError(
+                    f"{kubeconfig}: the platform there has profile {note.profile!r}; say --profile "
+                    f"{note.profile}"
+                )
             return name
-        known = found.brought
+        known = note.brought
         if known and (known.context, known.server) == (cluster.context, cluster.server):
-            _ = Existing(kubeconfig, context, name=name, pinned=known.uid).uid  # says what is wrong
+            _ = Existing(
+                kubeconfig, context, name=name, pinned=known.uid
+            ).uid  # raises OtherCluster
     raise UsageError(
-        f"{kubeconfig}: nothing of this machine's is on cluster {cluster.context!r}; first: "
+        f"{kubeconfig}: this machine has no platform on cluster {cluster.context!r}; first: "
         f"infraforge up --cluster existing --kubeconfig {kubeconfig} "
         f"--context {cluster.context} --profile {profile or 'minimal'}"
     )
@@ -144,20 +152,20 @@ def tear_down(
 ) -> list[str]:
     """Remove the platform from the user's cluster, and its files here; what was removed.
 
-    forget: the cluster is gone, or another one by now: only the files here; force: in spite of
-    runs that use it. Raises UsageError or TimedOut when something cannot be removed; the files
+    forget: remove only the files here, because the cluster is gone or another one; force: even
+    while runs use it. Raises UsageError or TimedOut when something cannot be removed; the files
     stay then.
     """
     with contextlib.ExitStack() as held:
         if not force:
             held.enter_context(Use(name, "infraforge down", "say --force").alone())
         held.enter_context(state.locked(name))
-        found = Note.read(name)
-        if found is None or found.brought is None:
-            raise UsageError(f"{name!r} is no cluster you brought")
+        note = Note.read(name)
+        if note is None or note.brought is None:
+            raise UsageError(f"{name!r} is not a cluster you brought; see: infraforge list")
         removed = []
         if not forget:
-            cluster = stack.cluster_of(name, found, tree)
+            cluster = stack.cluster_of(name, note, tree)
             removed = traces.remove(cluster.api)
         folder = state.cluster_dir(name)
         shutil.rmtree(folder)
@@ -168,29 +176,29 @@ def tear_down(
 
 
 def is_brought(name: str) -> bool:
-    """Whether a cluster that the user brought is known under this name."""
-    found = Note.read(name)
-    return found is not None and found.brought is not None
+    """Whether this name belongs to a cluster that the user brought."""
+    note = Note.read(name)
+    return note is not None and note.brought is not None
 
 
 def images_for(
-    profile: Profile, tree: Path, registry: str = "", found: Note | None = None
+    profile: Profile, tree: Path, registry: str = "", note: Note | None = None
 ) -> Images:
-    """The profile's images: digests as made or imported here, else as the registry says.
+    """The profile's images: digests as made or imported here, else as the registry reports them.
 
-    Raises UsageError naming the images that are nowhere.
+    Raises UsageError naming images that are in neither place.
     """
     catalogue = Catalogue.load(tree)
     names = catalogue.deployed(profile.components)
     digests = push.recorded(names, catalogue)
     lacking = [name for name in names if catalogue.reference(name) not in digests]
-    moved = {catalogue.prefix: registry} if registry else dict(found.moved if found else {})
+    moved = {catalogue.prefix: registry} if registry else dict(note.moved if note else {})
     digests |= push.look_up(lacking, catalogue, moved.get(catalogue.prefix, catalogue.prefix))
     return Images(digests, moved)
 
 
 def question(cluster: Existing, profile: Profile, origin: str) -> str:
-    """What is about to happen, for somebody to agree to."""
+    """What is about to happen, for the user to agree to."""
     nodes = cluster.node_addresses()
     return (
         f"InfraForge did not make this cluster:\n"
@@ -206,46 +214,49 @@ def question(cluster: Existing, profile: Profile, origin: str) -> str:
     )
 
 
-def _open(name: str, found: Note | None, wish: Wish) -> Existing:
-    known = found.brought if found else None
-    if found is not None and known is None:
-        raise UsageError(f"{name!r} is a cluster of InfraForge's own; use another --name")
+def _open(name: str, note: Note | None, wish: Wish) -> Existing:
+    known = note.brought if note else None
+    if note is not None and known is None:
+        raise UsageError(f"{name!r} is a cluster that InfraForge made; use another --name")
     pinned = known.uid if known else ""
     if wish.kubeconfig:
         if not wish.kubeconfig.is_file():
             raise UsageError(f"there is no kubeconfig {wish.kubeconfig}")
         return _asked(Existing(wish.kubeconfig, wish.context, name=name, pinned=pinned))
     if known is None:
-        raise UsageError("--cluster existing: say which, by --kubeconfig FILE (and --context)")
+        raise UsageError("--cluster existing needs --kubeconfig FILE (and perhaps --context)")
     return _asked(Existing(state.cluster_dir(name) / "kubeconfig", name=name, pinned=pinned))
 
 
 def _asked(cluster: Existing) -> Existing:
-    """The same, after it was asked which cluster it is, and has said the right one."""
+    """The cluster, after it has answered with the right UID."""
     _ = cluster.uid
     return cluster
 
 
 def _check(cluster: Existing, wish: Wish) -> None:
-    """Raise UsageError for what would stop a stand-up; nothing is touched."""
+    """Raise UsageError for what would prevent a stand-up; nothing is changed."""
     there = [str(item) for item in traces.find(cluster.api)]
     if there and not wish.by_hand:
         raise UsageError(
-            f"{cluster.context}: there is something of this name already, not put there from this "
-            f"machine: {', '.join(there[:5])}; remove it, or say --by-hand if you applied it"
+            f"{cluster.context}: parts of a platform exist there that this machine did not create: "
+            f"{', '.join(there[:5])}; remove them, or say --by-hand if you applied them"
         )
     classes: Any = client.StorageV1Api(cluster.api).list_storage_class()
     default = [c for c in classes.items if (c.metadata.annotations or {}).get(_DEFAULT_CLASS)]
     if not default:
-        raise UsageError(f"{cluster.context}: there is no default StorageClass; volumes need one")
+        raise UsageError(
+            f"{cluster.context}: there is no default StorageClass; volumes need one, so mark one: "
+            f"kubectl annotate storageclass NAME storageclass.kubernetes.io/is-default-class=true"
+        )
 
 
 def _origin(cluster: Existing) -> str:
     addresses = cluster.node_addresses()
     if len(addresses) != 1:
         raise UsageError(
-            f"{cluster.context} has {len(addresses)} nodes' addresses: say by --origin "
-            f"https://HOST:PORT where the front door (Service infraforge-access/ingress) is found"
+            f"{cluster.context} has {len(addresses)} node addresses: give --origin "
+            f"https://HOST:PORT, the front door for users (Service infraforge-access/ingress)"
         )
     return f"https://{addresses[0]}:{HTTPS_NODE_PORT}"
 
@@ -257,10 +268,10 @@ def _port(origin: str) -> int:
         raise UsageError(f"--origin {origin}: {error}") from error
 
 
-def _uid(name: str, found: Note) -> str:
-    if found.brought:
-        return found.brought.uid
+def _uid(name: str, note: Note) -> str:
+    if note.brought:
+        return note.brought.uid
     try:
         return Existing(state.cluster_dir(name) / "kubeconfig").uid
     except (UsageError, ClusterError):
-        return ""  # it is silent, and so not the one that has just answered
+        return ""  # it does not answer, so it is not the cluster that just did

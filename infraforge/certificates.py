@@ -1,4 +1,4 @@
-"""`infraforge certificates`: what is shown now, and new ones while requests flow."""
+"""`infraforge certificates`: show the certificates in use, and renew them while requests flow."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ from infraforge.errors import UsageError
 from infraforge.probes import certificates
 
 _EPILOG = """\
-look, renew two, renew all:
+show all, renew two, renew all:
   infraforge certificates status
   infraforge certificates renew ingress postgres
   infraforge certificates renew
-another CA, in three phases (both are trusted; the new one issues; the old one is trusted no more):
+replace the CA, in three phases (both trusted; the new one issues; the old one no longer trusted):
   infraforge certificates renew --ca
 
-Most components take a new certificate up while they run; of the others a new pod is there before
-the old one goes. Either way no request fails, and the command ends only when every pod shows its
-new certificate. Killed half-way, run it again: a change of the CA goes on where it was, and all
-else is done anew. `infraforge up` renews by itself what is within a week of its end, but never
-the CA.
+Most components load a new certificate while they run; the others get a new pod before the old one
+goes. Either way no request fails, and the command ends only when every pod shows its new
+certificate. If it was killed, run it again: a replacement of the CA resumes, everything else starts
+over. `infraforge up` renews certificates within a week of their expiry, but never the CA.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+    """Add the options and subcommands."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("do", choices=("status", "renew"))
-    parser.add_argument("components", nargs="*", metavar="COMPONENT", help="by default all")
-    parser.add_argument("--ca", action="store_true", help="renew the CA, and so all of them")
+    parser.add_argument("components", nargs="*", metavar="COMPONENT", help="default: all")
+    parser.add_argument("--ca", action="store_true", help="replace the CA, and all certificates")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look (1 when one is not what it should be), or renew."""
+    """Show them (1 when one is not as it should be), or renew."""
     if options.components and (options.ca or options.do == "status"):
-        raise UsageError("that is of all components; name none")
+        raise UsageError("status and --ca cover all components; name none")
     if options.do == "renew":
         return _renew(options)
     platform = stack.attach(options.name)
@@ -54,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     phase = stack.ca_phase(options.name)
     if phase:
         again = f"infraforge certificates renew --ca --name {options.name}"
-        print(f"it is being replaced, in phase {phase}; go on: {again}")
+        print(f"it is being replaced, in phase {phase}; to resume: {again}")
     table = Table(box=None)
     for title in ("pod and port", "shows one that is"):
         table.add_column(title)
@@ -69,7 +68,7 @@ def _renew(options: argparse.Namespace) -> int:
     with progress.shown() as say:
         if options.ca:
             stack.replace_ca(options.name, progress=say)
-            said = "the CA is another one, and no component trusts the old one"
+            said = "the CA was replaced, and no component trusts the old one"
         else:
             done = stack.renew(options.name, options.components, progress=say)
             said = f"{len(done)} components show new certificates"

@@ -1,4 +1,4 @@
-"""`infraforge doctor`: what was found, which profile fits and why, what is missing."""
+"""`infraforge doctor`: this machine, which profile fits it and why, and what is missing."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def run(tree: Path, *, as_json: bool) -> int:
     An installed wheel may be given its images in a bundle: what only builds them may be missing.
     """
     machine = environment.look()
-    found = environment.fits(machine, tree)
+    fits = environment.fits(machine, tree)
     if as_json:
-        print(environment.as_json(machine, found))
+        print(environment.as_json(machine, fits))
     else:
-        _show(machine, found)
+        _show(machine, fits)
     missing = set(machine.missing) - set(environment.BUILDING if folders.installed() else ())
-    return 0 if environment.best(found) and not missing else 64
+    return 0 if environment.best(fits) and not missing else 64
 
 
-def _show(machine: Machine, found: list[Fit]) -> None:
+def _show(machine: Machine, fits: list[Fit]) -> None:
     console = Console(highlight=False)
     table = Table(box=None, show_header=False)
     reached = [host for host, yes in machine.registries.items() if yes]
@@ -42,8 +42,8 @@ def _show(machine: Machine, found: list[Fit]) -> None:
         ("root", {"root": "yes", "sudo": "by sudo"}.get(machine.root, "no")),
         ("cgroup", machine.cgroup),
         ("capabilities missing", ", ".join(machine.capabilities_missing) or "none"),
-        ("kernel can", ", ".join(able) or "none of what was looked for"),
-        ("kernel cannot", ", ".join(unable) or "(all that was looked for is there)"),
+        ("kernel can", ", ".join(able) or "none of the features checked"),
+        ("kernel cannot", ", ".join(unable) or "(it has every feature checked)"),
         ("registries reached", ", ".join(reached) or "none: images are built from packages"),
     ):
         table.add_row(*row)
@@ -51,13 +51,13 @@ def _show(machine: Machine, found: list[Fit]) -> None:
     for tool, remedy in machine.missing.items():
         console.print(f"missing: {tool}; get it by: {remedy}{_unless(tool)}", soft_wrap=True)
     console.print()
-    for fit in found:
+    for fit in fits:
         if not fit.deployable:
             console.print(f"{fit.profile}: not in this version yet")
         else:
             said = "fits" if fit.fits else "; ".join(fit.lacks)
             console.print(f"{fit.profile}: {said}", soft_wrap=True)
-    chosen = environment.best(found)
+    chosen = environment.best(fits)
     if chosen:
         console.print(f"\nchosen: {chosen} (the largest that fits); go on with: {_next(chosen)}")
     else:

@@ -1,8 +1,8 @@
-"""A part of the pytest plugin: how a run of pytest ends where something unforeseen happens.
+"""Part of the pytest plugin: the exit code of a pytest run in which something unforeseen happens.
 
-Pytest's own codes mean other things here: its 3 (internal error) and 5 (nothing collected) say
-nothing of the platform, and what a plugin raises at the end of a session would make Python end
-with 1, *broken*. This turns them into 2 (unknown), or 64 for usage and the machine.
+pytest's own codes have other meanings here: its 3 (internal error) and 5 (nothing collected) say
+nothing about the platform, and an exception of a plugin at the end of a session would make Python
+exit with 1, *broken*. This turns them into 2 (unknown), or 64 for usage and the machine.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ def pytest_cmdline_main() -> Generator[None, int | pytest.ExitCode | None, int]:
         _say("; ".join(str(part) for part in error.args))
         return entry.USAGE
     except KeyboardInterrupt:
-        _say("interrupted while the run was being ended")
+        _say("interrupted while the run was ending")
         return entry.UNKNOWN
-    except BaseException as error:  # noqa: BLE001 - the last one there is
+    except BaseException as error:  # noqa: BLE001 - the last handler there is
         return _told(error)[0]
-    # an exit code that was set by what the tests said is an int, and none of pytest's own
+    # an exit code that the tests determined is an int, and not one of pytest's own
     if isinstance(code, pytest.ExitCode) and code in _OURS:
         if code is pytest.ExitCode.INTERNAL_ERROR:
             _say("the run itself failed, so nothing can be said of the platform")
@@ -45,7 +45,7 @@ def pytest_cmdline_main() -> Generator[None, int | pytest.ExitCode | None, int]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionstart() -> Generator[None, None, None]:
-    """What fails while the platform is stood up is told in words, as every command tells it."""
+    """Report failures during the stand-up in words, as every command does."""
     try:
         return (yield)
     except (pytest.UsageError, pytest.exit.Exception):
@@ -56,7 +56,7 @@ def pytest_sessionstart() -> Generator[None, None, None]:
 
 
 def _told(error: BaseException) -> tuple[int, str]:
-    """Say it and keep its trace; exit code and words."""
+    """Report the error and keep its trace; returns exit code and words."""
     code, words = entry.explained(error)
     _say(words)
     _say(entry.kept(error, lambda: state.state_dir() / "traces"))

@@ -1,8 +1,8 @@
-"""The last handler at every way into the harness: no exit code is one that nobody meant.
+"""The last error handler of every program of the harness: no exit code is accidental.
 
-Python ends with 1 on whatever it does not foresee, and 1 means *broken* here. `guard` runs a
-program and turns such an end into 2 (unknown), or into 64 where the machine is at fault, says in
-words what happened and which command comes next, and keeps the traceback in a file.
+Python exits with 1 after an unhandled exception, and 1 means *broken* here. `guard` runs a program
+and turns such an end into 2 (unknown), or into 64 where the machine is at fault. It says in words
+what happened and which command comes next, and keeps the traceback in a file.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from infraforge.errors import InfraForgeError
 UNKNOWN, USAGE = 2, 64
 INTERRUPTED = 128 + signal.SIGINT
 NO_READER = 128 + signal.SIGPIPE
-"""What shells report of a program that died of an interrupt, or of a reader that went away."""
+"""What a shell reports for a program that SIGINT or SIGPIPE ended."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KEPT = 20
-"""Traces that stay; older ones make room."""
+"""Traces that are kept; a new one replaces the oldest."""
 
 _MACHINE = {
     errno.ENOSPC: "the disk is full: free some, or set INFRAFORGE_CACHE and INFRAFORGE_STATE to "
@@ -40,7 +40,7 @@ _MACHINE = {
     errno.EDQUOT: "the disk quota is used up: free some",
     errno.EROFS: "this file system is read-only: set INFRAFORGE_CACHE and INFRAFORGE_STATE to "
     "folders on another one",
-    errno.EACCES: "permission denied: whose it is says ls -ld; INFRAFORGE_CACHE and "
+    errno.EACCES: "permission denied: to see the owner, run ls -ld; INFRAFORGE_CACHE and "
     "INFRAFORGE_STATE may name other folders",
     errno.EPERM: "not permitted for this user: run as root, or set INFRAFORGE_CACHE and "
     "INFRAFORGE_STATE to folders of your own",
@@ -48,10 +48,10 @@ _MACHINE = {
     errno.EEXIST: "something is where a folder should be: move it away, or choose another path",
     errno.EISDIR: "a folder is where a file should be: name the file",
     errno.ENAMETOOLONG: "the path is too long: choose a shorter one",
-    errno.ELOOP: "links go in a circle: choose another path",
+    errno.ELOOP: "symbolic links form a circle: choose another path",
     errno.EIO: "the disk cannot be read or written: see dmesg",
     errno.EMFILE: "too many files are open: raise the limit by ulimit -n",
-    errno.ENFILE: "too many files are open on this machine",
+    errno.ENFILE: "too many files are open on this machine: end some programs",
     errno.ENOMEM: "memory ran out: free some",
     errno.EAGAIN: "no further process or thread is allowed: see ulimit -u",
 }
@@ -68,25 +68,25 @@ _DAMAGE = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with a call, and ends with the project's own exit code."""
+    """Reports a wrong call in one line, and exits with the project's own exit code."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"{self.prog}: {message}; see: {self.prog} --help\n")
 
 
 def guard(program: str, body: Callable[[], int], traces: Callable[[], Path]) -> int:
-    """Run `body`; the exit code of the program, whatever happens in it.
+    """Run `body`; returns the program's exit code, whatever happens.
 
-    program: how it is called in what is said; traces: the folder where tracebacks are kept (a
-    temporary one where that cannot be written). Ends the process itself once it is interrupted:
-    threads that still wait for what is gone hold nobody up.
+    program: its name in messages; traces: the folder where tracebacks are kept (a temporary one
+    where that cannot be written). After an interrupt it ends the process itself, so that threads
+    that wait for something delay nobody.
     """
     _speak_any_language()
-    # also where whoever started this has SIGINT ignored, as shells do for what runs beside them:
-    # children would inherit that, and could not be asked to end
-    with contextlib.suppress(ValueError):  # only the main thread may
+    # even where the parent ignores SIGINT, as shells do for background jobs: children would
+    # inherit that, and could not be interrupted
+    with contextlib.suppress(ValueError):  # only the main thread may set handlers
         for number in _SIGNALS:
-            # nohup has SIGHUP ignored, and means it
+            # nohup ignores SIGHUP on purpose
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _interrupt)
     try:
@@ -103,13 +103,13 @@ def _run(program: str, body: Callable[[], int], traces: Callable[[], Path]) -> i
     try:
         code = _called(program, body)
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, where it is told: at Python's end it would be 120
+            sys.stdout.flush()  # here, where errors are handled: Python itself would exit with 120
     except InfraForgeError as error:
         _say(f"{program}: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - the last one there is
+    except BaseException as error:  # noqa: BLE001 - the last handler there is
         if _no_reader(error):
             return _leave_quietly()
         code, words = explained(error)
@@ -127,7 +127,7 @@ def _called(program: str, body: Callable[[], int]) -> int:
 
 
 def explained(error: BaseException) -> tuple[int, str]:
-    """Exit code and words for something that nobody foresaw."""
+    """Exit code and words for an error that nobody foresaw."""
     if isinstance(error, InfraForgeError):
         return error.exit_code, str(error)
     if words := _of_machine_within(error):
@@ -153,7 +153,7 @@ def _of_machine(error: BaseException) -> str:
     if not isinstance(error, OSError) or _of_network(error):
         return ""
     if isinstance(error, FileNotFoundError) and _is_program(error):
-        return f"{error.filename} is missing; get it by: ./bootstrap true"
+        return f"{error.filename} is missing; install it with: ./bootstrap true"
     if error.errno == errno.ENOENT and _making_a_folder(error):
         return f"{error.filename}: no folder can be made here; choose another path"
     if error.errno not in _MACHINE:
@@ -164,7 +164,7 @@ def _of_machine(error: BaseException) -> str:
 
 
 def _of_elsewhere(error: BaseException) -> str:
-    """What went wrong, in words."""
+    """What went wrong outside the machine, in words."""
     kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(error).__mro__}
     if "kubernetes.ApiException" in kinds:
         status, reason = getattr(error, "status", 0), getattr(error, "reason", "")
@@ -185,9 +185,9 @@ def _of_elsewhere(error: BaseException) -> str:
 
 
 def keep_trace(error: BaseException, folder: Path) -> Path:
-    """Write the traceback to a file of its own, for its owner alone; where it is.
+    """Write the traceback to a new file that only its owner can read; returns its path.
 
-    Raises OSError where it can be written neither into the folder nor into a temporary one.
+    Raises OSError where neither the folder nor a temporary one can be written.
     """
     text = "".join(traceback.format_exception(error))
     head = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {sys.argv[0]}\n\n"
@@ -208,17 +208,17 @@ def _write_new(folder: Path, text: str) -> Path:
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as out:
             out.write(text)
     except OSError:
-        Path(name).unlink(missing_ok=True)  # a full disk: an empty file tells nothing
+        Path(name).unlink(missing_ok=True)  # a full disk: an empty file helps nobody
         raise
     return Path(name)
 
 
 def kept(error: BaseException, traces: Callable[[], Path]) -> str:
-    """Keep the trace where `traces` says, else in a temporary folder; what to say of it."""
+    """Keep the trace where `traces` says, else in a temporary folder; a sentence about where."""
     try:
         try:
             folder = traces()
-        except Exception:  # noqa: BLE001 - no home, for instance: what is told is the first error
+        except Exception:  # noqa: BLE001 - no home, for instance; the first error matters more
             folder = Path(tempfile.gettempdir())
         return f"the whole trace is in {keep_trace(error, folder)}"
     except OSError as second:
@@ -231,9 +231,9 @@ def _last_place(error: BaseException) -> str:
 
 
 def _asked_to_end(program: str, ended: SystemExit) -> int:
-    """The exit code for what some library, or argparse, ended the process with."""
+    """The exit code when a library, or argparse, ended the process."""
     if isinstance(ended.__context__, BrokenPipeError):
-        return _leave_quietly()  # rich ends a program with 1 where its reader went away
+        return _leave_quietly()  # rich exits with 1 when the reader of its output is gone
     if ended.code is None:
         return 0
     if isinstance(ended.code, int) and ended.code != 1:
@@ -244,7 +244,7 @@ def _asked_to_end(program: str, ended: SystemExit) -> int:
 
 
 def _no_reader(error: BaseException) -> bool:
-    """Whether this is standard output's reader that went away, and no other connection."""
+    """Whether the reader of standard output went away, rather than some other connection."""
     if not isinstance(error, BrokenPipeError):
         return False
     for stream in (sys.stdout, sys.stderr):
@@ -260,13 +260,13 @@ def _no_reader(error: BaseException) -> bool:
 
 
 def _leave_quietly() -> int:
-    """As a program that dies of SIGPIPE: it says nothing, and its code says that it did not end."""
+    """End like a program that SIGPIPE killed: silently, with a code that shows an early end."""
     _to_nowhere(sys.stdout)
     return NO_READER
 
 
 def _drop_unwritten(error: BaseException) -> None:
-    """Where output itself failed, keep Python from trying again, and failing, at its end."""
+    """Where output itself failed, keep Python from trying, and failing, again at its end."""
     if isinstance(error, OSError) and sys.stdout is not None:
         try:
             sys.stdout.flush()
@@ -282,12 +282,12 @@ def _to_nowhere(stream: object) -> None:
 
 
 def _say(line: str) -> None:
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody may be there to read
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody may be left to read it
         print(line, file=sys.stderr, flush=True)
 
 
 def _speak_any_language() -> None:
-    """Have what a terminal's encoding lacks written as an escape, not end the program."""
+    """Escape characters that the terminal's encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(ValueError):
@@ -295,7 +295,7 @@ def _speak_any_language() -> None:
 
 
 def _is_program(error: FileNotFoundError) -> bool:
-    """Whether it is a program that is not there: a bare name, as all are called here."""
+    """Whether a program is missing: a bare name, as the harness calls all programs."""
     frames = traceback.extract_tb(error.__traceback__)
     starting = bool(frames) and Path(frames[-1].filename).name == "subprocess.py"
     return starting and isinstance(error.filename, str) and os.sep not in error.filename
@@ -311,7 +311,7 @@ def _of_network(error: BaseException) -> bool:
 
 
 def _short(what: object) -> str:
-    """The first line, cut where it gets long."""
+    """The first line, shortened if it is long."""
     line = next(iter(str(what).splitlines()), "") or type(what).__name__
     return line if len(line) <= 300 else f"{line[:300]}…"
 

@@ -1,4 +1,4 @@
-"""What machine this is, what is missing on it, and which profile fits; nothing is changed."""
+"""Describes this machine, what is missing on it, and which profile fits; changes nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BUILDING = ("debootstrap", "go")
 _REGISTRIES = ("ghcr.io", "docker.io", "quay.io", "registry.k8s.io")
 _DOCKER = (23, 0)
 _KERNEL = {
-    # ability → where the kernel shows that it has it
+    # ability → prefix of the kernel symbols or modules that provide it
     "nf_tables": "nft_",
     "netem": "netem_",
     "ipvs": "ip_vs_",
@@ -52,7 +52,7 @@ _KERNEL = {
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether a profile can be stood up here. lacks: what is against it, in words."""
+    """Whether a profile can be stood up here. lacks: the reasons against it, in words."""
 
     profile: str
     deployable: bool
@@ -65,13 +65,13 @@ class Fit:
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine as found.
+    """One machine.
 
-    memory_gib, free_gib: GiB in all and free; disk_gb: GB free where the caches are;
-    docker: version of the daemon, "" where none answers, and docker_trouble says why; root: how
-    commands are run as root, "" where they cannot be; unwritable: folder of ours that cannot be
-    written → why; missing: tool → command that gets it;
-    registries: container registry → whether its name is found and answers on 443.
+    memory_gib, free_gib: GiB in total and free; disk_gb: GB free where the caches are;
+    docker: version of the daemon, "" where none answers (docker_trouble says why); root: how
+    commands run as root, "" where they cannot; unwritable: folder of ours that cannot be written →
+    why; missing: tool → command that installs it;
+    registries: container registry → whether its name resolves and it answers on 443.
     """
 
     system: str
@@ -91,7 +91,7 @@ class Machine:
     unwritable: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def facts(self) -> dict[str, str]:
-        """What a report says of the machine it was made on."""
+        """The machine's facts for a report."""
         return {
             "host": f"{self.system}, kernel {self.kernel}",
             "cores": str(self.cores),
@@ -101,7 +101,7 @@ class Machine:
         }
 
     def fit(self, profile: Profile, *, takes_root: bool = False) -> Fit:
-        """What is against standing the profile up here. takes_root: base images are to be made."""
+        """Whether the profile can be stood up here. takes_root: base images must be made."""
         wanted, lacks = profile.machine, []
         if self.memory_gib < wanted.memory_gib:
             lacks.append(f"{self.memory_gib:.1f} GiB of memory, {wanted.memory_gib:g} are needed")
@@ -120,7 +120,7 @@ class Machine:
 
 
 def look() -> Machine:
-    """Look at this machine. Takes a few seconds where registries do not answer."""
+    """Examine this machine. Takes a few seconds where registries do not answer."""
     memory = _meminfo()
     docker, trouble = _docker()
     before = debian.as_root()
@@ -149,9 +149,9 @@ def fits(machine: Machine, tree: Path) -> list[Fit]:
     return [machine.fit(Profile.load(name, tree), takes_root=takes_root) for name in sizes(tree)]
 
 
-def best(found: Sequence[Fit]) -> str:
+def best(candidates: Sequence[Fit]) -> str:
     """The largest profile that fits; "" for none."""
-    return next((fit.profile for fit in reversed(found) if fit.fits), "")
+    return next((fit.profile for fit in reversed(candidates) if fit.fits), "")
 
 
 def _system() -> str:
@@ -161,12 +161,12 @@ def _system() -> str:
 
 
 def _meminfo() -> dict[str, float]:
-    """GiB by name."""
-    found = {}
+    """/proc/meminfo: name → GiB."""
+    sizes_gib = {}
     for line in Path("/proc/meminfo").read_text().splitlines():
         name, _, rest = line.partition(":")
-        found[name] = int(rest.split()[0]) / 2**20
-    return found
+        sizes_gib[name] = int(rest.split()[0]) / 2**20
+    return sizes_gib
 
 
 def _free_gb(folder: Path) -> float:
@@ -176,39 +176,39 @@ def _free_gb(folder: Path) -> float:
 
 
 def _unwritable(*folders: Path) -> dict[str, str]:
-    found = {}
+    reasons = {}
     for folder in folders:
         there = folder
         while not os.path.lexists(there) and there != there.parent:
             there = there.parent
         if not there.is_dir():
-            found[str(folder)] = f"{there} is no folder"
+            reasons[str(folder)] = f"{there} is not a folder"
         elif not os.access(there, os.W_OK | os.X_OK):
-            found[str(folder)] = f"{there} cannot be written by this user"
-    return found
+            reasons[str(folder)] = f"{there} cannot be written by this user"
+    return reasons
 
 
 def _takes_root(machine: Machine, tree: Path) -> bool:
-    """Whether base images are still to be made here, which takes root."""
+    """Whether base images are still to be made here, which needs root."""
     if machine.root:
-        return False  # there is a way to it: no need to look
+        return False  # there is a way to become root: no need to check
     catalogue = Catalogue.load(tree)
     bases = [image.name for image in catalogue.images.values() if image.debootstrap]
     try:
         return bool(build.missing(bases, catalogue))
     except (InfraForgeError, OSError):
-        return True  # not known to be there
+        return True  # unknown, so assume that they are missing
 
 
 def _docker() -> tuple[str, str]:
-    """The daemon's version, or "" and why it is not known."""
+    """The daemon's version and ""; or "" and the reason why it is unknown."""
     argv = ["docker", "version", "--format", "{{.Server.Version}}"]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
     except OSError:
         return "", f"docker is missing ({_remedy('docker')} installs it)"
     except subprocess.TimeoutExpired:
-        return "", "the Docker daemon does not answer within 20 s"
+        return "", "the Docker daemon did not answer within 20 s"
     if done.returncode != 0:
         return "", machine_fault(done.stderr) or f"no Docker daemon answers ({_remedy('docker')})"
     return done.stdout.strip(), ""
@@ -229,7 +229,7 @@ def _capabilities_missing() -> tuple[str, ...]:
 
 
 def _abilities() -> dict[str, bool]:
-    """What the running kernel can, by the symbols it has or the modules that could be loaded."""
+    """The running kernel's abilities, by the symbols it has or the modules it could load."""
     symbols = Path("/proc/kallsyms").read_text(errors="replace")
     modules = Path("/lib/modules") / os.uname().release / "modules.dep"
     loadable = modules.read_text() if modules.exists() else ""
@@ -255,14 +255,14 @@ def _found(tool: str) -> bool:
     return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
 
 
-def as_json(machine: Machine, found: Sequence[Fit]) -> str:
-    """Everything, for programs."""
+def as_json(machine: Machine, candidates: Sequence[Fit]) -> str:
+    """All findings as JSON, for programs."""
     data = {
         **{name: getattr(machine, name) for name in Machine.__dataclass_fields__},
         "profiles": [
             {"name": f.profile, "fits": f.fits, "deployable": f.deployable, "lacks": f.lacks}
-            for f in found
+            for f in candidates
         ],
-        "profile": best(found),
+        "profile": best(candidates),
     }
     return json.dumps(data, indent=1)

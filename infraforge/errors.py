@@ -1,16 +1,16 @@
 """The one tree of errors.
 
 InfraForgeError                what went wrong in words, with what to do
-├── UsageError                 exit 64: the call, a file or the machine is not as it must be
+├── UsageError                 exit 64: the call, a file or the machine is not as required
 └── Inconclusive               exit 2: nothing can be said of the platform
-    ├── TimedOut               a fact did not come within its budget; carries the last thing seen
-    ├── Hopeless               a wait met a state from which its fact cannot come
-    ├── NotReady               a component did not get ready; carries the cluster's reasons
-    └── ClusterError           the cluster or its tools did not do what was asked
-        └── Unable             this kind of cluster cannot: the test is skipped, and says so
+    ├── TimedOut               a fact did not come true within its budget; has the last thing seen
+    ├── Hopeless               a wait met a state from which its fact cannot come true
+    ├── NotReady               a component did not get ready; has the cluster's reasons
+    └── ClusterError           the cluster or its tools refused or failed
+        └── Unable             this kind of cluster cannot do it: the test is skipped, and says so
 
 Broken(AssertionError)         exit 1: the platform broke a promise
-└── Late                       … one about time, and nothing else; unknown on a starved machine
+└── Late                       … about time, and nothing else; unknown on a starved machine
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from collections.abc import Sequence
 
 
 class InfraForgeError(Exception):
-    """Root of the project's errors; its text is one the user can act on."""
+    """Root of the project's errors; the user can act on its text."""
 
     exit_code = 2
 
 
 class UsageError(InfraForgeError):
-    """Bad input or a machine that cannot do it: says what and what to do. Exit 64."""
+    """Bad input, or a machine that cannot do it; says what to do. Exit 64."""
 
     exit_code = 64
 
 
 class Inconclusive(InfraForgeError):
-    """Nothing can be said: neither holds nor broken. Exit 2, *broken* in Allure."""
+    """Neither holds nor broken. Exit 2, *broken* in Allure."""
 
 
 class TimedOut(Inconclusive):
     """A fact did not come true within its budget.
 
-    waited: from when to when that was waited for, in seconds of the monotonic clock.
+    waited: start and end of the wait, in seconds of the monotonic clock.
     """
 
     def __init__(self, text: str, waited: tuple[float, float] | None = None) -> None:
@@ -46,7 +46,7 @@ class TimedOut(Inconclusive):
 
 
 class Hopeless(Inconclusive):
-    """A fact was not waited for any longer: it cannot come from the state that was seen."""
+    """The wait for a fact was given up: it cannot come true from the state that was seen."""
 
 
 class ClusterError(Inconclusive):
@@ -54,7 +54,7 @@ class ClusterError(Inconclusive):
 
 
 class Unable(ClusterError):
-    """A cluster of this kind cannot do what is asked, ever: says which ability is missing."""
+    """A cluster of this kind can never do what is asked; says which ability is missing."""
 
 
 _MACHINE = (
@@ -62,17 +62,17 @@ _MACHINE = (
     ("is the docker daemon running", "no Docker daemon answers; start it: ./bootstrap true"),
     (
         "permission denied while trying to connect to the docker",
-        "this user may not use Docker; ./bootstrap sees to that (group docker)",
+        "this user may not use Docker; to join the group docker, run: ./bootstrap true",
     ),
-    ("is it installed?", "a program is missing; get it by: ./bootstrap true"),
+    ("is it installed?", "a program is missing; install it with: ./bootstrap true"),
     ("no space left on device", "the disk is full; free some"),
     ("disk quota exceeded", "the disk quota is used up; free some"),
-    ("read-only file system", "a file system is read-only"),
+    ("read-only file system", "a file system is read-only; see: mount"),
 )
 
 
 def machine_fault(said: str) -> str:
-    """What is wrong with the machine, and what to do, by the words of a program; "" if nothing."""
+    """What a program's output says is wrong with the machine, and what to do; "" if nothing."""
     lowered = said.lower()
     return next((words for sign, words in _MACHINE if sign in lowered), "")
 
@@ -98,7 +98,7 @@ class Broken(AssertionError):
 
 
 class Late(Broken):
-    """A promise was not kept in time. Where the machine was starved meanwhile, nothing is known.
+    """A promise about time was not kept. Where the machine was starved meanwhile, it is unknown.
 
     waited: as in TimedOut.
     """
@@ -109,7 +109,7 @@ class Late(Broken):
 
 
 def in_words(error: BaseException) -> str:
-    """What an error says, in one line; one that is not the project's own with its type."""
+    """An error in one line; one that is not the project's own with its type."""
     said = " ".join(str(error).split())
     if isinstance(error, InfraForgeError):
         return said

@@ -37,10 +37,10 @@ SHIPPED = folders.shipped("reports")
 
 HISTORY = "jsonl"
 VERDICT = "verdict.json"
-"""How the names of kept histories and verdicts end: an offline check finds them by it."""
+"""Suffix of the names of kept histories and verdicts, by which an offline check finds them."""
 
 TEST_LABEL = "test"
-"""The label of an Allure result that holds the test's node id."""
+"""The label in an Allure result that holds the test's node id."""
 
 _LONG = 400
 _AROUND = 8
@@ -48,7 +48,7 @@ _AROUND = 8
 
 @dataclass(frozen=True)
 class Attachment:
-    """One file of a test's report. kind: its media type; ending: of its name, without the dot."""
+    """One file in a test's report. kind: its media type; ending: its extension, without dot."""
 
     name: str
     body: str | bytes
@@ -60,11 +60,11 @@ class Attachment:
 
 
 class Evidence:
-    """What one test's verdict rests on, kept with its report. test: the test's node id.
+    """The evidence of one test's verdicts, kept with its report. test: the test's node id.
 
-    kept: for the run's index, what was attached that can be judged again: of a history
-    `{"history": SHA-256}`; of a verdict `{"verdict": SHA-256 of its file, "name", "outcome"}`, in
-    the order of attaching.
+    kept: attachments that can be judged again, for the run's index, in the order of attaching: a
+    history as `{"history": SHA-256}`; a verdict as `{"verdict": SHA-256 of its file, "name",
+    "outcome"}`.
     """
 
     def __init__(self, test: str) -> None:
@@ -74,8 +74,8 @@ class Evidence:
     def attach(self, *values: object, **named: object) -> None:
         """Keep the values: a History, Verdict or Table, text, bytes (PNG, SVG), a mapping as JSON.
 
-        A keyword is its value's name in the report. Beside a history its text for people is kept,
-        with the operations marked on which the verdicts given with it rest.
+        A keyword names its value in the report. A history is also kept as readable text, which
+        marks the operations that the verdicts attached with it rest on.
         """
         every = [("", value) for value in values] + [*named.items()]
         verdicts = [value for _, value in every if isinstance(value, Verdict)]
@@ -100,7 +100,7 @@ class Evidence:
 
 @functools.singledispatch
 def attachments(value: object, name: str) -> list[Attachment]:
-    """The files that keep `value`."""
+    """The files that represent `value`."""
     return [Attachment(name or type(value).__name__, str(value))]
 
 
@@ -114,7 +114,7 @@ def _(value: Verdict, name: str) -> list[Attachment]:
     told = name or f"verdict: {value.name} {value.outcome}"
     try:
         data = value.to_dict()
-    except TypeError as error:  # told where it is checked: it cannot be made again
+    except TypeError as error:  # noted for the later check: it cannot be recomputed
         data = dataclasses.replace(value, tables=None, parts=()).to_dict() | {"lacks": str(error)}
     kept = json.dumps(data, indent=1)
     return [
@@ -149,7 +149,7 @@ def _(value: Mapping[str, Any], name: str) -> list[Attachment]:
 
 
 def readable(history: History, marked: list[Operation]) -> list[Attachment]:
-    """The history for people; of a long one only what is around the marked operations."""
+    """The history for readers; of a long one only the surroundings of marked operations."""
     if len(history) <= _LONG:
         return [Attachment("history, readable", history.text(marked))]
     if not marked:
@@ -158,13 +158,13 @@ def readable(history: History, marked: list[Operation]) -> list[Attachment]:
 
 
 def attach_diagnosis(api: client.ApiClient, since: datetime) -> None:
-    """Keep what the platform's pods say since then: events, states, logs."""
+    """Keep the pods' events, states and logs since then."""
     for name, text in diagnosis.collect(api, since).items():
         Attachment(name, text).attach()
 
 
 def say_in_allure(config: Any, outcome: str) -> None:
-    """Let the running test's result in Allure say what the run's tally says of it.
+    """Make the running test's Allure result agree with the run's tally.
 
     Allure's word for unknown is *broken*. By itself it takes every AssertionError for a failure of
     the product, one in a fixture too, and forgets what went wrong after the first failure. For
@@ -183,7 +183,7 @@ ALLURE_STATUS: Mapping[str, str] = {
     "unknown": Status.BROKEN,
     "skipped": Status.SKIPPED,
 }
-"""What each outcome of a test is called in Allure's results."""
+"""Outcome → status in Allure's results."""
 
 
 def known_controls(reports: Path = SHIPPED) -> Mapping[str, Mapping[str, str]]:
@@ -193,10 +193,10 @@ def known_controls(reports: Path = SHIPPED) -> Mapping[str, Mapping[str, str]]:
 
 
 def control_label(*ids: str) -> Any:
-    """The mark that writes a test's controls into its result. Raises UsageError for an unknown."""
+    """The mark that writes a test's controls into its result. Raises UsageError for unknown ids."""
     for name in ids:
         if name not in known_controls():
-            raise UsageError(f"no control {name!r} in reports/controls.toml")
+            raise UsageError(f"no control {name!r} in reports/controls.toml; add it there")
     return allure.label("control", *ids)  # type: ignore[no-untyped-call]
 
 
@@ -206,7 +206,7 @@ def test_label(node_id: str) -> Any:
 
 
 def describe_run(results: Path, environment: Mapping[str, object]) -> None:
-    """Put beside Allure's results what the run ran on, and how failures are sorted."""
+    """Write beside Allure's results where the run took place, and how to sort failures."""
     results.mkdir(parents=True, exist_ok=True)
     lines = [f"{_escaped(name)} = {_escaped(str(value))}\n" for name, value in environment.items()]
     files.replace(results / "environment.properties", "".join(lines))
@@ -215,7 +215,7 @@ def describe_run(results: Path, environment: Mapping[str, object]) -> None:
 
 @contextlib.contextmanager
 def stage(name: str, path: Path) -> Iterator[None]:
-    """Time a stage of the run into the file `path`, one that fails too."""
+    """Add the duration of a stage of the run, even of a failed one, to the file `path`."""
     began = time.monotonic()
     try:
         yield
@@ -224,14 +224,14 @@ def stage(name: str, path: Path) -> Iterator[None]:
 
 
 def note_timings(seconds: Mapping[str, float], path: Path) -> None:
-    """Add seconds by stage to the file `path` (JSON); processes side by side lose nothing."""
+    """Add seconds by stage to the file `path` (JSON); concurrent processes lose nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
-        found |= {name: round(value, 2) for name, value in seconds.items()}
-        files.replace(path, json.dumps(found, indent=1) + "\n")
+        timings: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+        timings |= {name: round(value, 2) for name, value in seconds.items()}
+        files.replace(path, json.dumps(timings, indent=1) + "\n")
     finally:
         os.close(folder)
 
@@ -242,6 +242,6 @@ def _rests_on(verdict: Verdict) -> list[Operation]:
 
 
 def _escaped(text: str) -> str:
-    """As a Java properties file has it."""
+    """Escaped for a Java properties file."""
     text = "".join(f"\\{char}" if char in "\\ =:#!" else char for char in text)
     return text.replace("\n", "\\n")

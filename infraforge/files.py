@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whoever else writes them at the same time."""
+"""Files that exist whole or not at all, even with several concurrent writers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 def replace(path: Path, content: str | bytes, mode: int = 0o644) -> None:
-    """Put `content` in the place of what is at `path`, on the disk when this returns.
+    """Replace the file at `path` by `content`; it is on disk when this returns.
 
-    mode: of the new file. Of several writers at once the last one wins; each writes aside under a
-    name of its own. Raises OSError, and leaves the old file and nothing else, when it cannot.
+    mode: of the new file. Of several concurrent writers the last wins; each writes to its own
+    temporary file. Raises OSError when it fails, and then leaves only the old file.
     """
     data = content.encode() if isinstance(content, str) else content
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -33,9 +33,9 @@ def replace(path: Path, content: str | bytes, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def aside(path: Path) -> Iterator[Path]:
-    """A name beside `path`, of this call alone; what the block wrote there becomes `path`.
+    """Yield a unique name beside `path`; what the block writes there becomes `path`.
 
-    Where the block raises, what it wrote is removed and `path` stays as it was.
+    If the block raises, what it wrote is removed and `path` stays as it was.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
@@ -50,7 +50,7 @@ def aside(path: Path) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the folder's own entries on the disk, too."""
+    """Flush the folder's own entries to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

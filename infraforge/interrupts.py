@@ -1,7 +1,7 @@
-"""An interrupt ends the work; what comes after it does not disturb the tidying up.
+"""An interrupt ends the work; further signals do not disturb the clean-up.
 
-SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed ssh session) are alike. A terminal, tox and
-`infraforge test` may each send one for the same key, so a second one must not count.
+SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed ssh session) are treated alike. A terminal, tox and
+`infraforge test` may each send one for the same key press, so a second one must not count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class _Listener:
-    """The handler. heard: the first signal came; deaf: blocks that it must not end."""
+    """The handler. heard: the first signal came; deaf: nesting of blocks that it must not end."""
 
     def __init__(self) -> None:
         self.heard = False
@@ -35,7 +35,7 @@ class _Listener:
         self.heard = True
         if self.deaf:
             with contextlib.suppress(OSError):
-                os.write(2, b"infraforge: what is being tidied up is tidied up first\n")
+                os.write(2, b"infraforge: cleaning up first\n")
             return
         _pass_on()
         raise KeyboardInterrupt
@@ -46,11 +46,11 @@ _listening: list[_Listener] = []
 
 @contextlib.contextmanager
 def heeded() -> Iterator[None]:
-    """Let the first signal raise KeyboardInterrupt in this block, and no other one.
+    """Let the first signal raise KeyboardInterrupt in this block, and ignore any other.
 
-    Child processes of the same group are told as well, as Ctrl-C on a terminal tells them. A
-    SIGHUP that whoever started this had ignored (nohup) stays ignored; SIGINT does not: shells
-    ignore it for what runs beside them, and children would inherit that.
+    Child processes of the same group get the signal as well, as Ctrl-C on a terminal would do. A
+    SIGHUP that the parent ignores (nohup) stays ignored. SIGINT does not: shells ignore it for
+    background jobs, and children would inherit that.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -72,7 +72,7 @@ def heeded() -> Iterator[None]:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let no signal end the block half-way; one that came meanwhile is raised at its end."""
+    """Let no signal end the block half-way; one that comes meanwhile is raised at its end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -91,13 +91,13 @@ def undisturbed() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Take the death of this process' parent for an interrupt: tox passes only SIGINT on."""
+    """Treat the death of the parent process as an interrupt: tox passes only SIGINT on."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _ORPHANED)
 
 
 def _pass_on() -> None:
-    """Send SIGINT to what this process started in its own group."""
+    """Send SIGINT to the processes that this one started in its own group."""
     for pid in _descendants():
         with contextlib.suppress(OSError):
             if os.getpgid(pid) == os.getpgrp():
@@ -110,17 +110,17 @@ def _descendants() -> list[int]:
         with contextlib.suppress(OSError, ValueError, IndexError):
             fields = path.read_text().rpartition(")")[2].split()
             children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    found: list[int] = []
+    pids: list[int] = []
     open_ends = [os.getpid()]
     while open_ends:
         below = children.get(open_ends.pop(), [])
-        found += below
+        pids += below
         open_ends += below
-    return found
+    return pids
 
 
 def _silence() -> None:
-    """What is said goes nowhere from now on where nobody is left to read it, but in files."""
+    """Discard output to streams that nobody can read any more; files are kept."""
     with contextlib.suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for number in (1, 2):

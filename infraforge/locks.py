@@ -1,8 +1,8 @@
-"""Locks between processes: flock on files that come and go with what they guard.
+"""Locks between processes: flock on files that come and go with what they protect.
 
-The kernel lets go of a lock when its holder dies, however it dies. A lock file is removed only by
-who holds it alone, and who gets a lock looks whether its file is still the one at that path: so
-nobody ever holds a file that others cannot see.
+The kernel releases a lock when its holder dies, in whatever way. Only a process that holds the lock
+alone removes its file, and a process that gets a lock checks that its file is still the one at that
+path: so nobody ever holds a file that others cannot see.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO
 
 
 class Busy(Exception):
-    """Somebody else holds the lock. holder: what they wrote about themselves, or ""."""
+    """Another process holds the lock. holder: its description of itself, or ""."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(holder)
@@ -24,7 +24,7 @@ class Busy(Exception):
 
 
 def take(path: Path, *, shared: bool = False, wait: bool = True) -> IO[str]:
-    """The lock file, held until it is closed; its folder is made where it is missing.
+    """The lock file, held until it is closed; its folder is created if missing.
 
     Raises Busy where others hold it and `wait` is False.
     """
@@ -42,12 +42,12 @@ def take(path: Path, *, shared: bool = False, wait: bool = True) -> IO[str]:
             raise
         if _is_at(file, path):
             return file
-        file.close()  # removed by the one who held it before: there is another one by now
+        file.close()  # its former holder removed it; by now there is another one
 
 
 @contextlib.contextmanager
 def held(path: Path, *, shared: bool = False, wait: bool = True, says: str = "") -> Iterator[None]:
-    """Hold the lock while the block runs. says: who holds it alone, for others to be told."""
+    """Hold the lock for the duration of the block. says: names the holder when it holds alone."""
     with take(path, shared=shared, wait=wait) as file:
         if not shared:
             file.truncate(0)
@@ -61,7 +61,7 @@ def held(path: Path, *, shared: bool = False, wait: bool = True, says: str = "")
 
 
 def remove(path: Path) -> bool:
-    """Remove the lock file unless somebody holds it; whether it is gone."""
+    """Remove the lock file unless somebody holds it; returns whether it is gone."""
     try:
         file = path.open("r")
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def remove(path: Path) -> bool:
 def _opened(path: Path) -> IO[str]:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # the folder was removed as we came
+        with contextlib.suppress(FileNotFoundError):  # the folder was just removed
             return path.open("a+")
 
 

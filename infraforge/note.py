@@ -1,4 +1,4 @@
-"""What this machine remembers of a platform that is up: `stack.json` among its cluster's files."""
+"""This machine's note of a platform that is up: `stack.json` among its cluster's files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from infraforge.profile import Ports, Shape
 
 @dataclass(frozen=True)
 class Brought:
-    """What is known of a cluster that the user brought. uid: it was agreed to change this one.
+    """A cluster that the user brought. uid: of the cluster that the user agreed to.
 
-    by_hand: its manifests are applied by the user.
+    by_hand: the user applies the manifests.
     """
 
     uid: str
@@ -49,9 +49,9 @@ class Note:
 
     @classmethod
     def read(cls, name: str) -> Note | None:
-        """What is known of the platform of this name; None where there is none.
+        """The note of the platform with this name; None where there is none.
 
-        Raises ClusterError for a note that is there and cannot be read: that is not none.
+        Raises ClusterError for a note that exists and cannot be read, which is not "none".
         """
         path = _path(name)
         if not path.exists():
@@ -65,7 +65,7 @@ class Note:
             return cls(**found)
         except (ValueError, TypeError, LookupError, AttributeError, OSError) as error:
             raise ClusterError(
-                f"{path} says what platform {name!r} is, and cannot be read ({error}); nothing was "
+                f"{path} describes platform {name!r}, and cannot be read ({error}); nothing was "
                 f"touched. To give the platform up, remove that file, then: "
                 f"infraforge down --name {name}"
             ) from error

@@ -1,4 +1,4 @@
-"""Packages of npm that the harness uses: pinned, installed once into the cache, then offline."""
+"""npm packages that the harness uses: pinned, installed once into the cache, then offline."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SECONDS = 600
 
 
 class NotInstalled(Inconclusive):
-    """npm did not install what is pinned; says its last lines."""
+    """npm did not install the pinned packages; has its last lines."""
 
 
 def installed(pinned: Path, name: str) -> Path:
-    """The `node_modules` in which is what the lock file in `pinned` says; kept under `name`.
+    """The `node_modules` for the lock file in `pinned`, installed if needed; kept under `name`.
 
-    npm checks every file against the lock; nothing of a package is run to install it. Processes
-    side by side may ask for the same.
+    npm checks every file against the lock, and runs no install script of any package. Concurrent
+    processes may ask for the same.
     """
     digest = hashlib.sha256(b"".join((pinned / file).read_bytes() for file in _FILES))
     folder = cache_dir() / name / digest.hexdigest()[:16]
@@ -48,10 +48,10 @@ def installed(pinned: Path, name: str) -> Path:
 
 
 def run(command: Sequence[str], folder: Path, within: float, failed: type[Exception]) -> str:
-    """What a command of npm or Node said, run in `folder`.
+    """The output of a command of npm or Node, run in `folder`.
 
-    within: seconds. Raises `failed` when it did not end by then, or not well; UsageError where it
-    is missing.
+    within: seconds. Raises `failed` when it does not succeed by then; UsageError where it is
+    missing.
     """
     told = " ".join(command[:3])
     try:

@@ -1,10 +1,10 @@
-"""What a whole run says: from the outcome of each test to one exit code. Pure.
+"""The result of a whole run: from each test's outcome to one exit code. Pure.
 
     0  everything holds      1  something is broken      2  unknown
-    3  holds, but for required tests that this cluster cannot show
+    3  holds, except for required tests that this cluster cannot run
 
-Broken beats unknown beats holds. A run in which nothing ran, or in which a case of a required test
-did not run, is unknown.
+Broken beats unknown beats holds. A run is unknown if nothing ran, or a case of a required test did
+not run.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from infraforge.verdict import Outcome
 
 _NAMED = 5
 WORSE = (Outcome.SKIPPED, Outcome.HOLDS, Outcome.UNKNOWN, Outcome.BROKEN)
-"""Each is worse than those before it; of several the worst counts."""
+"""From best to worst; of several the worst counts."""
 
 
 def of_failure(error: BaseException | None, phase: str, *, own: bool = True) -> Outcome:
-    """What a failed phase (`setup`, `call`, `teardown`) says of the platform.
+    """What a failed phase (`setup`, `call`, `teardown`) says about the platform.
 
-    An assertion of the test itself says broken. Whatever else goes wrong (an assertion within a
-    library or the harness, too), and whatever goes wrong before or after the test proper, says
-    nothing of the property: unknown. own: whether the error was raised by the test itself, and not
-    by what it called.
+    Only an assertion of the test itself means broken. Any other error, even an assertion inside a
+    library or the harness, and any error before or after the test proper, says nothing about the
+    property: unknown. own: whether the test itself raised the error, and not something it called.
     """
     if isinstance(error, BaseExceptionGroup):
         return max((of_failure(one, phase, own=own) for one in error.exceptions), key=WORSE.index)
@@ -42,40 +41,40 @@ def of_failure(error: BaseException | None, phase: str, *, own: bool = True) -> 
 
 @dataclass
 class Tally:
-    """The outcomes of a run, by node id; what was there to run; what this cluster cannot show."""
+    """The outcomes of a run by node id, all cases that exist, and those impossible here."""
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     cases: set[str] = field(default_factory=set)
-    """Node ids of all cases there are, those that were not selected included."""
+    """Node ids of all cases, including those that were not selected."""
     unable: set[str] = field(default_factory=set)
-    """Cases that need an ability which a cluster of this kind lacks."""
+    """Cases that need an ability which this kind of cluster lacks."""
     partly: set[str] = field(default_factory=set)
     """Cases of which a part was skipped."""
 
     def take(self, node_id: str, outcome: Outcome) -> None:
-        """Note an outcome of one phase; a test's worst phase counts."""
+        """Record the outcome of one phase; a test's worst phase counts."""
         old = self.outcomes.get(node_id, Outcome.SKIPPED)
         self.outcomes[node_id] = max(old, outcome, key=WORSE.index)
 
     def count(self, outcome: Outcome) -> int:
-        return sum(1 for found in self.outcomes.values() if found is outcome)
+        return sum(1 for value in self.outcomes.values() if value is outcome)
 
     def missing(self, required: Sequence[str]) -> list[str]:
-        """Required tests that did not run, and of the others each case that did not.
+        """Required tests that did not run at all, and single cases of others that did not.
 
-        Cases that this cluster cannot show are not among them.
+        Cases that this cluster cannot run are not among them.
         """
-        found: list[str] = []
+        owing: list[str] = []
         for name in dict.fromkeys(required):
             cases = self._cases(name)
             silent = [case for case in cases if not self._ran(case)]
             owed = [case for case in silent if case not in self.unable]
             none_ran = len(silent) == len(cases) == len(owed)
-            found += [name] if none_ran else sorted(owed)
-        return found
+            owing += [name] if none_ran else sorted(owed)
+        return owing
 
     def not_here(self, required: Sequence[str]) -> list[str]:
-        """Required cases that this cluster cannot show."""
+        """Required cases that this cluster cannot run."""
         cases = {case for name in required for case in self._cases(name)}
         return sorted(case for case in cases & self.unable if not self._ran(case))
 
@@ -87,9 +86,9 @@ class Tally:
         return 3 if self.not_here(required) else 0
 
     def concluded(self, of_pytest: int, required: Sequence[str]) -> int:
-        """The exit code of a run about the platform, from pytest's own.
+        """The exit code for the platform, given pytest's own.
 
-        One that was cut short (2, 3) is never better than unknown, nor is one without a test (5).
+        A run that was cut short (2, 3), or had no test (5), is never better than unknown.
         """
         if of_pytest in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             return self.exit_code(required)
@@ -110,24 +109,24 @@ class Tally:
         return lines
 
     def _ran(self, case: str) -> bool:
-        found = self.outcomes.get(case, Outcome.SKIPPED)
-        return found is not Outcome.SKIPPED and case not in self.partly
+        result = self.outcomes.get(case, Outcome.SKIPPED)
+        return result is not Outcome.SKIPPED and case not in self.partly
 
     def _cases(self, name: str) -> list[str]:
-        """All cases of a test; of a case, itself."""
+        """All cases of a test; for a case, itself."""
         known = self.cases | self.outcomes.keys()
         return sorted(case for case in known if name in (case, case.split("[")[0]))
 
 
 def red(outcomes: Mapping[str, Outcome]) -> set[str]:
-    """Names (without parameters) of tests of which a case is broken."""
+    """Tests, without parameters, that have a broken case."""
     return _named(node for node, outcome in outcomes.items() if outcome is Outcome.BROKEN)
 
 
 def unknown(outcomes: Mapping[str, Outcome]) -> set[str]:
-    """Names (without parameters) of tests of which a case is unknown and none is broken."""
-    found = _named(node for node, outcome in outcomes.items() if outcome is Outcome.UNKNOWN)
-    return found - red(outcomes)
+    """Tests, without parameters, that have an unknown case and no broken one."""
+    names = _named(node for node, outcome in outcomes.items() if outcome is Outcome.UNKNOWN)
+    return names - red(outcomes)
 
 
 def _named(nodes: Iterable[str]) -> set[str]:

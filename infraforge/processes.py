@@ -1,4 +1,4 @@
-"""Which process did something, told apart from a later one that was given the same number."""
+"""Identifies the process that did something, even if another one got its number later."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Identity:
 
     @property
     def lives(self) -> bool:
-        """Whether it still runs. One that ended and was not waited for does not."""
-        found = _state_and_start(self.pid)
-        if found is None or self.boot != _boot():
+        """Whether it still runs. One that ended and was not waited for (a zombie) does not."""
+        status = _state_and_start(self.pid)
+        if status is None or self.boot != _boot():
             return False
-        state, started = found
+        state, started = status
         return started == self.started and state not in _DEAD
 
 
 def _state_and_start(pid: int) -> tuple[str, int] | None:
-    """State letter and start time (fields 3 and 22 of /proc/PID/stat); None: no such process."""
+    """State letter and start time (fields 3 and 22 of /proc/PID/stat); None without process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return None
-    fields = text.rpartition(")")[2].split()  # the name before it may hold anything
+    fields = text.rpartition(")")[2].split()  # the name before it may contain anything
     return fields[0], int(fields[19])
 
 

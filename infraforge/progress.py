@@ -23,11 +23,11 @@ The last step of a name is a Done.
 """
 
 _REMIND = 60.0
-"""Seconds after which plain lines say again what is still going on."""
+"""Seconds after which plain lines repeat what is still running."""
 
 
 class Done(str):
-    """A last step: how the work on this name ended."""
+    """The last step of a name: how its work ended."""
 
     __slots__ = ()
 
@@ -38,7 +38,7 @@ def silent(_name: str, _step: str) -> None:
 
 @contextlib.contextmanager
 def shown(stream: TextIO = sys.stderr) -> Iterator[Progress]:
-    """A Progress that shows itself on `stream`."""
+    """A Progress that writes to `stream`."""
     console = Console(file=stream)
     board = _Board()
     if console.is_terminal:
@@ -48,13 +48,13 @@ def shown(stream: TextIO = sys.stderr) -> Iterator[Progress]:
     stop = threading.Event()
 
     def say(line: str) -> None:
-        stream.write(f"{line}\n")  # in one piece: several threads speak
+        stream.write(f"{line}\n")  # in one call: several threads write
         stream.flush()
 
     def remind() -> None:
         while not stop.wait(_REMIND):
             for name, step, since in board.going():
-                say(f"{name}: still {step}, since {since:.0f} s")
+                say(f"{name}: still {step}, for {since:.0f} s")
 
     reminder = threading.Thread(target=remind, daemon=True)
     reminder.start()
@@ -66,14 +66,14 @@ def shown(stream: TextIO = sys.stderr) -> Iterator[Progress]:
 
 
 class _Board:
-    """What is going on now: name → step and when it began. Used from several threads."""
+    """Running work: name → step and when it began. Safe for use from several threads."""
 
     def __init__(self) -> None:
         self._going: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
     def telling(self, say: Callable[[str], None], *, steps: bool = False) -> Progress:
-        """A Progress that notes each step, and says what ended (and, with `steps`, began)."""
+        """A Progress that notes each step, and reports ends (and, with `steps`, beginnings)."""
 
         def progress(name: str, step: str) -> None:
             with self._lock:

@@ -1,4 +1,4 @@
-"""Whose an assertion is: a test's own, or that of a library or the harness, which it called."""
+"""Whether a test itself raised an assertion, or a library or the harness that it called."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIBRARIES = {
 
 
 def by_a_test(error: BaseException) -> bool:
-    """Whether it was raised by a test, or by pytest in its name, and not by what the test calls."""
+    """Whether the test, or pytest on its behalf, raised the error, and not what the test called."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -1,4 +1,4 @@
-"""`infraforge render`: a profile's manifests, for somebody who applies them by hand."""
+"""`infraforge render`: a profile's manifests, for users who apply them by hand."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ by hand, from nothing to the suites:
   infraforge up --cluster existing --by-hand --profile P --kubeconfig F --context C
   pytest suites --profile P --kubeconfig F --context C
 
-`up --by-hand` applies no manifest: it makes what none can hold (passwords, certificates) and does
-what none can say (Vault's first start, the database's schema, users). Until then pods wait for
-their Secrets.
+`up --by-hand` applies no manifest: it creates what manifests cannot hold (passwords, certificates)
+and does what they cannot express (Vault's first start, the database's schema, users). Until then
+pods wait for their Secrets.
 """
 
 
@@ -31,24 +31,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--profile", required=True, help="whose manifests")
+    parser.add_argument("--profile", required=True, help="the profile to render")
     parser.add_argument(
-        "--to", type=arguments.folder, metavar="DIR", help="a file each component, in order"
+        "--to", type=arguments.folder, metavar="DIR", help="write one file per component, in order"
     )
     parser.add_argument(
-        "--kubeconfig", type=arguments.readable_file, help="of the cluster they are for"
+        "--kubeconfig", type=arguments.readable_file, help="kubeconfig of the target cluster"
     )
-    parser.add_argument("--context", help="which of its contexts")
+    parser.add_argument("--context", help="the context in the kubeconfig")
     parser.add_argument(
         "--registry",
         type=arguments.registry,
         metavar="PREFIX",
-        help="where nodes pull images",
+        help="the registry from which nodes pull images",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write them to standard output, or into a folder."""
+    """Write the manifests to standard output, or into a folder."""
     if options.to and options.to.is_dir() and any(options.to.iterdir()):
         raise UsageError(f"{options.to} is not empty; name another folder")
     profile = stack.deployable(options.profile, stack.TREE)
@@ -58,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
         cidrs = Existing(options.kubeconfig, options.context).node_cidrs
     else:
         print(
-            "infraforge: without --kubeconfig the policies that mean the API server name no "
-            "node's address; some networks need it",
+            "infraforge: without --kubeconfig the policies for the API server name no node "
+            "address; some networks need it",
             file=sys.stderr,
         )
     ordered = waves.in_order([components.load(name) for name in profile.components])

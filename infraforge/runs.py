@@ -1,13 +1,13 @@
-"""Runs: each keeps its results in a folder of its own, so that no run disturbs another.
+"""Runs: each keeps its results in its own folder, so that no run disturbs another.
 
     reports/runs/20261127T201500Z-1a2b3c/
-        allure-results/    results and attachments, by pytest's workers
-        index.json         what ran and what it said (report/index.py), by the controlling process
+        allure-results/    results and attachments, from pytest's workers
+        index.json         what ran and each result (report/index.py), from the controlling process
         timings.json       seconds by stage
 
-Whoever starts a run makes its id and hands it on in the environment variable INFRAFORGE_RUN. A
-process that uses a run's folder holds its lock, shared: a folder in use is never removed. The
-latest KEPT runs stay; a new run removes older ones.
+The process that starts a run makes its id and passes it on in the environment variable
+INFRAFORGE_RUN. A process that uses a run's folder shares its lock: a folder in use is never
+removed. The latest KEPT runs stay; a new run removes older ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from infraforge.errors import UsageError
 
 VARIABLE = "INFRAFORGE_RUN"
 KEPT = 20
-"""How many runs stay on disk."""
+"""The number of runs kept on disk."""
 
 INDEX = "index.json"
 RESULTS = "allure-results"
@@ -59,7 +59,7 @@ class Run:
         return self.folder / TIMINGS
 
     def claim(self) -> None:
-        """Make this run's index, empty yet. Raises UsageError where another process did already."""
+        """Create this run's index, still empty. Raises UsageError where another process did."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             self.index.touch(exist_ok=False)
@@ -73,7 +73,7 @@ class Run:
 
     def _claimed(self) -> UsageError:
         return UsageError(
-            f"run {self.id} has results already, and two runs are never mixed; "
+            f"run {self.id} has results already, and two runs never share a folder; "
             f"run: unset {VARIABLE}"
         )
 
@@ -97,25 +97,25 @@ class Run:
 
 
 def new_id(now: datetime | None = None) -> str:
-    """An id that no other run has; ids sort by the second in which their runs began."""
+    """A unique id; ids sort by the second in which their runs began."""
     return f"{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def started(reports: Path, environ: Mapping[str, str] = os.environ) -> Run:
-    """The run that the environment names, else a new one. Raises UsageError for what is no id."""
+    """The run that the environment names, else a new one. Raises UsageError for an invalid id."""
     name = environ.get(VARIABLE, "")
     if name and not _ID.fullmatch(name):
-        raise UsageError(f"{VARIABLE}={name!r} is no run's id; run: unset {VARIABLE}")
+        raise UsageError(f"{VARIABLE}={name!r} is not a run's id; run: unset {VARIABLE}")
     return Run(reports / "runs" / (name or new_id()))
 
 
 def recorded(reports: Path) -> list[Run]:
-    """The runs of which there is an index, oldest first."""
+    """The runs that have an index, oldest first."""
     return [run for run in _folders(reports) if run.index.is_file() and run.index.stat().st_size]
 
 
 def named(reports: Path, name: str) -> Run:
-    """The run of this id. Raises UsageError, with those that there are, where there is none."""
+    """The run with this id. Raises UsageError where there is none."""
     for run in recorded(reports):
         if run.id == name:
             return run
@@ -124,16 +124,16 @@ def named(reports: Path, name: str) -> Run:
 
 def latest(reports: Path) -> Run:
     """The run that began last. Raises UsageError where there is none."""
-    found = recorded(reports)
-    if not found:
-        raise UsageError(f"there is no run in {reports / 'runs'}; first: pytest suites")
-    return found[-1]
+    recorded_runs = recorded(reports)
+    if not recorded_runs:
+        raise UsageError(f"there is no run in {reports / 'runs'}; first run: pytest suites")
+    return recorded_runs[-1]
 
 
 def prune(reports: Path, kept: int = KEPT) -> list[str]:
-    """Remove all but the latest `kept` runs, and what never became a run; ids of what went.
+    """Remove all but the latest `kept` runs, and folders that never became a run; their ids.
 
-    A run in use stays, and so does whatever is not named like a run.
+    A run in use stays, and so does everything not named like a run.
     """
     staying = {run.id for run in recorded(reports)[-kept:]}
     gone = []

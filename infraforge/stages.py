@@ -1,4 +1,4 @@
-"""How long the stages of a stand-up take, told as they begin and end."""
+"""The durations of a stand-up's stages, reported as they begin and end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infraforge.progress import Done, Progress
 
 
 class Stages:
-    """Seconds by stage; a stage that fails is not noted."""
+    """Seconds by stage; a stage that fails is left out."""
 
     def __init__(self, progress: Progress) -> None:
         self.seconds: dict[str, float] = {}

@@ -1,19 +1,19 @@
-"""Whether the machine was starved while something was waited for: figures, with stated bounds.
+"""Whether the machine was starved during a wait: measurements, and bounds with their reasons.
 
-A missed time budget says nothing of a platform that got no processor. What is no question of time
-is judged as ever. The bounds, and why they are there:
+A missed time budget says nothing about a platform that got no CPU. Verdicts that do not depend on
+time are unaffected. The bounds, and their reasons:
 
 cpu     share of the time in which a runnable task waited for a processor (pressure-stall
-        information, *some*). Measured on two cores over minutes: with 5 tasks that want to run
-        0.75, 0.97 at most for five seconds, which is busy; with 8 to 12 tasks 0.99, when each gets
+        information, *some*). Measured on two cores over minutes: with 5 runnable tasks it is 0.75,
+        0.97 at most for five seconds, which is busy; with 8 to 12 tasks it is 0.99, when each gets
         a fifth of a processor.
 memory  share in which nothing ran for want of memory (*full*): a tenth is a machine that thrashes.
 io      share in which nothing ran for want of a disk (*full*): etcd syncs before each answer.
 steal   share of the processors' time that the hypervisor gave to others.
-p99     seconds in which 99 of 100 small questions to the API server were answered; it is a quiet
-        machine's milliseconds. Not judged from fewer than 20 answers, one for each second.
+p99     seconds within which the API server answered 99 of 100 small requests; on a quiet machine
+        it is milliseconds. Not judged from fewer than 20 answers, one for each second.
 
-A kernel that tells no pressure leaves that figure unknown, and unknown excuses nothing.
+A kernel without pressure information leaves that figure unknown, and unknown excuses nothing.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ from pathlib import Path
 
 CPU, MEMORY, IO, STEAL, P99 = 0.97, 0.1, 0.3, 0.1, 1.0
 ENOUGH = 20
-"""Answers of the API server from which a 99th percentile is told."""
+"""Answers of the API server that a 99th percentile needs."""
 SHORTEST = 10.0
-"""Seconds; of less the shares would be those of one process' start."""
+"""Seconds; over less, the start of one process would decide the shares."""
 _EVERY = 1.0
 _KEPT = 3_600
 _KINDS = {"cpu": "some", "memory": "full", "io": "full"}
 _STEAL = 7
-"""Its place among the numbers of /proc/stat; user time, the first, has guests' in it already."""
+"""Its position in /proc/stat; user time, the first number, already includes the guests'."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Counters at a moment of the monotonic clock.
+    """Counters at one moment of the monotonic clock.
 
-    stalled: seconds since boot, by resource, where the kernel tells; stolen, ticks: processor time;
-    answered: seconds until the API server answered, None where it was not asked or refused.
+    stalled: seconds since boot by resource, as far as the kernel reports them; stolen, ticks:
+    processor time; answered: seconds until the API server answered, None where it was not asked or
+    refused.
     """
 
     at: float
@@ -56,7 +57,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Figures:
-    """A stretch of time: shares from 0 to 1, p99 in seconds; None where nothing is known."""
+    """Figures of a period: shares from 0 to 1, p99 in seconds; None where unknown."""
 
     seconds: float
     cpu: float | None = None
@@ -68,13 +69,13 @@ class Figures:
 
     @property
     def starved(self) -> tuple[str, ...]:
-        """The bounds that were passed, in words; none on a machine that is merely busy."""
+        """The bounds that were exceeded, in words; none on a machine that is merely busy."""
         bounds = {"cpu": CPU, "memory": MEMORY, "io": IO, "steal": STEAL, "p99": P99}
-        found = {name: getattr(self, name) for name in bounds}
+        figures = {name: getattr(self, name) for name in bounds}
         return tuple(
-            f"{name} {found[name]:.2f} is above {bound:g}"
+            f"{name} {figures[name]:.2f} is above {bound:g}"
             for name, bound in bounds.items()
-            if found[name] is not None and found[name] > bound
+            if figures[name] is not None and figures[name] > bound
         )
 
     def __str__(self) -> str:
@@ -85,7 +86,7 @@ class Figures:
 
 
 def look(proc: Path = Path("/proc"), answered: float | None = None) -> Moment:
-    """The machine's counters now; what the kernel does not tell is left out."""
+    """The machine's counters now; what the kernel does not report is left out."""
     stalled = {}
     for name, kind in _KINDS.items():
         with contextlib.suppress(OSError, ValueError):
@@ -101,9 +102,9 @@ def look(proc: Path = Path("/proc"), answered: float | None = None) -> Moment:
 
 
 def between(moments: Iterable[Moment], since: float, until: float) -> Figures:
-    """The figures of a stretch, from the last moment before it to the first one after it.
+    """The figures of a period, from the last moment before it to the first one after it.
 
-    One shorter than `SHORTEST` is judged by that many seconds up to its end. Pure.
+    A period shorter than `SHORTEST` is extended to that length, back from its end. Pure.
     """
     since = min(since, until - SHORTEST)
     known = sorted(moments, key=lambda moment: moment.at)
@@ -131,9 +132,9 @@ def between(moments: Iterable[Moment], since: float, until: float) -> Figures:
 
 
 class Watch:
-    """Looks once a second, in a thread of its own, while tests run: a few small reads each time.
+    """Takes a sample each second, in its own thread, while tests run: a few small reads.
 
-    ask: asks the API server something small; may be given once there is one.
+    ask: sends a small request to the API server; may be set once there is one.
     """
 
     def __init__(self, proc: Path = Path("/proc"), every: float = _EVERY) -> None:
@@ -145,12 +146,12 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop sampling."""
         self._stop.set()
         self._thread.join()
 
     def figures(self, since: float, until: float) -> Figures:
-        """Of the time between two moments of the monotonic clock; until at most now."""
+        """For the time between two moments of the monotonic clock; until: at most now."""
         return between([*self._moments, look(self._proc)], since, until)
 
     def _go(self) -> None:
@@ -158,13 +159,13 @@ class Watch:
             self._moments.append(look(self._proc, self._answered()))
 
     def _answered(self) -> float | None:
-        """Seconds; one that does not answer took as long as was waited for it."""
+        """Seconds; a request without an answer took as long as it was waited for."""
         if self.ask is None:
             return None
         began = time.monotonic()
         try:
             self.ask()
-        except Exception:  # noqa: BLE001 - refused at once is no answer, and no sign of starvation
+        except Exception:  # noqa: BLE001 - an immediate refusal is no sign of starvation
             took = time.monotonic() - began
             return took if took > P99 else None
         return time.monotonic() - began

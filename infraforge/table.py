@@ -14,8 +14,8 @@ Cell: TypeAlias = "str | int | bool | None"
 class Table(Mapping[tuple[str, str], Cell]):
     """Cells by (row, column), in the order in which they were given.
 
-    Equal to a table with the same cells, in whatever order. A cell that could not be observed is
-    None: it is equal to None only, and `checkers.cells_match` calls it unknown.
+    Equal to a table with the same cells in any order. A cell that could not be observed is None,
+    which equals only None, and `checkers.cells_match` calls it unknown.
     """
 
     cells: Mapping[tuple[str, str], Cell]
@@ -47,7 +47,7 @@ class Table(Mapping[tuple[str, str], Cell]):
         return tuple(dict.fromkeys(column for _, column in self.cells))
 
     def differing(self, expected: Table) -> tuple[tuple[str, str], ...]:
-        """The places where the two differ, one that only one of them has included."""
+        """The places where the two differ, including those that only one of them has."""
         places = dict.fromkeys((*expected, *self))
         return tuple(
             place
@@ -56,7 +56,7 @@ class Table(Mapping[tuple[str, str], Cell]):
         )
 
     def diff(self, expected: Table) -> str:
-        """A line for each place where this table is not as expected; empty where none is."""
+        """A line for each place where this table differs from `expected`; empty where none does."""
         places = self.differing(expected)
         lines = [
             f"{row} → {column}: {_told(self, row, column)}, not {_told(expected, row, column)}"
@@ -67,27 +67,29 @@ class Table(Mapping[tuple[str, str], Cell]):
         return "\n  ".join(lines)
 
     def to_list(self) -> list[list[Cell]]:
-        """For JSON: `[row, column, value]` of each cell. Raises TypeError for what is no cell."""
+        """For JSON: `[row, column, value]` for each cell. Raises TypeError for another value."""
         for place, value in self.cells.items():
             if not all(isinstance(name, str) for name in place):
-                raise TypeError(f"a cell's place is two texts, not {place!r}")
+                raise TypeError(f"a cell's place must be two texts, not {place!r}")
             if value is not None and not isinstance(value, str | int | bool):
-                raise TypeError(f"{place[0]} → {place[1]} holds {value!r}, which is no cell")
+                raise TypeError(
+                    f"{place[0]} → {place[1]} holds {value!r}, which a cell cannot hold"
+                )
         return [[row, column, value] for (row, column), value in self.cells.items()]
 
     @classmethod
     def from_list(cls, cells: Iterable[Sequence[Any]]) -> Table:
-        """What `to_list` made. Raises ValueError for anything else, and for a cell given twice."""
-        found: dict[tuple[str, str], Cell] = {}
+        """Parse what `to_list` made. Raises ValueError for anything else, and for duplicates."""
+        read: dict[tuple[str, str], Cell] = {}
         for cell in cells:
             row, column, value = cell
             odd = value is not None and not isinstance(value, str | int | bool)
             if odd or not isinstance(row, str) or not isinstance(column, str):
-                raise ValueError(f"{cell!r} is no cell of a table")
-            if (row, column) in found:
+                raise ValueError(f"{cell!r} is not a cell of a table")
+            if (row, column) in read:
                 raise ValueError(f"{row} → {column} is there twice")
-            found[row, column] = value
-        return cls(found)
+            read[row, column] = value
+        return cls(read)
 
     def text(self) -> str:
         """The table in columns of plain text."""

@@ -3,7 +3,7 @@
     assert verdict.holds, verdict.explain()
 
 fails the test where the property is broken, and raises Inconclusive where nothing can be said:
-*failed* and *broken* in Allure. What the test rests on and does not judge is demanded by
+*failed* and *broken* in Allure. A test requires what it rests on, without judging it, by
 
     control(answer.ok, "the request that must succeed did not")
 """
@@ -38,7 +38,7 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """A checker as data, by which `checkers.of` makes it again.
+    """A checker as data, from which `checkers.of` rebuilds it.
 
     parameters: name → JSON scalar, or the Rule of another checker.
     """
@@ -48,10 +48,10 @@ class Rule:
 
     @classmethod
     def of(cls, checker: Callable[..., Any]) -> Rule:
-        """A function by its name; an instance of a dataclass by its class, with its fields.
+        """The rule of a checker: a function by its name, a dataclass by class name and fields.
 
-        One that is not of `infraforge.checkers` keeps its module's name, so that it is never taken
-        for another one of the same name.
+        A checker outside `infraforge.checkers` keeps its module's name, so that it is never
+        mistaken for another one with the same name.
         """
         made = dataclasses.is_dataclass(checker) and not isinstance(checker, type)
         named: Any = type(checker) if made else checker
@@ -72,7 +72,7 @@ class Rule:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Rule:
-        """What `to_dict` made. Raises KeyError, TypeError or AttributeError for anything else."""
+        """Parse the output of `to_dict`. Raises KeyError, TypeError or AttributeError otherwise."""
         told = tuple(
             (str(name), cls.from_dict(value) if isinstance(value, Mapping) else value)
             for name, value in data["parameters"].items()
@@ -82,11 +82,11 @@ class Rule:
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What a checker says of one property, or, merged, what several say.
+    """A checker's statement about one property, or several merged.
 
     name: the property; evidence: the operations that show it; parts: the verdicts merged into
-    this one. What it can be made again from, kept as evidence: rule, the checker; digest, of the
-    history that was judged; tables, the observed and the declared one that were compared.
+    this one. For recomputing it later: rule, the checker; digest, of the history that was judged;
+    tables, the observed and the declared one that were compared.
     """
 
     name: str
@@ -110,11 +110,11 @@ class Verdict:
         return self.outcome is Outcome.HOLDS
 
     def __repr__(self) -> str:
-        """Short: pytest puts it under the explanation."""
+        """Short, because pytest prints it below the explanation."""
         return f"<{self.name}: {self.outcome}>"
 
     def __bool__(self) -> bool:
-        """As `holds`: tell "no verdict" from a broken one with `is None`."""
+        """Like `holds`: to tell "no verdict" from a broken one, use `is None`."""
         return self.holds
 
     def demand(self) -> None:
@@ -133,22 +133,22 @@ class Verdict:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: what an offline check makes its own verdict from, and compares it with.
+        """For JSON: the input from which an offline check recomputes it, and the result.
 
-        Raises TypeError where a compared table holds what is no cell.
+        Raises TypeError where a compared table holds a value that a cell cannot hold.
         """
-        found: dict[str, Any] = {
+        data: dict[str, Any] = {
             "name": self.name,
             "outcome": str(self.outcome),
             "explanation": self.explanation,
             "history": self.digest,
         }
         if self.rule:
-            found["checker"] = self.rule.to_dict()
+            data["checker"] = self.rule.to_dict()
         if self.tables:
             observed, declared = self.tables
-            found |= {"observed": observed.to_list(), "declared": declared.to_list()}
-        return found | ({"parts": [part.to_dict() for part in self.parts]} if self.parts else {})
+            data |= {"observed": observed.to_list(), "declared": declared.to_list()}
+        return data | ({"parts": [part.to_dict() for part in self.parts]} if self.parts else {})
 
 
 Checker: TypeAlias = Callable[[History], Verdict]
@@ -161,19 +161,19 @@ _SAID = {
 
 
 def control(condition: object, why: object) -> None:
-    """Go on only if what a test rests on is so: its control, its fault, its data.
+    """Continue only if a precondition of the test is met: its control, its fault, its data.
 
-    Raises Inconclusive with `why` where it is not: of the property itself nothing is known then.
+    Raises Inconclusive with `why` otherwise: nothing is known of the property itself then.
     """
     if not condition:
         raise Inconclusive(f"the control does not hold: {why}")
 
 
 def in_time(took: float, budget: float, what: str) -> None:
-    """Go on only if what took so many seconds until now took no more than its budget.
+    """Continue only if something that took `took` seconds until now stayed within its budget.
 
-    Raises Late (a Broken) where it did not: unknown on a machine that was starved meanwhile. For
-    promises about time alone, after all others were judged.
+    Raises Late (a Broken) otherwise: unknown on a machine that was starved meanwhile. For promises
+    about time alone, after all others were judged.
     """
     if not took <= budget:
         now = time.monotonic()
@@ -230,12 +230,12 @@ def merge(*verdicts: Verdict, name: str = "") -> Verdict:
 
 
 def check(history: History, *checkers: Checker) -> Verdict:
-    """What the checkers say of the history, merged; one that raises says unknown."""
+    """The checkers' verdicts on the history, merged; a checker that raises counts as unknown."""
     return merge(*(_judged(history, checker) for checker in checkers))
 
 
 def name_of(checker: Checker) -> str:
-    """The property's name: its checker's."""
+    """The name of the property that a checker judges."""
     return str(getattr(checker, "name", "") or getattr(checker, "__name__", repr(checker)))
 
 
@@ -243,6 +243,6 @@ def _judged(history: History, checker: Checker) -> Verdict:
     name = name_of(checker)
     try:
         verdict = checker(history)
-    except Exception as error:  # noqa: BLE001 - a checker that fails has said nothing, and says so
+    except Exception as error:  # noqa: BLE001 - a checker that fails proves nothing: unknown
         verdict = unknown(name, f"its checker failed: {type(error).__name__}: {error}")
     return dataclasses.replace(verdict, name=name, digest=history.digest, rule=Rule.of(checker))

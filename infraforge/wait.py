@@ -1,4 +1,4 @@
-"""Waiting: the only sleep in the project, and every wait has a budget and says what it last saw."""
+"""Waiting: the project's only sleep. Every wait has a budget, and reports what it last saw."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from infraforge.errors import Broken, Hopeless, Late, TimedOut
 T = TypeVar("T")
 
 _LONGEST = 200
-"""Characters shown of one state that was seen."""
+"""Characters shown of one observed state."""
 _FIRST, _LAST = 3, 5
-"""Of many changes, how many are told from the start and from the end."""
+"""Of many changes, how many are shown from the start and from the end."""
 
 
 def seconds(number: float) -> float:
@@ -27,11 +27,11 @@ def minutes(number: float) -> float:
 
 
 class NotYet(Exception):
-    """A fact that is not true yet may raise it to say how things stand: "primary: pg-0"."""
+    """Raised by a fact that is not true yet, to describe the present state: "primary: pg-0"."""
 
 
 class Deadline:
-    """A moment after which waiting ends (monotonic clock).
+    """The end of a wait, on the monotonic clock.
 
     within: seconds from now.
     """
@@ -43,7 +43,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds left; 0 when passed."""
+        """Seconds left; 0 once it has passed."""
         return max(0.0, self._end - time.monotonic())
 
     @property
@@ -52,7 +52,7 @@ class Deadline:
 
     @property
     def overdue(self) -> float:
-        """Seconds since it passed; 0 while it has not."""
+        """Seconds since it passed; 0 before that."""
         return max(0.0, time.monotonic() - self._end)
 
     def pause(self, duration: float) -> None:
@@ -70,20 +70,19 @@ def wait_until(
     error: Callable[[object], object] | None = None,
     broken: bool = False,
 ) -> T:
-    """Look at `fact` until it is true in time; return what it returned.
+    """Call `fact` until it returns something true in time; return that.
 
-    within: budget in seconds, or a deadline that others share; every: seconds between two looks;
-    what: the fact in words; ignoring: exceptions of `fact` that count as "not yet", as NotYet
-    always does; error: is told what each look saw (an answer or such an exception) and says, by a
-    true value or by why in words, that waiting is hopeless; broken: the fact was promised within
-    this time.
+    within: budget in seconds, or a shared deadline; every: seconds between two calls; what: the
+    fact in words; ignoring: exceptions of `fact` that mean "not yet", as NotYet always does;
+    error: gets what each call saw (its result or such an exception), and says that waiting is
+    hopeless by returning True or the reason in words; broken: the fact was promised within this
+    time.
 
-    The last look begins before the deadline. An answer that comes after it is late, however long
-    the look took, and is told as that. A budget of 0 is a single look at how things stand, which
-    may take as long as it takes.
+    The last call begins before the deadline. A result after the deadline is late, however long the
+    call took, and is reported so. A budget of 0 means a single call, which may take any time.
 
-    Raises TimedOut, or Late (a Broken) where `broken`, with how late the fact was, the last thing
-    seen and the changes on the way; Hopeless, or Broken, as soon as `error` says so.
+    Raises TimedOut, or Late (a Broken) with `broken`, saying how late the fact was, the last thing
+    seen and the changes before it; Hopeless, or Broken, as soon as `error` says so.
     """
     deadline = within if isinstance(within, Deadline) else Deadline(within)
     claim = what or str(getattr(fact, "__name__", "the fact"))
@@ -91,9 +90,9 @@ def wait_until(
     seen = _Seen()
     while at_once or not deadline.passed:
         began = time.monotonic()
-        answer, found = _look(fact, ignoring)
-        seen.note(found)
-        if why := error and error(found):
+        answer, saw = _look(fact, ignoring)
+        seen.note(saw)
+        if why := error and error(saw):
             _give_up(claim, why, seen, broken=broken)
         if answer and (at_once or not (overdue := deadline.overdue)):
             return answer[0]
@@ -117,13 +116,13 @@ def wait_until_stable(
     error: Callable[[object], object] | None = None,
     broken: bool = False,
 ) -> T:
-    """Return what `fact` returns once it has returned the same for `for_` seconds, in time.
+    """Return the result of `fact` once it has stayed the same for `for_` seconds, in time.
 
-    Counted from the end of the first look that saw it to the begin of the last one. `error` and
-    `broken` are those of `wait_until`.
+    Measured from the end of the first call that returned it to the start of the last one. `error`
+    and `broken` are as in `wait_until`.
 
-    Raises TimedOut, or Late where `broken`, with the last thing seen and the changes on the way,
-    when it keeps changing or rests too late.
+    Raises TimedOut, or Late with `broken`, with the last thing seen and the changes before it, when
+    it keeps changing or settles too late.
     """
     deadline = Deadline(within)
     claim = what or str(getattr(fact, "__name__", "the fact"))
@@ -153,7 +152,7 @@ def wait_until_stable(
 def _look(
     fact: Callable[[], T], ignoring: tuple[type[Exception], ...]
 ) -> tuple[tuple[T, ...], object]:
-    """The answer, in a tuple that is empty unless it is true; and what was seen."""
+    """The result in a tuple, which is empty unless it is true; and what was seen."""
     not_yet: tuple[type[Exception], ...] = (NotYet, *ignoring)
     try:
         answer = fact()
@@ -169,15 +168,15 @@ def _too_late(deadline: Deadline, text: str, *, broken: bool, kind: str = "") ->
 
 
 def _give_up(claim: str, why: object, seen: _Seen, *, broken: bool) -> NoReturn:
-    reason = why if isinstance(why, str) else "that is a state it does not come out of"
+    reason = why if isinstance(why, str) else "it does not recover from that state"
     text = f"hopeless: {claim}; {seen.last()}: {reason}{seen.way()}"
     raise Broken(text) if broken else Hopeless(text)
 
 
 class _Seen:
-    """What the looks saw, one entry for each change; times in seconds since the first look began.
+    """What the calls saw, one entry for each change; times in seconds since the first call.
 
-    Texts are made at once: what was seen may change afterwards.
+    States become text at once, because the objects may change afterwards.
     """
 
     def __init__(self) -> None:
@@ -200,7 +199,7 @@ class _Seen:
         return f"last seen: {self._states[-1][0]}" if self._states else "there was no time to look"
 
     def way(self) -> str:
-        """The changes in words, where there were any."""
+        """The changes in words, if there were any."""
         if len(self._states) < 2:
             return ""
         ends = [at for _, at in self._states[1:]] + [self._latest - self._began]
@@ -216,14 +215,14 @@ class _Seen:
 
 
 def _shown(state: object) -> str:
-    """As repr, but no longer than can be read; never raises."""
+    """Like repr, but of readable length; never raises."""
     try:
         text = str(state) if isinstance(state, NotYet) else repr(state)
-    except Exception as error:  # noqa: BLE001 - a wait must not end for want of words
+    except Exception as error:  # noqa: BLE001 - a repr that fails must not end the wait
         text = f"<{type(state).__name__}, which cannot be shown: {type(error).__name__}>"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _time(duration: float) -> str:
-    """Seconds in words; what is short is not rounded to nothing."""
+    """Seconds in words; a short time is not rounded to zero."""
     return f"{duration:.1f} s" if duration >= 1 else f"{duration * 1000:.3g} ms"

@@ -17,7 +17,7 @@ FIELD_MANAGER = "infraforge"
 
 @dataclass(frozen=True, order=True)
 class Reference:
-    """What names one object: enough to find and delete it."""
+    """The identity of one object: enough to find and delete it."""
 
     api_version: str
     kind: str
@@ -43,7 +43,7 @@ class Applier:
         self._dynamic: dynamic.DynamicClient | None = None
 
     def apply(self, objects: Iterable[Object]) -> dict[Reference, int]:
-        """Apply each object in order; what is now there → its generation (0: it counts none).
+        """Apply each object in order; object → its generation (0 where the kind has none).
 
         Raises ClusterError naming the object and the API server's own message.
         """
@@ -78,7 +78,7 @@ class Applier:
                 raise ClusterError(f"{reference} cannot be deleted: {error.summary()}") from error
 
     def annotate_pods(self, workload: Reference, annotations: Mapping[str, str]) -> int:
-        """Give a workload's pods these, by replacing them; its generation then."""
+        """Set annotations on a workload's pod template, which replaces its pods; new generation."""
         change = {"spec": {"template": {"metadata": {"annotations": dict(annotations)}}}}
         try:
             made = self._resource(workload).patch(
@@ -101,14 +101,14 @@ class Applier:
 
 
 class ByHand(Applier):
-    """Changes nothing: somebody applies the manifests by hand, and this looks whether they did."""
+    """Changes nothing: the user applies the manifests by hand, and this checks the result."""
 
     def apply(self, objects: Iterable[Object]) -> dict[Reference, int]:
-        """The same, when every object is there and runs the images it should.
+        """Generations like `Applier.apply`, once every object exists with the images it should run.
 
-        Raises ClusterError naming what is not.
+        Raises ClusterError naming an object that is missing or runs other images.
         """
-        found = {}
+        generations = {}
         for item in objects:
             reference = Reference.of(item)
             try:
@@ -117,14 +117,16 @@ class ByHand(Applier):
                 )
             except dynamic.exceptions.NotFoundError:
                 raise ClusterError(
-                    f"{reference} is not there; apply what `infraforge render` writes first"
+                    f"{reference} does not exist; apply the output of `infraforge render` first"
                 ) from None
             wanted = [box["image"] for box in containers(item)]
             running = [box["image"] for box in containers(there.to_dict())]
             if wanted != running:
-                raise ClusterError(f"{reference} has images {running}, not {wanted}; apply it anew")
-            found[reference] = int(there.metadata.generation or 0)
-        return found
+                raise ClusterError(
+                    f"{reference} runs images {running}, not {wanted}; apply the manifests again"
+                )
+            generations[reference] = int(there.metadata.generation or 0)
+        return generations
 
     def delete(self, references: Sequence[Reference]) -> None:
-        """Nothing: whoever applies by hand removes by hand."""
+        """Do nothing: a user who applies by hand also removes by hand."""

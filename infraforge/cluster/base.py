@@ -1,4 +1,4 @@
-"""What the harness needs of a cluster, whoever made it."""
+"""What the harness needs from a cluster, whatever created it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Say = Callable[[str], None]
 """Called with one line of progress."""
 
 ONCE = urllib3.Retry(total=0)
-"""Of a question whose answer is wanted now: the Kubernetes client would ask four times."""
+"""Ask once: by default the Kubernetes client would retry three times."""
 
 
 class Presence(enum.Enum):
-    """What is known of a cluster. Silence is not absence: its data may well be there."""
+    """What is known of a cluster. Silence is not absence: its data may still be there."""
 
-    ABSENT = "absent"  # nothing of it is here: no node, no file that leads to it
-    ANSWERS = "answers"  # its API server does what it is asked
-    SILENT = "silent"  # something of it is here, and its API server does not answer
+    ABSENT = "absent"  # nothing of it is here: no node, no kubeconfig that leads to it
+    ANSWERS = "answers"  # its API server answers
+    SILENT = "silent"  # something of it is here, but its API server does not answer
 
 
 class Cluster(Protocol):
     """A Kubernetes cluster the platform can stand on.
 
-    trouble: what `presence` saw last where the cluster is silent, in words; "" elsewhere.
+    trouble: where the cluster is silent, what `presence` last saw, in words; "" otherwise.
     """
 
     name: str
@@ -38,28 +38,28 @@ class Cluster(Protocol):
 
     @property
     def api(self) -> client.ApiClient:
-        """A client signed in as an administrator."""
+        """A client with administrator rights."""
 
     @property
     def node_cidrs(self) -> Sequence[str]:
-        """Networks the nodes' own addresses come from, e.g. `172.18.0.0/16`."""
+        """Networks that hold the nodes' own addresses, e.g. `172.18.0.0/16`."""
 
     def presence(self) -> Presence:
-        """Whether it is there, and answers."""
+        """Whether the cluster exists, and whether it answers."""
 
 
 class OwnNodes(Cluster, Protocol):
-    """A cluster whose nodes are containers of ours."""
+    """A cluster whose nodes are containers that InfraForge made."""
 
     def on_node(self, node: str, *argv: str) -> str:
-        """What a command says that is run on a node. Raises ClusterError when it fails."""
+        """Run a command on a node and return its output. Raises ClusterError when it fails."""
 
     def started(self) -> Mapping[str, datetime]:
-        """Since when each node has been running (UTC); nodes that do not run are left out."""
+        """When each running node started (UTC); nodes that are stopped are left out."""
 
 
 def in_short(error: Exception) -> str:
-    """The error's last cause in one line: urllib3 nests and repeats them."""
+    """The error's root cause in one line: urllib3 nests causes and repeats them."""
     reason: object = error
     while (inner := getattr(reason, "reason", None)) is not None and inner is not reason:
         reason = inner

@@ -1,4 +1,4 @@
-"""Whether this machine and the cluster agree on what time it is: certificates are made here."""
+"""Check that this machine and the cluster agree on the time: certificates are made here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kubernetes import client
 from infraforge.errors import UsageError
 
 MOST = datetime.timedelta(minutes=2)
-"""Less than certificates are dated back (five minutes, see `pki`)."""
+"""Below the five minutes by which certificates are backdated (see `pki`)."""
 
 
 def now() -> datetime.datetime:
@@ -20,11 +20,11 @@ def now() -> datetime.datetime:
 
 
 def check(api: client.ApiClient, clock: Callable[[], datetime.datetime] = now) -> None:
-    """Raise UsageError where the two differ by more than `MOST`.
+    """Raise UsageError where the two clocks differ by more than `MOST`.
 
-    By a clock that is ahead, certificates are made that nobody in the cluster takes yet; by one
-    that is behind, nothing that the cluster shows is taken here. The cluster's time is the `Date`
-    of an answer of its API server (RFC 9110 6.6.1); where it says none, nothing is known.
+    If this machine's clock is ahead, the cluster rejects the certificates made here as not yet
+    valid; if it is behind, this machine rejects the cluster's. The cluster's time is the `Date`
+    header of an API server response (RFC 9110 6.6.1). Without that header nothing is checked.
     """
     before = clock()
     headers: Mapping[str, str] = client.VersionApi(api).get_code_with_http_info()[2]
@@ -38,6 +38,6 @@ def check(api: client.ApiClient, clock: Callable[[], datetime.datetime] = now) -
         word, by = ("ahead of", ahead) if ahead > behind else ("behind", behind)
         raise UsageError(
             f"this machine's clock is {by.total_seconds():.0f} s {word} the cluster's, so "
-            f"certificates made on one are not valid on the other; set it, e.g. by: "
+            f"certificates made on one are not valid on the other; synchronise it, e.g. with: "
             f"timedatectl set-ntp true"
         )

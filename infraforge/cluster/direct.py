@@ -1,8 +1,8 @@
-"""Which hosts are never asked through a proxy: this machine, and the networks of nodes.
+"""Hosts that are never reached through a proxy: this machine and the nodes' networks.
 
-Proxies come from the environment, and each client reads it by itself: the Kubernetes client,
-requests (and with it hvac), Selenium, kubectl and whatever else a child process runs. So the one
-place to say it is NO_PROXY, in both spellings: most programs read one of them only.
+Proxies come from the environment, and every client reads it by itself: the Kubernetes client,
+requests (and with it hvac), Selenium, kubectl and other child processes. NO_PROXY is therefore the
+one place to set, in both spellings, because most programs read only one of them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _SPELLINGS = ("no_proxy", "NO_PROXY")
 
 
 def keep(*hosts: str) -> None:
-    """Have this process and its children ask this machine, and `hosts`, without a proxy.
+    """Make this process and its children reach this machine and `hosts` without a proxy.
 
-    hosts: names, addresses or networks in CIDR notation. What the user has put there stays.
+    hosts: names, addresses or networks in CIDR notation. Entries that the user set are kept.
     """
     said = [item.strip() for name in _SPELLINGS for item in os.environ.get(name, "").split(",")]
     joined = ",".join(dict.fromkeys(item for item in (*said, *LOOPBACK, *hosts) if item))
@@ -27,7 +27,7 @@ def keep(*hosts: str) -> None:
 
 
 def keep_private(url: str) -> None:
-    """Have the URL's host asked without a proxy where it is an address of a private network.
+    """Bypass the proxy for the URL's host where it is an address of a private network.
 
     An API server at such an address is on the nodes' own network. One with a name may well be
     behind a proxy.
@@ -41,7 +41,7 @@ def keep_private(url: str) -> None:
 
 
 def without_proxies(environment: dict[str, str]) -> dict[str, str]:
-    """The environment without any word of proxies."""
+    """The environment without any proxy variable."""
     return {name: value for name, value in environment.items() if not _is_proxy(name)}
 
 

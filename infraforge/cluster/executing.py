@@ -1,4 +1,4 @@
-"""A program run in a container of the cluster."""
+"""Run a program in a container of the cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SECONDS = 30
 def execute(
     kubectl: Path, cluster: Cluster, namespace: str, pod: str, container: str, *argv: str
 ) -> str:
-    """What the program says. Raises ClusterError when it fails or cannot be run."""
+    """The program's standard output. Raises ClusterError when it fails or cannot be run."""
     command = [str(kubectl), f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"]
     command += ["exec", pod, f"--container={container}", "--", *argv]
     try:
@@ -22,7 +22,7 @@ def execute(
             command, capture_output=True, text=True, check=False, timeout=_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise ClusterError(f"{argv[0]} in {pod} does not end within {_SECONDS} s") from None
+        raise ClusterError(f"{argv[0]} in {pod} did not end within {_SECONDS} s") from None
     if done.returncode:
-        raise ClusterError(f"{' '.join(argv)} in {pod}: {done.stderr.strip()}")
+        raise ClusterError(f"{' '.join(argv)} in {pod} failed: {done.stderr.strip()}")
     return done.stdout

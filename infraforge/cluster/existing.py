@@ -1,7 +1,7 @@
-"""A cluster that somebody else made: reached by its kubeconfig, never created nor removed.
+"""A cluster that the user brings: reached by its kubeconfig, never created or removed.
 
-Which cluster it is, its UID says (that of the namespace kube-system, which lives exactly as long
-as the cluster): names, contexts and addresses may lead elsewhere tomorrow.
+The cluster is identified by its UID (that of the namespace kube-system, which lives exactly as
+long as the cluster): names, contexts and addresses may lead elsewhere tomorrow.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from infraforge.cluster.pki import write_private
 from infraforge.errors import ClusterError, UsageError
 
 _ODD = (TypeError, LookupError, ValueError, yaml.YAMLError)
-"""What the Kubernetes client raises, besides its own, for a file that is no kubeconfig."""
+"""What the Kubernetes client raises, besides its own errors, for a file that is no kubeconfig."""
 _ASK = 5.0
-"""Seconds that the API server has for an answer."""
+"""Seconds that the API server has to answer."""
 _REFUSED = (401, 403)
 
 
 class OtherCluster(UsageError):
-    """Behind the kubeconfig is another cluster than the one that was agreed to."""
+    """The kubeconfig leads to another cluster than the one the user agreed to."""
 
 
 class Existing:
     """The cluster of one context of a kubeconfig.
 
-    name: what it is called here, by default as the context; pinned: the UID it must have, ""
-    for any. Raises UsageError for a file or a context that is not there; nothing is asked yet.
+    name: the platform's name here, by default that of the context; pinned: the UID it must have,
+    "" for any. Raises UsageError for a missing file or context; asks the cluster nothing yet.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Existing:
         self.name = name or self.context
         self.server: str = configuration.host
         if _names_a_proxy(kubeconfig, self.context):
-            configuration.no_proxy = ""  # as kubectl has it: what a kubeconfig says goes
+            configuration.no_proxy = ""  # as with kubectl: the kubeconfig's own proxy wins
         else:
             direct.keep_private(self.server)
             configuration.no_proxy = os.environ["no_proxy"]
@@ -72,9 +72,9 @@ class Existing:
 
     @property
     def api(self) -> client.ApiClient:
-        """A client signed in as the kubeconfig says.
+        """A client with the kubeconfig's credentials.
 
-        Raises what `uid` raises: no other cluster than the one agreed to is ever asked for more.
+        Raises what `uid` raises: a cluster other than the one agreed to is asked for nothing else.
         """
         if self._pinned and not self._uid:
             _ = self.uid
@@ -82,10 +82,10 @@ class Existing:
 
     @property
     def uid(self) -> str:
-        """The UID of the cluster behind the kubeconfig, asked for once.
+        """The UID of the cluster behind the kubeconfig, read once.
 
-        Raises OtherCluster where it is not the pinned one; UsageError where the kubeconfig's
-        credentials are refused; ClusterError where the API server does not answer.
+        Raises OtherCluster where it is not the pinned one; UsageError where the API server refuses
+        the kubeconfig's credentials; ClusterError where it does not answer.
         """
         if not self._uid:
             self._uid = self._ask()
@@ -95,46 +95,46 @@ class Existing:
         place = f"{self.kubeconfig}: {self.context}"
         core = client.CoreV1Api(self._asking)
         try:
-            found: Any = core.read_namespace("kube-system", _request_timeout=_ASK)
+            namespace: Any = core.read_namespace("kube-system", _request_timeout=_ASK)
         except client.ApiException as error:
             if error.status in _REFUSED:
                 raise UsageError(f"{place}: {error.status} {error.reason}") from error
             raise ClusterError(f"{place}: {error.status} {error.reason}") from error
         except Exception as error:
-            # whatever it is (no route, a time-out, TLS, what is not Kubernetes): nothing was said
+            # whatever the cause (no route, a time-out, TLS, not Kubernetes): there was no answer
             told = f"{place}: the API server {self.server} does not answer: {in_short(error)}"
             if self._pinned:
                 told += f". If it is gone for good: infraforge down --name {self.name} --forget"
             raise ClusterError(told) from error
-        uid = str(getattr(found.metadata, "uid", None) or "")
+        uid = str(getattr(namespace.metadata, "uid", None) or "")
         if not uid:
-            raise ClusterError(f"{place}: what answers at {self.server} is no API server")
+            raise ClusterError(f"{place}: what answers at {self.server} is not an API server")
         if self._pinned and uid != self._pinned:
             raise OtherCluster(
-                f"{place} is another cluster now: its UID is {uid}, "
-                f"agreed to was {self._pinned}; nothing was touched. If the old one is gone: "
+                f"{place} is now another cluster: its UID is {uid}, but {self._pinned} was agreed "
+                f"to; nothing was touched. If the old cluster is gone: "
                 f"infraforge down --name {self.name} --forget"
             )
         return uid
 
     @property
     def node_cidrs(self) -> Sequence[str]:
-        """One block for each node's internal address."""
+        """One single-address block for each node."""
         return [str(ipaddress.ip_network(address)) for address in self.node_addresses()]
 
     def node_addresses(self) -> list[str]:
         """The nodes' internal addresses."""
         nodes: Any = client.CoreV1Api(self.api).list_node()
-        found = [
+        addresses = [
             a.address for n in nodes.items for a in n.status.addresses if a.type == "InternalIP"
         ]
-        direct.keep(*found)
-        return found
+        direct.keep(*addresses)
+        return addresses
 
     def presence(self) -> Presence:
-        """Whether its API server answers; a cluster that somebody brought is never absent.
+        """Whether its API server answers; a cluster that the user brought is never absent.
 
-        Raises OtherCluster, and UsageError where the kubeconfig's credentials are refused.
+        Raises OtherCluster, and UsageError where the API server refuses the credentials.
         """
         self.trouble, self._uid = "", ""
         try:
@@ -145,7 +145,7 @@ class Existing:
         return Presence.ANSWERS
 
     def write_kubeconfig(self, kubectl: Path, target: Path) -> None:
-        """Write a kubeconfig of this context alone, so that switching the user's changes nothing.
+        """Write a kubeconfig of this context alone, unaffected by changes to the user's.
 
         Raises UsageError with kubectl's own words.
         """
@@ -158,7 +158,7 @@ class Existing:
 
 
 def _names_a_proxy(kubeconfig: Path, context: str) -> bool:
-    """Whether the kubeconfig itself says by which proxy the context's API server is reached."""
-    found = yaml.safe_load(kubeconfig.read_text())
-    cluster = {c["name"]: c["context"]["cluster"] for c in found["contexts"]}[context]
-    return any(c["name"] == cluster and c["cluster"].get("proxy-url") for c in found["clusters"])
+    """Whether the kubeconfig itself names a proxy for the context's API server."""
+    config = yaml.safe_load(kubeconfig.read_text())
+    cluster = {c["name"]: c["context"]["cluster"] for c in config["contexts"]}[context]
+    return any(c["name"] == cluster and c["cluster"].get("proxy-url") for c in config["clusters"])

@@ -1,4 +1,4 @@
-"""A TLS handshake with whoever answers on a port of this machine, for what is shown in it."""
+"""A TLS handshake with a port of this machine, to see which certificate it shows."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 _TIMEOUT = 10.0
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
-"""How a client asks PostgreSQL for TLS (protocol documentation, SSLRequest)."""
+"""A PostgreSQL client's request for TLS (protocol documentation, SSLRequest)."""
 
 
 class NoTLS(OSError):
-    """PostgreSQL answers, and has no TLS."""
+    """PostgreSQL answers, but without TLS."""
 
 
 def shown(port: int, ca_file: Path, *, postgres: bool = False) -> bytes:
-    """The certificate that `localhost` shows there (DER), verified against `ca_file` alone.
+    """The certificate that `localhost` shows on the port (DER), verified against `ca_file` alone.
 
-    Raises what the `ssl` module raises of a certificate that is no good; NoTLS; OSError.
+    Raises ssl.SSLError for a certificate that does not verify; NoTLS; OSError.
     """
     trust = ssl.create_default_context(cafile=str(ca_file))
     with socket.create_connection(("127.0.0.1", port), _TIMEOUT) as plain:

@@ -1,4 +1,4 @@
-"""What a bare cluster of ours gets first: network, storage, metrics, node certificates."""
+"""What a new KIND cluster gets first: network, storage, metrics, node certificates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def install(
     digests: Mapping[str, str],
     parts: Sequence[str] = PARTS,
 ) -> None:
-    """Apply network, metrics and storage; nothing is waited for.
+    """Apply network, metrics and storage, without waiting for any of them.
 
     digests: canonical image reference → `sha256:…`. Raises UsageError for an image without one.
     """
@@ -56,7 +56,9 @@ def install(
         applier.apply([secret] if part == "metrics-server" else [])
         pinned = manifests.pin_images(objects, digests)
         if by_tag := manifests.unpinned(pinned):
-            raise UsageError(f"{part}: the digest of {by_tag[0]} is not known")
+            raise UsageError(
+                f"{part}: the digest of {by_tag[0]} is not known; run: infraforge images push"
+            )
         applier.apply(pinned)
 
 
@@ -85,10 +87,10 @@ def wait_ready(cluster: OwnNodes, within: float) -> None:
 
 
 def wait_seen(cluster: OwnNodes, within: float) -> None:
-    """Wait until no node's pods are still told of as they were before the node was started.
+    """Wait until the status of every pod is newer than its node's start.
 
-    After a restart the API server goes on telling what kubelets said before it: pods that ran
-    then, and were ready. Raises TimedOut naming such a pod.
+    After a restart the API server still reports what kubelets said before it: pods that ran and
+    were ready then. Raises TimedOut naming a pod with such a stale status.
     """
     core = client.CoreV1Api(cluster.api)
 
@@ -101,8 +103,8 @@ def wait_seen(cluster: OwnNodes, within: float) -> None:
         seen,
         within,
         every=1.0,
-        what="the kubelets tell how their pods are since the nodes started",
-        # the API server itself is among what starts again
+        what="the kubelets report pods as they are since the nodes started",
+        # the API server itself is among what restarts
         ignoring=(
             TimedOut,
             ClusterError,
@@ -114,21 +116,21 @@ def wait_seen(cluster: OwnNodes, within: float) -> None:
 
 
 def _stale(pods: Any, started: Mapping[str, datetime]) -> str:
-    """A container that is said to have run since before its node started, or whose node is down."""
+    """A container whose reported start precedes its node's, or whose node does not run; else ""."""
     for pod in pods.items:
         node, name = pod.spec.node_name, f"{pod.metadata.namespace}/{pod.metadata.name}"
         for box in pod.status.container_statuses or ():
             if node is None or box.state.running is None:
                 continue
             if node not in started:
-                return f"{name}: its node {node} does not run"
+                return f"{name}: its node {node} is not running"
             if box.state.running.started_at < started[node]:
-                return f"{name}: nothing was heard of it since {node} started"
+                return f"{name}: no status since {node} started"
     return ""
 
 
 def wait_network(cluster: Cluster, within: float) -> None:
-    """Wait for the nodes and what runs on each of them (Cilium, kube-proxy), and nothing else.
+    """Wait for the nodes and their DaemonSets (Cilium, kube-proxy), and nothing else.
 
     Raises TimedOut naming what is not ready yet.
     """
@@ -146,10 +148,10 @@ def wait_network(cluster: Cluster, within: float) -> None:
 
 
 def approve_node_certificates(cluster: Cluster) -> Mapping[str, str]:
-    """Approve the serving certificates that our nodes ask for: their own names, nothing else.
+    """Approve the serving certificates that our nodes request: their own names, nothing else.
 
-    Returns node → why a request of it is not approved (yet): a node whose address is another one
-    now asks for it before the API server knows of it.
+    Returns node → why a request of it is not approved (yet): a node whose address changed
+    requests a certificate for the new one before the API server knows of it.
     """
     refused: dict[str, str] = {}
     certificates = client.CertificatesV1Api(cluster.api)
@@ -174,7 +176,7 @@ def approve_node_certificates(cluster: Cluster) -> Mapping[str, str]:
             type="Approved",
             status="True",
             reason="InfraForge",
-            message="asked for by the node itself, for its own names and addresses",
+            message="requested by the node itself, for its own names and addresses",
         )
         request.status.conditions = [condition]
         certificates.replace_certificate_signing_request_approval(request.metadata.name, request)
@@ -184,7 +186,7 @@ def approve_node_certificates(cluster: Cluster) -> Mapping[str, str]:
 def _lacking_certificates(
     cluster: OwnNodes, core: client.CoreV1Api, refused: Mapping[str, str]
 ) -> str:
-    """A node whose kubelet has no serving certificate for its addresses of now."""
+    """A node whose kubelet has no serving certificate for its present addresses; else ""."""
     for node in core.list_node().items:
         name = node.metadata.name
         wanted = {name, *(_plain(item.address) for item in node.status.addresses)}
@@ -202,11 +204,11 @@ def _lacking_certificates(
 
 
 def _names(certificate_pem: bytes) -> set[str]:
-    """The names and addresses a certificate is for; none where it is over."""
-    found = x509.load_pem_x509_certificate(certificate_pem)
-    if found.not_valid_after_utc < datetime.now(UTC):
+    """The names and addresses a certificate is valid for; none once it has expired."""
+    certificate = x509.load_pem_x509_certificate(certificate_pem)
+    if certificate.not_valid_after_utc < datetime.now(UTC):
         return set()
-    sans = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    sans = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     names = sans.get_values_for_type(x509.DNSName)
     return {*names, *(str(ip) for ip in sans.get_values_for_type(x509.IPAddress))}
 
@@ -228,7 +230,7 @@ def why_not(
     common = [part.value for part in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     groups = [part.value for part in subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
     if not addresses:
-        return f"{node} is no node of this cluster"
+        return f"{node} is not a node of this cluster"
     if username != f"system:node:{node}" or common != [username] or groups != ["system:nodes"]:
         return f"{username} asks for {common} in {groups}"
     if not set(usages) <= _USAGES:

@@ -1,7 +1,7 @@
 """Manifests: rendered by kustomize, then patched as parsed objects, never as text.
 
-What a platform engineer applies by hand (`kubectl apply -k platform/components/NAME`) and what
-the harness applies differ in exactly the patches below.
+The manifests that a platform engineer applies by hand (`kubectl apply -k
+platform/components/NAME`) and those that the harness applies differ only by the patches below.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _POD_SPECS = {
     **dict.fromkeys((*WORKLOADS, "Job", "ReplicaSet", "ReplicationController"), _TEMPLATE),
     "CronJob": ("spec", "jobTemplate", *_TEMPLATE),
 }
-"""What makes pods: kind → where the pod's spec is."""
+"""Kinds that create pods: kind → where the pod's spec is."""
 _LAST = {"Deployment": 1, "StatefulSet": 1, "DaemonSet": 1}
 
 
 def render(kubectl: Path, folder: Path) -> list[Object]:
     """The objects of one kustomize folder, workloads last.
 
-    Raises UsageError with kustomize's own words when the folder cannot be rendered.
+    Raises UsageError with kustomize's own message when the folder cannot be rendered.
     """
     done = subprocess.run(
         [str(kubectl), "kustomize", str(folder)], capture_output=True, text=True, check=False
@@ -51,7 +51,7 @@ def render(kubectl: Path, folder: Path) -> list[Object]:
 def pin_images(objects: Sequence[Object], digests: Mapping[str, str]) -> list[Object]:
     """The same objects with every known image `repo:tag` followed by its `@sha256:…`.
 
-    A pod's manifest within a ConfigMap is treated alike: its reader makes pods of it.
+    A pod manifest inside a ConfigMap is pinned as well: a controller makes pods from it.
     digests: canonical reference `repo:tag` → `sha256:…`.
     """
     pinned = [copy.deepcopy(item) for item in objects]
@@ -67,7 +67,7 @@ def pin_images(objects: Sequence[Object], digests: Mapping[str, str]) -> list[Ob
 
 
 def unpinned(objects: Sequence[Object]) -> list[str]:
-    """Images that are named by a tag alone: what they mean is whoever moves the tag's choice."""
+    """Images named by a tag alone: whoever moves the tag changes what runs."""
     pods = [pod for item in objects for _, pod in _pods_within(item)]
     images = (box["image"] for item in [*objects, *pods] for box in containers(item))
     return sorted({image for image in images if "@sha256:" not in image})
@@ -84,7 +84,7 @@ def move_images(objects: Sequence[Object], here: str, there: str) -> list[Object
 
 
 def annotate_pods(objects: Sequence[Object], annotations: Mapping[str, str]) -> list[Object]:
-    """The same objects with annotations on the pods of each workload: other ones, other pods."""
+    """The same objects with annotations on each pod template: a new value replaces the pods."""
     changed = [copy.deepcopy(item) for item in objects]
     for item in changed:
         if item["kind"] in WORKLOADS:
@@ -94,7 +94,7 @@ def annotate_pods(objects: Sequence[Object], annotations: Mapping[str, str]) -> 
 
 
 def set_replicas(objects: Sequence[Object], replicas: int) -> list[Object]:
-    """The same objects with `replicas` in each Deployment and StatefulSet."""
+    """The same objects with `replicas` set on each Deployment and StatefulSet."""
     changed = [copy.deepcopy(item) for item in objects]
     for item in changed:
         if item["kind"] in ("Deployment", "StatefulSet"):
@@ -103,11 +103,12 @@ def set_replicas(objects: Sequence[Object], replicas: int) -> list[Object]:
 
 
 def allow_node_networks(objects: Sequence[Object], cidrs: Sequence[str]) -> list[Object]:
-    """The same objects; policies labelled as meaning the API server also name the nodes' networks.
+    """The same objects, with the nodes' networks added to policies labelled as needing them.
 
-    `0.0.0.0/0` in an ipBlock does not match nodes under every CNI, and the API server lives
-    on one. Those labelled as meaning what is beside the nodes (the registry) name their networks
-    only. The networks are only known once the cluster exists.
+    `0.0.0.0/0` in an ipBlock does not match nodes under every CNI, and the API server runs on
+    a node, so policies labelled for the API server get the nodes' networks as well. Policies
+    labelled for a peer beside the nodes (the registry) get those networks only. The networks
+    are only known once the cluster exists.
     """
     blocks = [{"ipBlock": {"cidr": cidr}} for cidr in cidrs]
     changed = [copy.deepcopy(item) for item in objects]
@@ -125,7 +126,7 @@ def allow_node_networks(objects: Sequence[Object], cidrs: Sequence[str]) -> list
 
 
 def containers(item: Object) -> Iterator[dict[str, Any]]:
-    """Every container and init container of a pod or of what makes pods; else nothing."""
+    """Every container and init container of a pod or of a kind that creates pods; else nothing."""
     if item["kind"] not in _POD_SPECS:
         return
     spec = item
@@ -136,7 +137,7 @@ def containers(item: Object) -> Iterator[dict[str, Any]]:
 
 
 def _pods_within(item: Object) -> Iterator[tuple[str, Object]]:
-    """Pods' manifests that a ConfigMap holds, by their key."""
+    """Pod manifests held in a ConfigMap, with their keys."""
     if item["kind"] != "ConfigMap":
         return
     for key, text in (item.get("data") or {}).items():

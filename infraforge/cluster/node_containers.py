@@ -1,8 +1,8 @@
-"""The containers that are, or are called like, the nodes of one KIND cluster.
+"""The containers that are the nodes of one KIND cluster, or have the names of nodes.
 
-KIND knows nodes by a label and their names, and puts no label of ours on them. So what makes a
-container ours is what it mounts: each node of ours mounts files of its own cluster's folder, from
-the moment it is made, and nobody else's does.
+KIND recognises nodes by a label and their names, and adds no label of ours. A container is ours
+by what it mounts: each of our nodes mounts files from its own cluster's folder from creation on,
+and no other container does.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _ROLE = "io.x-k8s.kind.role"
 
 @dataclass(frozen=True)
 class NodeContainer:
-    """One container as Docker has it.
+    """One container as Docker reports it.
 
-    role: KIND's (`control-plane`, `worker`), "" where it is no node of KIND's; status: Docker's
+    role: KIND's (`control-plane`, `worker`), "" where it is not a KIND node; status: Docker's
     (`running`, `paused`, `exited`, …); started: when it last started (UTC); address: its IPv4 on
-    the nodes' network, "" while it does not run; mounted: the paths of this machine it mounts.
+    the nodes' network, "" while it does not run; mounted: paths of this machine that it mounts.
     """
 
     container_id: str
@@ -40,30 +40,30 @@ class NodeContainer:
     mounted: tuple[Path, ...]
 
     @classmethod
-    def parse(cls, found: Mapping[str, Any]) -> NodeContainer:
-        """Of one object of `docker inspect`."""
-        networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-        binds = (found.get("HostConfig") or {}).get("Binds") or ()
+    def parse(cls, inspected: Mapping[str, Any]) -> NodeContainer:
+        """Parse one object of `docker inspect`."""
+        networks = (inspected.get("NetworkSettings") or {}).get("Networks") or {}
+        binds = (inspected.get("HostConfig") or {}).get("Binds") or ()
         return cls(
-            container_id=str(found["Id"]),
-            name=str(found["Name"]).lstrip("/"),
-            role=str(((found.get("Config") or {}).get("Labels") or {}).get(_ROLE, "")),
-            status=str(found["State"]["Status"]),
-            started=_when(str(found["State"].get("StartedAt", ""))),
+            container_id=str(inspected["Id"]),
+            name=str(inspected["Name"]).lstrip("/"),
+            role=str(((inspected.get("Config") or {}).get("Labels") or {}).get(_ROLE, "")),
+            status=str(inspected["State"]["Status"]),
+            started=_when(str(inspected["State"].get("StartedAt", ""))),
             address=str((networks.get(NETWORK) or {}).get("IPAddress") or ""),
             mounted=tuple(Path(bind.split(":")[0]) for bind in binds),
         )
 
     def of(self, folder: Path) -> bool:
-        """Whether it mounts something of this folder."""
+        """Whether it mounts anything from this folder."""
         return any(path.resolve().is_relative_to(folder.resolve()) for path in self.mounted)
 
 
 def find(cluster: str, folder: Path) -> list[NodeContainer]:
     """The cluster's nodes, running or not, control planes first.
 
-    folder: the cluster's files on this machine, of which each node mounts some. Raises UsageError
-    where a container has a node's label or name and is not ours: nothing may be done under this
+    folder: the cluster's files on this machine; each node mounts some of them. Raises UsageError
+    where a container has a node's label or name but is not ours: nothing may be done under this
     name then.
     """
     named = f"name=^{cluster}-(control-plane|worker|external-load-balancer)[0-9]*$"
@@ -71,30 +71,32 @@ def find(cluster: str, folder: Path) -> list[NodeContainer]:
     for condition in (f"label={_LABEL}={cluster}", named):
         said = docker("ps", "--all", "--no-trunc", "--filter", condition, "--format", "{{.ID}}")
         listed += said.split()
-    found = inspect(list(dict.fromkeys(listed)))
-    strangers = sorted(one.name for one in found if not one.of(folder))
+    containers = inspect(list(dict.fromkeys(listed)))
+    strangers = sorted(one.name for one in containers if not one.of(folder))
     if strangers:
         raise UsageError(
-            f"{', '.join(strangers)}: a cluster {cluster!r} is on this machine that InfraForge did "
-            f"not make (or made with other files than those in {folder}); nothing was touched. Use "
-            f"another --name. Whose it is: docker inspect {strangers[0]}"
+            f"{', '.join(strangers)}: InfraForge did not make the cluster {cluster!r} on this "
+            f"machine (or made it with files other than {folder}); nothing was touched. "
+            f"Use another --name. To see whose it is: docker inspect {strangers[0]}"
         )
-    return sorted(found, key=lambda one: (one.role != "control-plane", one.name))
+    return sorted(containers, key=lambda one: (one.role != "control-plane", one.name))
 
 
 def inspect(names: Sequence[str]) -> list[NodeContainer]:
-    """These containers, by id or name. Raises ClusterError where one is not there."""
+    """The containers with these ids or names. Raises ClusterError where one does not exist."""
     if not names:
         return []
     said = docker("inspect", "--type=container", *names)
     try:
-        return [NodeContainer.parse(found) for found in json.loads(said)]
+        return [NodeContainer.parse(item) for item in json.loads(said)]
     except (ValueError, KeyError, TypeError) as error:
-        raise ClusterError(f"docker inspect said what is not understood: {said[:200]}") from error
+        raise ClusterError(
+            f"docker inspect printed what InfraForge cannot read: {said[:200]}"
+        ) from error
 
 
 def _when(text: str) -> datetime:
-    """Docker's time (RFC 3339 with nanoseconds); the year 1 for one that never ran."""
+    """Docker's time (RFC 3339 with nanoseconds); the year 1 for a container that never ran."""
     seconds = text[:19]
     try:
         return datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)

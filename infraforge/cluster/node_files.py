@@ -1,10 +1,10 @@
 """Files that the nodes of a KIND cluster mount from this machine.
 
-    certs.d/          whom containerd pulls from, and the CA that vouches for it
+    certs.d/          the registry containerd pulls from, and the CA that signed its certificate
     control-plane/    for the API server: key that encrypts Secrets, audit policy, audit log;
                       for kubeadm: patches that name its images by digest
 
-All but the images' names are brought up to date on a cluster that is there already.
+Everything but the images' names can be updated on a running cluster.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from infraforge.errors import ClusterError, UsageError
 from infraforge.wait import seconds, wait_until
 
 HOSTED = "ghcr.io"
-"""The host in the images' canonical names. Nodes ask the local registry for it, and nobody else."""
+"""The host in the images' canonical names. Nodes pull it from the local registry, nowhere else."""
 PLACE = "/etc/kubernetes/infraforge"
-"""Where a control-plane node has `control-plane/`."""
+"""Where `control-plane/` is mounted on a control-plane node."""
 PATCHES = f"{PLACE}/patches"
 _API_SERVER = "kube-apiserver"
 _POLICY = "audit-policy.yaml"
@@ -42,7 +42,7 @@ _TARGETS = {
     "corednsdeployment": ("coredns", _TEMPLATE),
     "kubeproxydaemonset": ("kube-proxy", _TEMPLATE),
 }
-"""kubeadm's patch targets → container, which the catalogue's image is named like, and its place."""
+"""kubeadm's patch target → its container (named like the catalogue's image), and where it is."""
 
 
 class Node(Protocol):
@@ -57,10 +57,10 @@ class Node(Protocol):
 def write(
     folder: Path, tree: Path, ca_file: Path, digests: Mapping[str, str]
 ) -> Mapping[str, Path]:
-    """Write all of them for a cluster that is about to be made: `certs` and `control`.
+    """Write all files for a cluster that is about to be created: `certs` and `control`.
 
     digests: canonical image reference → `sha256:…`. Raises UsageError where one of kubeadm's
-    images has none.
+    images has no digest.
     """
     _write_hosts(folder, ca_file)
     control = folder / "control-plane"
@@ -83,10 +83,11 @@ def write(
 
 
 def refresh(cluster: Node, tree: Path, ca_file: Path) -> bool:
-    """Bring them up to date on a cluster that runs; True where its API server was restarted.
+    """Update the files of a running cluster; True where its API server was restarted.
 
-    containerd reads its file for every pull; the API server reads the audit policy once, so another
-    one needs a restart (some seconds). Raises TimedOut where it does not come back.
+    containerd reads its file for every pull. The API server reads the audit policy only at its
+    start, so a changed policy needs a restart (some seconds). Raises TimedOut where the API server
+    does not come back.
     """
     _write_hosts(cluster.folder, ca_file)
     control = cluster.folder / "control-plane"
@@ -100,7 +101,7 @@ def refresh(cluster: Node, tree: Path, ca_file: Path) -> bool:
 
 
 def pinned(name: str, digests: Mapping[str, str]) -> str:
-    """The catalogue's image of that name as `repo:tag@sha256:…`; UsageError where none is known."""
+    """The catalogue's image of that name as `repo:tag@sha256:…`; UsageError without a digest."""
     for reference, digest in digests.items():
         if reference.rpartition("/")[2].partition(":")[0] == name:
             return f"{reference}@{digest}"
@@ -108,7 +109,7 @@ def pinned(name: str, digests: Mapping[str, str]) -> str:
 
 
 def sandbox_patch(digests: Mapping[str, str]) -> str:
-    """A patch (TOML) of containerd's configuration that names every pod's sandbox by digest."""
+    """A patch (TOML) of containerd's configuration that pins every pod's sandbox by digest."""
     return (
         "[plugins.'io.containerd.cri.v1.images'.pinned_images]\n"
         f'sandbox = "{pinned("pause", digests)}"\n'
@@ -116,7 +117,7 @@ def sandbox_patch(digests: Mapping[str, str]) -> str:
 
 
 def _write_hosts(folder: Path, ca_file: Path) -> None:
-    """Have nodes pull from the reader alone: without it they pull nothing, from nobody else."""
+    """Make nodes pull from the read-only registry, and from nowhere else if it is down."""
     certs = folder / "certs.d" / HOSTED
     certs.mkdir(parents=True, exist_ok=True)
     files.replace(certs / "ca.crt", ca_file.read_bytes())

@@ -1,6 +1,6 @@
-"""A certificate authority: one a platform, and one a machine for what its platforms share.
+"""Certificate authorities: one for each platform, and one for what a machine's platforms share.
 
-ECDSA P-256 throughout; the CA lives a year, what it issues 90 days (RFC 5280 profiles).
+ECDSA P-256 throughout; a CA is valid for a year, leaf certificates for 90 days (RFC 5280 profiles).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _SKEW = datetime.timedelta(minutes=5)
 
 def _unusable(folder: Path, why: str) -> str:
     return (
-        f"{folder}: the CA kept there is damaged ({why}); bring its files back from a backup, or "
-        f"begin anew: infraforge down (with the platform's --name), then infraforge up"
+        f"{folder}: the CA kept there is damaged ({why}); restore its files from a backup, or "
+        f"start over: infraforge down (with the platform's --name), then infraforge up"
     )
 
 
@@ -45,8 +45,8 @@ class Pair:
 class Authority:
     """Issues certificates. Its key never leaves `ca_file`'s folder (mode 0700, files 0600).
 
-    ca_file: what is trusted (PEM). While a CA takes the place of another there are two in it; the
-    one that the key belongs to issues.
+    ca_file: the trusted certificates (PEM). During a rotation it holds the old and the new CA; the
+    one whose key is kept here issues.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Authority:
 
     @classmethod
     def load_or_create(cls, folder: Path) -> Authority:
-        """The authority kept in `folder`, made there when there is none.
+        """The authority kept in `folder`; created there if there is none.
 
-        Raises UsageError for files that are damaged.
+        Raises UsageError for damaged files.
         """
         if not (folder / "ca.key").exists():
             make_ca(folder)
@@ -70,7 +70,7 @@ class Authority:
         except (ValueError, TypeError, UnsupportedAlgorithm, FileNotFoundError) as error:
             raise UsageError(_unusable(folder, str(error))) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise UsageError(_unusable(folder, "its key is no EC key"))
+            raise UsageError(_unusable(folder, "its key is not an EC key"))
         for certificate in certificates:
             if certificate.public_key() == key.public_key():
                 return cls(folder, certificate, key)
@@ -78,14 +78,14 @@ class Authority:
 
     @property
     def certificate(self) -> x509.Certificate:
-        """The one in whose name it issues."""
+        """The CA certificate that issues."""
         return self._certificate
 
     @classmethod
     def copy(cls, source: Path, folder: Path) -> Authority:
-        """The authority kept in `source`, from now on in `folder` as well."""
+        """Copy the authority kept in `source` to `folder`; both are valid afterwards."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in ("ca.crt", "ca.key"):  # the key last, as when it is made
+        for name in ("ca.crt", "ca.key"):  # the key last, as in `make_ca`
             write_private(folder / name, (source / name).read_text())
         return cls.load_or_create(folder)
 
@@ -126,9 +126,9 @@ class Authority:
         ips: Sequence[str],
         life: datetime.timedelta = LEAF_LIFE,
     ) -> bool:
-        """True for a certificate of this CA, for at least these names, and not near its end.
+        """True for a certificate of this CA that covers these names and is not near its end.
 
-        life: how long it was to live in all; one of another life is not vouched for.
+        life: its intended total validity; a certificate with another one is rejected.
         """
         try:
             certificate = x509.load_pem_x509_certificate(cert_pem.encode())
@@ -150,11 +150,11 @@ def serial_of(cert_pem: str) -> str:
 
 
 def make_ca(folder: Path) -> None:
-    """Make a CA in the folder, in place of any that is there."""
+    """Create a CA in the folder, replacing any that is there."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.datetime.now(datetime.UTC)
-    # of its own: two with one name, side by side, are told apart by some and mixed up by others
+    # a name of its own: some clients confuse two CAs with the same name
     name = _name(f"InfraForge platform CA {secrets.token_hex(4)}")
     certificate = (
         x509.CertificateBuilder()
@@ -169,13 +169,13 @@ def make_ca(folder: Path) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    # The key comes last: where it is, the certificate is too.
+    # The key comes last: where the key exists, the certificate does too.
     write_private(folder / "ca.crt", _pem(certificate))
     write_private(folder / "ca.key", _key_pem(key))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file only its owner can read, whole or not at all."""
+    """Write a file that only its owner can read; it is written whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace(path, text, 0o600)
 

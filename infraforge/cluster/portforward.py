@@ -1,4 +1,4 @@
-"""A local port that leads to a Service or pod, while a block runs."""
+"""A local port forwarded to a Service or pod for the duration of a `with` block."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SAID = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 def forward(
     kubectl: Path, cluster: Cluster, namespace: str, target: str, port: int
 ) -> Iterator[int]:
-    """The port on 127.0.0.1 that leads to `target` (`svc/NAME` or `pod/NAME`).
+    """A port on 127.0.0.1 that is forwarded to `target` (`svc/NAME` or `pod/NAME`).
 
-    kubectl picks a free port itself, so that two at once never fight over one.
-    Raises ClusterError with kubectl's own words when there is no way to the target.
+    kubectl picks a free port itself, so two forwards never compete for one.
+    Raises ClusterError with kubectl's own message when the target cannot be reached.
     """
     argv = [str(kubectl), f"--kubeconfig={cluster.kubeconfig}", f"--namespace={namespace}"]
     argv += ["port-forward", "--address=127.0.0.1", target, f":{port}"]
@@ -46,10 +46,10 @@ def _drain(process: subprocess.Popen[str]) -> None:
 def _port(process: subprocess.Popen[str], target: str) -> int:
     said = []
     for line in process.stdout or ():
-        found = _SAID.search(line)
-        if found:
-            # kubectl says a line per connection: left unread, it would block on a full pipe
+        match = _SAID.search(line)
+        if match:
+            # kubectl prints a line for each connection: unread, it would block on a full pipe
             threading.Thread(target=_drain, args=(process,), daemon=True).start()
-            return int(found[1])
+            return int(match[1])
         said.append(line.strip())
-    raise ClusterError(f"no way to {target}: {' '.join(said) or 'kubectl ended silently'}")
+    raise ClusterError(f"cannot forward to {target}: {' '.join(said) or 'kubectl ended silently'}")

@@ -1,4 +1,4 @@
-"""All containers of a cluster's, stopped and started in another order, as after a reboot."""
+"""Stop all containers of a cluster and start them in another order, as a reboot might."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from infraforge.cluster.registry import ours
 
 
 def machines(cluster: Kind) -> list[NodeContainer]:
-    """Nodes and registry, by their addresses. Raises ClusterError where Docker does not say."""
-    found = [*node_containers.find(cluster.name, cluster.folder), *node_containers.inspect(ours())]
-    return sorted(found, key=lambda one: [int(n) for n in one.address.split(".") if n])
+    """Nodes and registry, by address. Raises ClusterError where Docker does not answer."""
+    containers = [
+        *node_containers.find(cluster.name, cluster.folder),
+        *node_containers.inspect(ours()),
+    ]
+    return sorted(containers, key=lambda one: [int(n) for n in one.address.split(".") if n])
 
 
-def in_another_order(found: Sequence[NodeContainer]) -> list[NodeContainer]:
-    """The order of starting in which none gets its former address.
+def in_another_order(containers: Sequence[NodeContainer]) -> list[NodeContainer]:
+    """A start order in which no container gets its former address back.
 
-    Docker gives the lowest free one to each that starts: so each begins one place earlier. What has
-    no address in the nodes' network takes none away, and comes last.
+    Docker gives the lowest free address to each container that starts, so each starts one place
+    earlier than before. Containers without an address in the nodes' network come last.
     """
-    there = [one for one in found if one.address]
-    return [*there[1:], *there[:1], *(one for one in found if not one.address)]
+    there = [one for one in containers if one.address]
+    return [*there[1:], *there[:1], *(one for one in containers if not one.address)]
 
 
-def restart(found: Sequence[NodeContainer]) -> None:
-    """Stop them all; start them in this order. Raises ClusterError with Docker's words."""
-    docker("stop", *(one.container_id for one in found))
-    for one in found:
+def restart(containers: Sequence[NodeContainer]) -> None:
+    """Stop them all; start them in this order. Raises ClusterError with Docker's message."""
+    docker("stop", *(one.container_id for one in containers))
+    for one in containers:
         docker("start", one.container_id)

@@ -1,11 +1,11 @@
-"""One CA replaced by the next in phases, so that at no moment anybody shows what nobody trusts.
+"""Replace one CA by the next in phases: nobody ever shows a certificate that a peer rejects.
 
     trust   both are trusted, the old one issues: until everybody trusts both
     issue   both are trusted, the new one issues: until everybody shows a certificate of it
     drop    the new one alone is trusted: until nobody trusts the old one
 
-The phase is on disk before anything is done about it, and each may be entered again: whoever comes
-after a kill goes on where it was. The old CA's key is gone as soon as the new one issues.
+Each phase is written to disk before its work begins and is idempotent, so a run after a kill
+resumes where the killed one stopped. The old CA's key is deleted as soon as the new one issues.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infraforge.errors import UsageError
 
 
 class Phase(enum.StrEnum):
-    """What is being done; what it means, this module's docstring says."""
+    """The phases of a rotation, as the module's docstring describes them."""
 
     TRUST = "trust"
     ISSUE = "issue"
@@ -27,7 +27,7 @@ class Phase(enum.StrEnum):
 
 
 class Rotation:
-    """The change of the CA that is kept in `folder` (see `pki.Authority`), begun or not."""
+    """The rotation of the CA kept in `folder` (see `pki.Authority`), begun or not."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,20 +36,20 @@ class Rotation:
 
     @property
     def phase(self) -> Phase | None:
-        """The one that was entered last; None while the CA is not being replaced."""
+        """The phase entered last; None while no rotation is under way."""
         if not self._journal.exists():
             return None
         try:
             return Phase(self._journal.read_text(encoding="utf-8"))
         except ValueError as error:
             raise UsageError(
-                f"{self._journal} is damaged ({error}): how far the CA's replacement has come "
-                f"cannot be told; write one of {', '.join(Phase)} there, then go on: "
+                f"{self._journal} is damaged ({error}), so the phase of the CA's rotation is "
+                f"unknown; write one of {', '.join(Phase)} there, then resume: "
                 f"infraforge certificates renew --ca"
             ) from error
 
     def phases(self) -> Iterator[Phase]:
-        """Those that are to be gone through, each entered; the change is over when they are."""
+        """Enter and yield each remaining phase; the rotation ends after the last one."""
         if self.phase is None:
             self._begin()
         order = list(Phase)
@@ -59,7 +59,7 @@ class Rotation:
         self._end()
 
     def _begin(self) -> None:
-        """Make the next CA; of one that was half made nothing is known to anybody."""
+        """Make the next CA; a half-made one can be discarded, as nobody has seen it yet."""
         make_ca(self._next)
         write_private(self._folder / "old.crt", (self._folder / "ca.crt").read_text())
         write_private(self._journal, Phase.TRUST)

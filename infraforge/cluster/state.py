@@ -1,13 +1,13 @@
-"""Where a run keeps what must outlive its process, and the locks that make runs take turns.
+"""Where files that outlive a process are kept, and the locks that make runs take turns.
 
-Lock files, in `locks_dir()`. Who wants several takes them in this order:
+Lock files, in `locks_dir()`. A process that needs several takes them in this order:
 
-    NAME.users    who uses a platform: shared by runs, alone for removing it (see `users`)
-    NAME.lock     who changes a cluster or what is on it
-    NAME.heal     who undoes faults that were left open
+    NAME.users    users of a platform: runs share it, removal holds it alone (see `users`)
+    NAME.lock     whoever changes a cluster or its contents
+    NAME.heal     whoever undoes faults that were left open
     NAME.gate, NAME.turn   whose turn it is to test (see `turns`)
-    _machine      what all clusters of a machine share: shared while it is used, alone for removal
-    _registry     who starts the registry, or makes its CA
+    _machine      what a machine's clusters share: users share it, removal holds it alone
+    _registry     whoever starts the registry, or creates its CA
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from infraforge import folders, locks
 from infraforge.errors import UsageError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-# no cluster can be named like these
+# cluster names cannot begin with an underscore, so these never collide with one
 _MACHINE = "_machine"
 _REGISTRY = "_registry"
 
@@ -35,32 +35,34 @@ def state_dir() -> Path:
 def cluster_dir(name: str) -> Path:
     """The folder of one cluster's files; UsageError for a name KIND would refuse."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"cluster name {name!r}: lower-case letters, digits and dashes only")
+        raise UsageError(
+            f"cluster name {name!r} is not valid: use lower-case letters, digits and dashes only"
+        )
     return state_dir() / "clusters" / name
 
 
 def registry_ca_dir() -> Path:
-    """Where the CA is kept that vouches for what the clusters of this machine share."""
+    """The folder of the CA for what the clusters of this machine share."""
     return state_dir() / "ca"
 
 
 def names() -> list[str]:
-    """Names of the clusters of which there are files."""
+    """Names of the clusters that have files here."""
     folder = state_dir() / "clusters"
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def locks_dir() -> Path:
-    """Where the lock files of this machine are, `NAME.lock` and the like; it exists."""
+    """The folder of this machine's lock files (`NAME.lock` and the like), created if missing."""
     folder = state_dir() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def forget(name: str) -> None:
-    """Remove the locks of a cluster that is gone, and folders that are empty by now.
+    """Remove the locks of a cluster that is gone, and folders that are now empty.
 
-    What somebody holds stays: it is that one's to remove.
+    A lock that another process holds stays: that process removes it.
     """
     folder = state_dir() / "locks"
     if folder.is_dir():
@@ -74,8 +76,8 @@ def forget(name: str) -> None:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the cluster `name` for changing it; UsageError naming who holds it already."""
-    cluster_dir(name)  # a name that is none is told here
+    """Hold the cluster `name` for a change; UsageError naming the process that holds it already."""
+    cluster_dir(name)  # reject an invalid name here
     try:
         with locks.held(locks_dir() / f"{name}.lock", wait=False, says=f"process {os.getpid()}"):
             yield
@@ -88,14 +90,14 @@ def locked(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def sharing_machine() -> Iterator[None]:
-    """Keep what the clusters of this machine share (registry, its CA, network) while it is used."""
+    """Keep what the clusters of this machine share (registry, its CA, network) during the block."""
     with locks.held(locks_dir() / _MACHINE, shared=True):
         yield
 
 
 @contextlib.contextmanager
 def alone_on_machine() -> Iterator[bool]:
-    """Whether nobody uses what the clusters of this machine share; nobody begins to meanwhile."""
+    """True where nobody uses what the machine's clusters share; nobody can begin meanwhile."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locks.held(locks_dir() / _MACHINE, wait=False))
@@ -107,13 +109,13 @@ def alone_on_machine() -> Iterator[bool]:
 
 @contextlib.contextmanager
 def starting_registry() -> Iterator[None]:
-    """One process at a time makes the shared CA and starts the registry; others wait for it."""
+    """One process at a time creates the shared CA and starts the registry; others wait."""
     with locks.held(locks_dir() / _REGISTRY):
         yield
 
 
 @contextlib.contextmanager
 def healing(name: str) -> Iterator[None]:
-    """One process at a time undoes what was left open on a platform; others wait for it."""
+    """One process at a time undoes faults left open on a platform; others wait."""
     with locks.held(locks_dir() / f"{name}.heal"):
         yield

@@ -1,4 +1,4 @@
-"""The cluster's command-line tools: the very ones built from the pinned modules."""
+"""The cluster's command-line tools, as built from the pinned modules."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from infraforge.images import golang
 from infraforge.images.cache import cache_dir
 
 MODULES = ("kind", "kubernetes")
-"""The modules they come from."""
+"""The Go modules they are built from."""
 
 
 def kind(tree: Path) -> Path:
-    """The `kind` program; UsageError when it is not built."""
+    """The `kind` program; UsageError if it is not built."""
     return _find(tree, "kind", "kind")
 
 
 def kubectl(tree: Path) -> Path:
-    """The `kubectl` program: ours, else this machine's; UsageError when there is neither.
+    """Our `kubectl`, else the one on the PATH; UsageError if there is neither.
 
-    A machine from which a cluster of somebody else's is used need not compile Kubernetes.
+    A machine that only uses a cluster the user brings need not compile Kubernetes.
     """
     try:
         return _find(tree, "kubernetes", "kubectl")
     except UsageError:
-        found = shutil.which("kubectl")
-        if found is None:
+        on_path = shutil.which("kubectl")
+        if on_path is None:
             raise
-        return Path(found)
+        return Path(on_path)
 
 
 def built(tree: Path) -> dict[str, Path]:
-    """Each program, as built or imported; UsageError for one that is neither."""
+    """Program name → its path, built or imported; UsageError if one is missing."""
     return {"kind": kind(tree), "kubectl": _find(tree, "kubernetes", "kubectl")}
 
 
 def places(tree: Path) -> dict[str, Path]:
-    """Where programs that were built elsewhere are put."""
+    """Where to put programs that were built elsewhere."""
     modules = {"kind": "kind", "kubectl": "kubernetes"}
     return {program: _place(tree, module, program) for program, module in modules.items()}
 
 
 def missing(tree: Path) -> list[str]:
-    """The modules to compile, as their programs are not here."""
+    """The modules that must be compiled because their programs are missing here."""
     lacking = []
     for module, program in zip(MODULES, ("kind", "kubectl"), strict=True):
         try:
@@ -59,7 +59,7 @@ def _find(tree: Path, module: str, program: str) -> Path:
     for path in (compiled, _place(tree, module, program)):
         if path.exists():
             return path
-    raise UsageError(f"{program} is not built; run: infraforge images build")
+    raise UsageError(f"{program} is not built here; run: infraforge images build")
 
 
 def _place(tree: Path, module: str, program: str) -> Path:

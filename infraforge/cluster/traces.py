@@ -1,4 +1,4 @@
-"""What of the platform is on a cluster, whoever put it there; and its removal, without a trace."""
+"""Find what is left of the platform on a cluster, whatever machine put it there, and remove it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _PREFIX = "infraforge-"
 
 
 def find(api: client.ApiClient) -> list[Reference]:
-    """Whatever carries the platform's label, the volumes claimed by it, and its namespaces.
+    """All that has the platform's label, volumes claimed from its namespaces, and the namespaces.
 
-    What lies in one of its namespaces is left out: it goes with the namespace.
+    Objects inside those namespaces are left out: they go with the namespace.
     """
     core = client.CoreV1Api(api)
     namespaces: Any = core.list_namespace(label_selector=_LABEL)
     ours = {item.metadata.name for item in namespaces.items}
-    found = {Reference("v1", "Namespace", "", name) for name in ours}
-    found |= {item for item in _labelled(api) if item.namespace not in ours}
+    traces = {Reference("v1", "Namespace", "", name) for name in ours}
+    traces |= {item for item in _labelled(api) if item.namespace not in ours}
     volumes: Any = core.list_persistent_volume()
     for volume in volumes.items:
         claim = volume.spec.claim_ref
         if claim and claim.namespace.startswith(_PREFIX):
-            found.add(Reference("v1", "PersistentVolume", "", volume.metadata.name))
-    return sorted(found)
+            traces.add(Reference("v1", "PersistentVolume", "", volume.metadata.name))
+    return sorted(traces)
 
 
 def remove(api: client.ApiClient, within: float = minutes(5)) -> list[str]:
     """Remove all of it and wait until it is gone; what was removed, in words.
 
-    Volumes are their provisioner's to remove. Raises TimedOut naming what stays.
+    Volumes are left to their provisioner. Raises TimedOut naming what remains.
     """
     removed = find(api)
     Applier(api).delete([item for item in removed if item.kind != "PersistentVolume"])
@@ -52,7 +52,7 @@ def remove(api: client.ApiClient, within: float = minutes(5)) -> list[str]:
 
 
 def _labelled(api: client.ApiClient) -> Iterator[Reference]:
-    """Labelled objects of every kind that the cluster knows, and that can be deleted."""
+    """Labelled objects of every kind that the cluster serves and lets clients delete."""
     seen = set()
     for resource in dynamic.DynamicClient(api).resources.search():
         verbs = set(getattr(resource, "verbs", None) or ())
@@ -64,7 +64,7 @@ def _labelled(api: client.ApiClient) -> Iterator[Reference]:
         try:
             listed = resource.get(label_selector=_LABEL)
         except (dynamic.exceptions.NotFoundError, dynamic.exceptions.MethodNotAllowedError):
-            continue  # served by an extension that is not there
+            continue  # served by an API extension that is not there
         for item in listed.items:
             meta = item.metadata
             yield Reference(resource.group_version, resource.kind, meta.namespace or "", meta.name)

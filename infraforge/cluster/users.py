@@ -1,8 +1,8 @@
-"""Who uses a platform: a run that ends must not remove it under another.
+"""Who uses a platform: a run that ends must not remove it while another run uses it.
 
-Every run (`infraforge test`, pytest, a benchmark) holds `NAME.users` shared; who removes the
-platform or breaks it on purpose holds it alone. The file lists who came and who left, one JSON
-object a line, so that whoever is refused is told by whom.
+Every run (`infraforge test`, pytest, a benchmark) shares the lock `NAME.users`; a process that
+removes the platform or breaks it on purpose holds it alone. The file records arrivals and
+departures, one JSON object a line, so that a refusal can name the users.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from infraforge.errors import UsageError
 from infraforge.processes import Identity
 
 HELD = "INFRAFORGE_HELD"
-"""Environment of processes that work within one which holds the platform alone: its token."""
+"""Set for the children of a process that holds the platform alone: that process's token."""
 
 
 class Use:
     """A run's use of one platform, from `join` until `leave`.
 
-    what: who uses it, for others to be told; otherwise: what to do where it is refused.
+    what: how others are told of this use; otherwise: advice for this user when refused.
     """
 
     def __init__(self, name: str, what: str, otherwise: str = "use --name") -> None:
@@ -41,7 +41,7 @@ class Use:
         self._file: IO[str] | None = None
 
     def join(self) -> Use:
-        """Begin. Raises UsageError naming who holds the platform alone."""
+        """Begin. Raises UsageError naming the process that holds the platform alone."""
         if within(self.name):
             return self
         try:
@@ -61,7 +61,7 @@ class Use:
 
     @contextlib.contextmanager
     def last(self) -> Iterator[bool]:
-        """End this use; True where nobody else uses the platform, and nobody begins meanwhile."""
+        """End this use; True if it was the last, and nobody can begin until the block ends."""
         if within(self.name):
             yield False
             return
@@ -78,9 +78,9 @@ class Use:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Have nobody else use the platform while the block runs, but processes of this one.
+        """Hold the platform alone for the duration of the block; only children may use it as well.
 
-        Raises UsageError naming who does.
+        Raises UsageError naming its other users.
         """
         joined = self._file is not None
         self.leave()
@@ -115,52 +115,52 @@ class Use:
     def _note(self, *, came: bool) -> None:
         if self._file is not None:
             line = _line(self._token, self._what) if came else json.dumps({"left": self._token})
-            self._file.write(line + "\n")  # opened for appending, so each line stays whole
+            self._file.write(line + "\n")  # opened for appending, so lines never mix
             self._file.flush()
 
 
 def within(name: str) -> bool:
-    """Whether this process, or one that it works for, holds the platform alone."""
+    """Whether this process, or an ancestor of it, holds the platform alone."""
     held, _, token = os.environ.get(HELD, "").partition(":")
     return held == name and token in _present(_path(name))
 
 
 def refuse_alone(name: str, what: str) -> None:
-    """Raise UsageError where somebody holds the platform alone: removes it, or breaks it."""
+    """Raise UsageError where another process holds the platform alone, to remove or break it."""
     use = Use(name, what).join()
     use.leave()
 
 
 def used_by(name: str) -> list[str]:
-    """Who uses the platform now, in words."""
+    """The present users of the platform, in words."""
     return list(_present(_path(name)).values())
 
 
 def _path(name: str) -> Path:
-    state.cluster_dir(name)  # a name that is none is told here
+    state.cluster_dir(name)  # reject an invalid name here
     return state.locks_dir() / f"{name}.users"
 
 
 def _present(path: Path) -> dict[str, str]:
-    """Those who came and did not leave, and still live: token → who, in words."""
+    """Users who arrived, have not left, and are still alive: token → description."""
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
         return {}
-    found: dict[str, str] = {}
+    users: dict[str, str] = {}
     for line in lines:
         try:
             entry = json.loads(line)
             if "left" in entry:
-                found.pop(entry["left"], None)
+                users.pop(entry["left"], None)
             elif Identity(**entry["process"]).lives:
                 told = (
                     f"process {entry['process']['pid']} ({entry['what']}, since {entry['since']})"
                 )
-                found[str(entry["token"])] = told
+                users[str(entry["token"])] = told
         except (ValueError, KeyError, TypeError):
-            continue  # torn: who wrote it died in the middle
-    return found
+            continue  # a torn line: its writer died in the middle
+    return users
 
 
 def _line(token: str, what: str) -> str:

@@ -1,7 +1,7 @@
-"""What the platform's workloads and pods are like right now, kept up to date by watches.
+"""The present state of the platform's workloads and pods, kept up to date by watches.
 
-List, then watch from there (Kubernetes API Concepts: Efficient detection of changes); a watch that
-ends or is told that it is too old begins again with a list.
+Each watch lists first, then follows changes from that list (Kubernetes API Concepts: Efficient
+detection of changes). A watch that ends or is too old starts over with a list.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LOOK_AGAIN = 1.0
 class Watching:
     """Deployments, StatefulSets, DaemonSets and pods of the platform, by kind and name.
 
-    Used from several threads; `changed` wakes all who wait.
+    Safe for use from several threads; every change wakes all who wait.
     """
 
     def __init__(self, api: client.ApiClient) -> None:
@@ -41,7 +41,7 @@ class Watching:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Watching]:
-        """Watch while the block runs."""
+        """Watch for the duration of the block."""
         threads = [
             threading.Thread(target=self._follow, args=(kind,), name=f"watch-{kind}", daemon=True)
             for kind in self._sources
@@ -51,10 +51,10 @@ class Watching:
         try:
             yield self
         finally:
-            self.stop()  # the threads end with their round; as daemons they hold nobody up
+            self.stop()  # daemon threads: they end with their round and delay nobody
 
     def stop(self) -> None:
-        """Nobody waits any longer."""
+        """End all waiting."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
@@ -76,9 +76,9 @@ class Watching:
             ]
 
     def until(self, fact: Callable[[], bool], deadline: Deadline) -> bool:
-        """Wait for `fact`, looked at after every change; False when it came late, or not at all.
+        """Wait for `fact`, checked after every change; False when it comes late or never.
 
-        False, too, once `stop` was called.
+        Also False once `stop` was called.
         """
         while not fact():
             if deadline.passed or self._stop.is_set():
@@ -90,7 +90,7 @@ class Watching:
     def _follow(self, kind: str) -> None:
         source = self._sources[kind]
         while not self._stop.is_set():
-            # whatever goes wrong with a look, the next one is made after a pause
+            # whatever goes wrong with one look, the next follows after a pause
             with contextlib.suppress(client.ApiException, urllib3.exceptions.HTTPError, OSError):
                 listed = source(label_selector=_SELECTOR, _request_timeout=20)
                 with self._changed:

@@ -1,7 +1,7 @@
-"""The platform's components, one file each; `load` finds a component by its name.
+"""The platform's components, one file each; `load` returns a component by its name.
 
-A component is one file here (only for what is special about it), one kustomize folder
-`platform/components/NAME/`, and one line in the profiles that have it.
+A component is one kustomize folder `platform/components/NAME/` and one line in each profile that
+has it; a file here holds only what is special about it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from infraforge.components.base import Component
 
 
 def load(name: str) -> Component:
-    """The component `name` (as in the profile): its own class, or the plain one.
+    """The component `name` (as in the profile): its own class if it has one, else the plain class.
 
     A component with nothing special about it needs no file here: its folder of manifests
     is applied and waited for like every other.

@@ -1,4 +1,4 @@
-"""The backend: what it gets at Vault before it starts, and its leases for who looks at them."""
+"""The backend: its set-up at Vault before it starts, and its leases, for probes to inspect."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class DatabaseLogin:
-    """A login to PostgreSQL as Vault gives it to the backend."""
+    """A PostgreSQL login as Vault issues it to the backend."""
 
     user: str
     password: str = field(repr=False)
@@ -48,50 +48,50 @@ class DatabaseLogin:
 
 
 class Backend(Component):
-    """Flask under gunicorn; credentials only from Vault."""
+    """Flask under gunicorn; all its credentials come from Vault."""
 
     name = "backend"
     namespace = NAMESPACE
     needs = ("vault", "postgres", "redis-cache", "minio")
     listens = (Listener(8443),)
-    reloads = True  # gunicorn reads it for every connection
+    reloads = True  # gunicorn reads it for each connection
     trust = Trust.RUNNING
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """At Vault: the database engine, and keys."""
+        """Set up the database engine and the backend's keys at Vault."""
         site.config_map("backend-profile", NAMESPACE, profile_settings(site.profile))
         vault = site.vault()
         try:
             _set_up_database(site, vault)
             hand_over_keys(vault, ROLE, _keys(site))
         except hvac.exceptions.VaultError as error:
-            raise ClusterError(f"Vault does not take the backend's set-up: {error}") from error
+            raise ClusterError(f"Vault refused the backend's set-up: {error}") from error
 
     def active_leases(self, site: Site) -> tuple[Lease, ...]:
-        """The database logins that are in force now."""
+        """The leases of database logins that are in force now."""
         vault = site.vault()
         try:
             listed = vault.sys.list_leases(prefix=_PREFIX)["data"]["keys"]
         except hvac.exceptions.InvalidPath:
             return ()
-        found = []
+        leases = []
         for key in listed:
             try:
                 data = vault.sys.read_lease(f"{_PREFIX}/{key}")["data"]
             except hvac.exceptions.InvalidRequest:
-                continue  # ended between the list and the look
-            found.append(Lease(data["id"], data["issue_time"], int(data["ttl"])))
-        return tuple(found)
+                continue  # it ended between the listing and this request
+            leases.append(Lease(data["id"], data["issue_time"], int(data["ttl"])))
+        return tuple(leases)
 
     def new_login(self, site: Site) -> DatabaseLogin:
-        """A login of the very kind the backend works with, under a lease of its own."""
+        """A login just like the backend's own, under a separate lease."""
         return _login(site.vault())
 
     def revoke(self, site: Site, lease_id: str) -> None:
-        """End one lease now; returns once its login is gone from PostgreSQL."""
+        """End one lease now; returns once PostgreSQL has dropped its login."""
         site.vault().write_data("sys/leases/revoke", data={"lease_id": lease_id, "sync": True})
 
     def revoke_all(self, site: Site) -> None:
@@ -100,18 +100,18 @@ class Backend(Component):
 
 
 def profile_settings(profile: Profile) -> Mapping[str, str]:
-    """The backend's settings that follow from which other components there are."""
-    found: dict[str, str] = {}
+    """The backend settings that depend on which other components the profile has."""
+    settings: dict[str, str] = {}
     if Nats.name in profile.components:
-        found |= {"NATS_URL": URL, "VAULT_KEYS": "minio redis nats"}
+        settings |= {"NATS_URL": URL, "VAULT_KEYS": "minio redis nats"}
     if profile.identity.method == "ldap":
-        # of the stated seconds, five are for Vault to hear of it from the directory's follower
-        found["STANDING_SECONDS"] = "15"
-    return found
+        # five of the promised 20 seconds are for the directory's follower to tell Vault
+        settings["STANDING_SECONDS"] = "15"
+    return settings
 
 
 def create_login_role(site: Site, vault: hvac.Client, role: str) -> None:
-    """How Vault makes `role`'s logins, as `components/ROLE/database-role.toml` says."""
+    """Configure how Vault creates `role`'s logins, as `components/ROLE/database-role.toml` says."""
     settings = tomllib.loads((_folder(site, role) / "database-role.toml").read_text())
     vault.secrets.database.create_role(
         name=role,
@@ -126,7 +126,7 @@ def create_login_role(site: Site, vault: hvac.Client, role: str) -> None:
 
 
 def _set_up_database(site: Site, vault: hvac.Client) -> None:
-    """Vault's own login to PostgreSQL, with a password that from then on only Vault knows."""
+    """Give Vault its own login to PostgreSQL, with a password that Vault alone knows afterwards."""
     create_login_role(site, vault, ROLE)
     engine = vault.secrets.database
     if _connection_works(vault):
@@ -145,14 +145,14 @@ def _set_up_database(site: Site, vault: hvac.Client) -> None:
 
 
 def _connection_works(vault: hvac.Client) -> bool:
-    """Whether Vault can make logins already (asked by making one)."""
+    """Whether Vault can create logins already (tested by creating one)."""
     try:
         vault.secrets.database.read_connection(_CONNECTION)
         made = _login(vault)
     except (hvac.exceptions.InvalidPath, hvac.exceptions.InvalidRequest):
         return False
     except hvac.exceptions.InternalServerError:
-        return False  # it has a password that this PostgreSQL does not take: set it anew
+        return False  # PostgreSQL rejects its password: set a new one
     vault.sys.revoke_lease(made.lease_id)
     return True
 
@@ -171,7 +171,7 @@ def _keys(site: Site) -> Mapping[str, tuple[str, str]]:
 
 
 def hand_over_keys(vault: hvac.Client, role: str, keys: Mapping[str, tuple[str, str]]) -> None:
-    """Put user and secret of each service where only `role` reads them."""
+    """Store each service's user and secret where only `role` can read them."""
     for service, (user, secret) in keys.items():
         wanted = {"user": user, "secret": secret}
         if _kept(vault, role, service) != wanted:
@@ -187,8 +187,8 @@ def _kept(vault: hvac.Client, role: str, service: str) -> Mapping[str, str] | No
         )
     except hvac.exceptions.InvalidPath:
         return None
-    found: Mapping[str, str] = answer["data"]["data"]
-    return found
+    pair: Mapping[str, str] = answer["data"]["data"]
+    return pair
 
 
 def _folder(site: Site, role: str) -> Path:

@@ -1,15 +1,15 @@
-"""What every component is: a folder of manifests and, where it needs them, five hooks.
+"""The base of every component: a folder of manifests and, where needed, five hooks.
 
-The stack renders `platform/components/NAME/`, applies it and waits; a component only says
-what is special about it:
+The stack renders `platform/components/NAME/`, applies it and waits. A component implements only
+the hooks that it needs:
 
-    certify     its certificate                         before the apply
+    certify     issue its certificate                   before the apply
     prepare     secrets, registrations elsewhere        before the apply
     started     once its containers run, ready or not   e.g. initialise and unseal
     configure   once it is ready                        e.g. schema, users, buckets
-    reload      when its certificate is a new one       e.g. a signal to its process
+    reload      when its certificate was renewed        e.g. a signal to its process
 
-Every hook must be safe to run again: `up` on a running stack and a sabotage's undo do so.
+Every hook is idempotent: `up` on a running stack and a sabotage's undo run them again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ CA_FILE = "/etc/platform-ca/ca.crt"
 
 @dataclass(frozen=True)
 class Listener:
-    """A port of a component's pods where its certificate is shown. postgres: to whoever asks."""
+    """A port of a component's pods that shows its certificate.
+
+    postgres: whether TLS begins only after PostgreSQL's SSLRequest.
+    """
 
     port: int
     postgres: bool = False
 
 
 class Trust(enum.Enum):
-    """Whether a component verifies others by the platform CA, and when it reads what to trust."""
+    """Whether a component verifies peers by the platform CA, and when it reads the trusted CAs."""
 
     NONE = "it verifies nobody"
     RUNNING = "while it runs: for each connection, or when told"
@@ -46,10 +49,10 @@ class Component:
 
     name: as in the profile and in `platform/components/`.
     namespace: where its manifests live.
-    needs: names of components that must be done (ready and configured) before this one starts.
-    listens: where it shows its certificate: its ports with TLS.
-    reloads: it takes up a new certificate while it runs; else its pods are replaced.
-    trust: how it takes up another CA.
+    needs: names of components that must be ready and configured before this one starts.
+    listens: its TLS ports, where it shows its certificate.
+    reloads: whether it loads a new certificate while it runs; otherwise its pods are replaced.
+    trust: when it loads another CA.
     """
 
     name: ClassVar[str] = ""
@@ -61,7 +64,7 @@ class Component:
 
     @classmethod
     def plain(cls, component: str) -> Component:
-        """A component without hooks: its folder of manifests says everything."""
+        """A component without hooks: its folder of manifests is all there is."""
 
         class Plain(cls):  # type: ignore[misc, valid-type]
             name = component
@@ -70,33 +73,33 @@ class Component:
         return made
 
     def given(self, site: Site) -> str:
-        """What its hooks hand on besides the files of its folder: where it changes, they run."""
+        """Inputs of its hooks besides its folder; a change of them makes the hooks run again."""
         return ""
 
     def certify(self, site: Site) -> None:
-        """Make its certificate, where it has none that is good for a while."""
+        """Issue its certificate, unless it has one that stays valid long enough."""
 
     def prepare(self, site: Site) -> None:
-        """Make what the manifests refer to: Secrets, registrations."""
+        """Create what the manifests refer to: Secrets, registrations."""
 
     def started(self, site: Site) -> None:
-        """Act as soon as all containers run, before anything is ready."""
+        """Act as soon as all containers run, before any of them is ready."""
 
     def configure(self, site: Site) -> None:
-        """Act once the component is ready; others that need it wait for this."""
+        """Act once the component is ready; components that need it wait for this."""
 
     def reload(self, site: Site) -> None:
-        """Have its processes read their certificate again, where they do not by themselves.
+        """Make its processes load their certificate again, where they do not do so by themselves.
 
-        Without harm when there is nothing new: it is called until the new one is shown.
+        Harmless when nothing changed: it is called until the new certificate is shown.
         """
 
     def retrust(self, site: Site) -> None:
-        """Have whom to trust read anew, by its processes or others that do not by themselves."""
+        """Make processes that do not do so by themselves load the trusted CAs again."""
         self.reload(site)
 
     def trusted(self, site: Site, pod: Any) -> str:
-        """What its pod finds in the file of trusted CAs."""
+        """The content of the file of trusted CAs inside its pod."""
         box = str(pod.spec.containers[0].name)
         return site.execute(self.namespace, pod.metadata.name, box, "cat", CA_FILE)
 

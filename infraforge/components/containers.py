@@ -1,4 +1,4 @@
-"""A component's running containers, and the nodes below them, for faults and probes."""
+"""A component's running containers, and the nodes they run on, for faults and probes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from infraforge.errors import ClusterError, Unable
 
 _OURS = "infraforge-"
 _LABELS = "app.kubernetes.io/part-of=infraforge,app.kubernetes.io/name"
-"""Of the platform's own pods: a probe's or an impostor's wears the name alone."""
+"""Selects the platform's own pods: a probe's or an impostor's pod carries the name alone."""
 
 
 @runtime_checkable
 class OnNodes(Protocol):
-    """A cluster on whose nodes commands can be run."""
+    """A cluster that can run commands on its nodes."""
 
     def on_node(self, node: str, *argv: str) -> str: ...
 
 
 @dataclass(frozen=True)
 class Container:
-    """One container of one pod as it was when it was looked at.
+    """One container of one pod, as last seen.
 
     name: the container's; container_id: containerd's own, without `containerd://`;
     restarts: the kubelet's count.
@@ -47,19 +47,19 @@ class Container:
 def find(site: Site, component: str, name: str = "") -> Container:
     """The component's running container (of its first pod by name).
 
-    name: which one; else the one that is named like the component, or the pod's first.
+    name: which container; by default the one named like the component, else the pod's first.
     Raises ClusterError where none runs.
     """
     for pod in pods(site, component):
         wanted = name or _main(pod, component)
-        found = _running(pod, wanted)
-        if found is not None:
-            return found
-    raise ClusterError(f"{component}: no pod of it runs a container {name or component!r}")
+        container = _running(pod, wanted)
+        if container is not None:
+            return container
+    raise ClusterError(f"{component}: none of its pods runs a container {name or component!r}")
 
 
 def pods(site: Site, component: str, *, dying: bool = False) -> Sequence[Any]:
-    """The component's pods by name; those on their way out only if `dying` ones are wanted."""
+    """The component's pods by name; pods that are being deleted only if `dying`."""
     try:
         listed: Any = site.core.list_pod_for_all_namespaces(label_selector=f"{_LABELS}={component}")
     except client.ApiException as error:
@@ -74,7 +74,7 @@ def pods(site: Site, component: str, *, dying: bool = False) -> Sequence[Any]:
 
 
 def pod(site: Site, namespace: str, name: str) -> Any:
-    """The pod of this name as it is now; None where there is none. Raises ClusterError."""
+    """The present state of the pod; None where there is none. Raises ClusterError."""
     try:
         return site.core.read_namespaced_pod(name, namespace)
     except client.ApiException as error:
@@ -84,25 +84,25 @@ def pod(site: Site, namespace: str, name: str) -> Any:
 
 
 def again(site: Site, container: Container) -> Container | None:
-    """What runs in this one's place now; None while none runs."""
-    found = pod(site, container.namespace, container.pod)
-    return None if found is None else _running(found, container.name)
+    """The container that now runs in this one's place; None while none runs."""
+    successor = pod(site, container.namespace, container.pod)
+    return None if successor is None else _running(successor, container.name)
 
 
 def on_node(site: Site, node: str, *argv: str) -> str:
-    """What a command says on a node. Raises Unable where nodes cannot be reached."""
+    """The output of a command run on a node. Raises Unable where nodes cannot be reached."""
     return nodes(site).on_node(node, *argv)
 
 
 def nodes(site: Site) -> OnNodes:
-    """The way onto the nodes. Raises Unable where there is none."""
+    """The cluster as one that can run commands on nodes. Raises Unable where it cannot."""
     if not isinstance(site.cluster, OnNodes):
-        raise Unable("needs a way onto the cluster's nodes; one that you bring gives none")
+        raise Unable("needs access to the cluster's nodes, which a cluster you bring does not give")
     return site.cluster
 
 
 def ctr(site: Site, node: str, *argv: str) -> str:
-    """What containerd's own command says on a node."""
+    """The output of containerd's own command on a node."""
     return on_node(site, node, "ctr", "--namespace=k8s.io", *argv)
 
 

@@ -1,6 +1,6 @@
-"""The directory as its manager sees it: entries for people, groups and accounts, over LDAP and TLS.
+"""The LDAP directory as its manager writes it: people, groups and accounts, over TLS.
 
-All functions may be repeated: each makes an entry so, whether or not it is there.
+All functions are idempotent: each creates an entry, or updates the one that exists.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ FAILURES = (exceptions.LDAPException, OSError)
 
 
 def account_dn(name: str) -> str:
-    """Where one of ACCOUNTS is."""
+    """The DN of one of ACCOUNTS."""
     return f"cn={name},{_SERVICES}"
 
 
 def person_dn(name: str) -> str:
-    """Where a person is."""
+    """The DN of a person."""
     return f"uid={name},{PEOPLE}"
 
 
 @contextlib.contextmanager
 def connected(port: int, ca_file: Path, user: str, password: str) -> Iterator[ldap3.Connection]:
-    """A connection to the directory behind a local port, as `user`.
+    """A connection as `user` to the directory behind a local port.
 
-    Raises what the client raises, answers that say no included.
+    Raises what ldap3 raises, refusals by the server included.
     """
     tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(ca_file))
     server = ldap3.Server(
@@ -69,24 +69,24 @@ def connected(port: int, ca_file: Path, user: str, password: str) -> Iterator[ld
 def put_tree(
     connection: ldap3.Connection, accounts: Mapping[str, str], groups: Sequence[str]
 ) -> None:
-    """The branches, the accounts with their passwords, and the groups; members stay."""
+    """Write the branches, the accounts with their passwords, and the groups; members are kept."""
     _put(connection, BASE, ["dcObject", "organization"], {"dc": "infraforge", "o": "InfraForge"})
     for branch in (PEOPLE, GROUPS, _SERVICES):
         _put(connection, branch, ["organizationalUnit"], {})
-    # Vault counts who guesses; here somebody can only be locked
+    # Vault counts wrong passwords; the directory only has to know who is locked
     policy = {"pwdAttribute": "userPassword", "pwdLockout": "TRUE", "pwdMaxFailure": "0"}
     _put(connection, _POLICY, ["organizationalRole", "pwdPolicy"], policy)
     for name, password in accounts.items():
         classes = ["organizationalRole", "simpleSecurityObject"]
         _put(connection, account_dn(name), classes, {"userPassword": password})
     for group in groups:
-        # a group must have a member: nobody is always one
+        # a group must have a member, so the entry of nobody always is one
         with contextlib.suppress(exceptions.LDAPEntryAlreadyExistsResult):
             connection.add(f"cn={group},{GROUPS}", ["groupOfNames"], {"member": _NOBODY})
 
 
 def put_person(connection: ldap3.Connection, user: User, password: str) -> None:
-    """The person exactly so: entry, password, locked or not."""
+    """Make the person's entry, password and lock state exactly as given."""
     _put(
         connection,
         person_dn(user.name),
@@ -97,7 +97,7 @@ def put_person(connection: ldap3.Connection, user: User, password: str) -> None:
 
 
 def set_locked(connection: ldap3.Connection, name: str, locked: bool) -> None:
-    """Whether the directory refuses the person, right password or not."""
+    """Lock or unlock the person: a locked one is refused even with the right password."""
     values = [_LOCKED] if locked else []
     connection.modify(person_dn(name), {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, values)]})
 
@@ -105,7 +105,7 @@ def set_locked(connection: ldap3.Connection, name: str, locked: bool) -> None:
 def set_groups(
     connection: ldap3.Connection, name: str, wanted: Sequence[str], groups: Sequence[str]
 ) -> None:
-    """Make the person a member of exactly these of the groups."""
+    """Make the person a member of exactly the `wanted` ones among `groups`."""
     dn = person_dn(name)
     for group in groups:
         change = ldap3.MODIFY_ADD if group in wanted else ldap3.MODIFY_DELETE
@@ -116,7 +116,7 @@ def set_groups(
 
 
 def drop_person(connection: ldap3.Connection, name: str, groups: Sequence[str]) -> None:
-    """Remove the person everywhere; one who is not there is no error."""
+    """Remove the person everywhere; no error if there is no such person."""
     set_groups(connection, name, (), groups)
     with contextlib.suppress(exceptions.LDAPNoSuchObjectResult):
         connection.delete(person_dn(name))
@@ -125,7 +125,7 @@ def drop_person(connection: ldap3.Connection, name: str, groups: Sequence[str]) 
 def _put(
     connection: ldap3.Connection, dn: str, classes: Sequence[str], values: Mapping[str, Any]
 ) -> None:
-    """Add the entry, or make these values of one that is there so."""
+    """Add the entry, or set these values on the one that exists."""
     try:
         connection.add(dn, list(classes), dict(values))
     except exceptions.LDAPEntryAlreadyExistsResult:
@@ -135,7 +135,7 @@ def _put(
 
 
 def read_certificate_anew(connection: ldap3.Connection) -> None:
-    """For the connections that are made from now on. Needs the manager of `cn=config`."""
+    """Load the certificate for new connections. Needs the manager of `cn=config`."""
     files = {
         "olcTLSCertificateFile": "/etc/tls/tls.crt",
         "olcTLSCertificateKeyFile": "/etc/tls/tls.key",
@@ -145,6 +145,6 @@ def read_certificate_anew(connection: ldap3.Connection) -> None:
 
 
 def told(error: Exception) -> ClusterError:
-    """The failure as the rest of the harness knows failures."""
+    """Convert a failure of ldap3 to the harness' own error."""
     text = str(error).splitlines()[0] if str(error) else ""
-    return ClusterError(f"the directory does not do it: {type(error).__name__}: {text}")
+    return ClusterError(f"the directory refused: {type(error).__name__}: {text}")

@@ -9,13 +9,13 @@ NAMESPACE = "infraforge-application"
 
 
 class Frontend(Component):
-    """Reached by the ingress only; reaches nothing itself."""
+    """Reached by the ingress only; connects to nothing itself."""
 
     name = "frontend"
     namespace = NAMESPACE
     needs = ("namespaces",)
     listens = (Listener(8443),)
-    reloads = True  # NGINX reads it for every handshake
+    reloads = True  # NGINX reads it for each handshake
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])

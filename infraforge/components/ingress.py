@@ -1,4 +1,4 @@
-"""The front door: its certificate, and what of its configuration is known only on the spot."""
+"""The ingress: its certificate, and the configuration that depends on the site's origin."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ NAMESPACE = "infraforge-access"
 
 
 class Ingress(Component):
-    """NGINX: TLS, limits, the question who asks, and nothing of its own besides."""
+    """NGINX: TLS, limits and authentication requests; it serves nothing of its own."""
 
     name = "ingress"
     namespace = NAMESPACE
-    # NGINX looks their names up at its start
+    # NGINX resolves their names at its start
     needs = ("backend", "frontend", "login", "oauth2-proxy")
     listens = (Listener(8443),)
-    reloads = True  # NGINX reads it for every handshake
-    # NGINX reads it at its start; a reload would close connections while a request is on its way
+    reloads = True  # NGINX reads it for each handshake
+    # NGINX reads the CA at its start; a reload would close connections with requests under way
     trust = Trust.AT_START
 
     def certify(self, site: Site) -> None:
@@ -33,10 +33,10 @@ class Ingress(Component):
 
 
 def host_of(origin: str) -> tuple[list[str], list[str]]:
-    """What the certificate must name besides the Service: DNS names, and addresses."""
+    """The origin's host, as the certificate must name it: DNS names, IP addresses."""
     host = urllib.parse.urlsplit(origin).hostname or ""
     if host in ("localhost", "127.0.0.1"):
-        return [], []  # every certificate names them
+        return [], []  # every certificate names these already
     try:
         return [], [str(ipaddress.ip_address(host))]
     except ValueError:
@@ -44,9 +44,9 @@ def host_of(origin: str) -> tuple[list[str], list[str]]:
 
 
 def site_conf(origin: str) -> str:
-    """The piece of nginx.conf that differs from site to site.
+    """The part of nginx.conf that differs between sites.
 
-    origin: where users find the front door. Raises UsageError as `canonical_origin`.
+    origin: the front door's URL for users. Raises UsageError like `canonical_origin`.
     """
     origin = canonical_origin(origin)
     authority = origin.removeprefix("https://")

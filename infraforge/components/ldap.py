@@ -1,4 +1,4 @@
-"""The directory: its accounts, its way to Vault and Vault's to it, and who is in it."""
+"""The directory: its accounts, its connections to and from Vault, and the people in it."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _AT_VAULT = (hvac.exceptions.VaultError, requests.RequestException)
 
 
 class Ldap(Component):
-    """OpenLDAP, and the follower that tells Vault who is in it."""
+    """OpenLDAP, and the follower that reports its people to Vault."""
 
     name = "ldap"
     namespace = NAMESPACE
-    # the follower signs in there, and Vault has the groups
+    # the follower signs in to Vault, which keeps the groups
     needs = ("vault",)
     listens = (Listener(_PORT), Listener(_PROBED))
     reloads = True
-    trust = Trust.RUNNING  # the follower, for each connection
+    trust = Trust.RUNNING  # the follower reads it for each connection
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """Passwords, and at Vault: where the directory is."""
+        """Create passwords, and tell Vault where the directory is."""
         passwords = self._passwords(site)
-        # kept: the hash is salted, and another one would look like a change
+        # stored: the hash is salted, so a new one would look like a change
         line = {"rootpw.conf": f"rootpw {hashed(passwords[_MANAGER])}\n"}
         site.secret("ldap-rootpw", NAMESPACE, lambda: line)
         vault = site.vault()
@@ -55,13 +55,13 @@ class Ldap(Component):
             vault.write_data(_METHOD, data=self._config(site, passwords["vault"]))
             accessor = vault_identity.accessor_of(vault, "ldap")
         except _AT_VAULT as error:
-            raise ClusterError(f"Vault does not take the directory's set-up: {error}") from error
+            raise ClusterError(f"Vault refused the directory's set-up: {error}") from error
         groups = " ".join(Identities.load(site.tree).groups)
         values = {"VAULT_ACCESSOR": accessor, "GROUPS": groups}
         site.config_map("ldap-at-vault", NAMESPACE, values)
 
     def started(self, site: Site) -> None:
-        """Accounts, groups and the people of `identity.toml`; only then can it be ready."""
+        """Write accounts, groups and the people of `identity.toml`; it cannot be ready before."""
         passwords = self._passwords(site)
         accounts = {name: passwords[name] for name in directory.ACCOUNTS}
         identities = Identities.load(site.tree)
@@ -75,11 +75,11 @@ class Ldap(Component):
                     directory.set_groups(connection, user.name, user.groups, identities.groups)
             return True
 
-        # its containers run a little before it listens
+        # its containers run shortly before it listens
         wait_until(filled, seconds(30), ignoring=(ClusterError,), what="the directory is filled")
 
     def configure(self, site: Site) -> None:
-        """Wait until Vault has been told of everybody."""
+        """Wait until Vault knows everybody in the directory."""
         vault = site.vault()
         users = Identities.load(site.tree).users
 
@@ -89,30 +89,30 @@ class Ldap(Component):
         wait_until(lambda: not missing(), seconds(30), what="Vault knows who is in the directory")
 
     def reload(self, site: Site) -> None:
-        """As slapd does it: when it is told again where its certificate is."""
+        """Set the certificate's path in slapd's configuration again, which makes slapd read it."""
         with self.managed(site) as connection:
             directory.read_certificate_anew(connection)
 
     def retrust(self, site: Site) -> None:
-        """Tell Vault, which keeps what it trusts a directory by beside where that is."""
+        """Update the CA in Vault's LDAP configuration, where Vault keeps it beside the URL."""
         config = self._config(site, self._passwords(site)["vault"])
         try:
             site.vault().write_data(_METHOD, data=config)
         except _AT_VAULT as error:
-            raise ClusterError(f"Vault does not take whom to trust: {error}") from error
+            raise ClusterError(f"Vault refused the directory's new CA: {error}") from error
 
     @contextlib.contextmanager
     def managed(self, site: Site) -> Iterator[ldap3.Connection]:
-        """A connection to the directory that may change everything in it.
+        """A connection to the directory as its manager, who may change everything.
 
-        Raises ClusterError, also for what goes wrong in the block at the directory.
+        Raises ClusterError, also for errors of the directory inside the block.
         """
         with self.connected(site, directory.MANAGER, self._passwords(site)[_MANAGER]) as connection:
             yield connection
 
     @contextlib.contextmanager
     def connected(self, site: Site, user: str, password: str) -> Iterator[ldap3.Connection]:
-        """The same as somebody else."""
+        """A connection to the directory as `user`; raises ClusterError like `managed`."""
         with site.forward(NAMESPACE, f"pod/{_MEMBER}", _PORT) as port:
             try:
                 with directory.connected(port, site.ca_file, user, password) as connection:
@@ -121,16 +121,16 @@ class Ldap(Component):
                 raise directory.told(error) from error
 
     def account(self, site: Site, name: str) -> tuple[str, str]:
-        """Name and password of one of the accounts that only read."""
+        """DN and password of one of the read-only accounts."""
         return directory.account_dn(name), self._passwords(site)[name]
 
     def _passwords(self, site: Site) -> Mapping[str, str]:
         return passwords_of(site, self.name, NAMESPACE, (_MANAGER, *directory.ACCOUNTS))
 
     def _config(self, site: Site, password: str) -> Mapping[str, object]:
-        """How Vault asks: it finds the person's entry by its own account, then tries the password.
+        """Vault's LDAP settings: find the person with its own account, then try the password.
 
-        No groupdn: who belongs to which group it is told by the follower.
+        There is no groupdn, because the follower tells Vault who belongs to which group.
         """
         return {
             "url": URL,
@@ -143,7 +143,7 @@ class Ldap(Component):
             "userfilter": "(&(objectClass=inetOrgPerson)({{.UserAttr}}={{.Username}}))",
             "username_as_alias": True,
             "deny_null_bind": True,
-            # shorter than the login page waits for Vault
+            # shorter than the login page's own wait for Vault
             "connection_timeout": 2,
             "request_timeout": 3,
             **vault_identity.LOGIN_TOKEN,
@@ -151,7 +151,7 @@ class Ldap(Component):
 
 
 def hashed(password: str) -> str:
-    """As slapd.conf takes it. Salted SHA-1 does for 256 random bits, which nobody guesses."""
+    """The password as slapd.conf takes it: salted SHA-1 suffices for 256 random bits."""
     salt = secrets.token_bytes(16)
     digest = hashlib.sha1(password.encode() + salt, usedforsecurity=False).digest()
     return "{SSHA}" + base64.b64encode(digest + salt).decode()

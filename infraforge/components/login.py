@@ -1,4 +1,4 @@
-"""The login page: its form key, which client it answers, and who checks passwords at Vault."""
+"""The login page: its form key, the client that it serves, and its access to Vault."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NAMESPACE = "infraforge-access"
 
 
 class Login(Component):
-    """Flask under gunicorn; checks passwords at Vault and keeps nothing."""
+    """Flask under gunicorn; verifies passwords at Vault and stores nothing."""
 
     name = "login"
     namespace = NAMESPACE
     needs = ("vault",)
     listens = (Listener(8443),)
-    reloads = True  # gunicorn reads it for every connection
+    reloads = True  # gunicorn reads it for each connection
     trust = Trust.RUNNING
 
     def certify(self, site: Site) -> None:

@@ -1,4 +1,4 @@
-"""The form on the login page, as a browser finds it there."""
+"""The form on the login page, as a browser would read it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 @dataclass(frozen=True)
 class Form:
-    """The login form: where it goes, and its hidden fields."""
+    """The login form: where it is sent, and its hidden fields."""
 
     action: str
     hidden: Mapping[str, str] = field(repr=False)
@@ -23,7 +23,7 @@ class Form:
 
 
 class _Reader(HTMLParser):
-    """Collects the form that has a password field; a page of ours has no second one."""
+    """Collects the form that has a password field; our pages have at most one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class _Reader(HTMLParser):
         self.asks_for_password = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
+        values = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.action = found.get("action", "")
-        elif tag == "input" and found.get("type") == "hidden":
-            self.hidden[found.get("name", "")] = found.get("value", "")
-        elif tag == "input" and found.get("type") == "password":
+            self.action = values.get("action", "")
+        elif tag == "input" and values.get("type") == "hidden":
+            self.hidden[values.get("name", "")] = values.get("value", "")
+        elif tag == "input" and values.get("type") == "password":
             self.asks_for_password = True

@@ -1,4 +1,4 @@
-"""MinIO: its keys, the backend's bucket and user, and a way in for the harness."""
+"""MinIO: its keys, the backend's bucket and user, and the harness' own access."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _FAILURES = (MinioException, MinioAdminException, urllib3.exceptions.HTTPError)
 
 
 class Minio(Component):
-    """One server, one drive; everything in it is encrypted."""
+    """One server, one drive; every object is encrypted."""
 
     name = "minio"
     namespace = NAMESPACE
     needs = ("namespaces",)
     listens = (Listener(9000),)
-    reloads = True  # it looks every 10 seconds
+    reloads = True  # MinIO checks the files every 10 seconds
 
     def certify(self, site: Site) -> None:
-        """Also for the members' own names."""
+        """Issue its certificate, which also names the members."""
         site.certificate(
             self.name,
             NAMESPACE,
@@ -47,12 +47,12 @@ class Minio(Component):
         )
 
     def prepare(self, site: Site) -> None:
-        """Secrets `minio` (root, encryption key) and `minio-backend`."""
+        """Create the Secrets `minio` (root, encryption key) and `minio-backend`."""
         self._root(site)
         self.backend_keys(site)
 
     def configure(self, site: Site) -> None:
-        """The backend's bucket, and its user, who may do nothing outside of it."""
+        """Create the backend's bucket, and its user, whose rights end at that bucket."""
         folder = site.tree / "components" / "minio"
         policy = json.loads((folder / "backend-policy.json").read_text())
         try:
@@ -60,13 +60,13 @@ class Minio(Component):
                 if not store.bucket_exists(bucket_name=BUCKET):
                     store.make_bucket(bucket_name=BUCKET)
         except _FAILURES as error:
-            raise ClusterError(f"MinIO does not make the backend's bucket: {error}") from error
+            raise ClusterError(f"MinIO refused the backend's set-up: {error}") from error
         self.let_in(site, _POLICY, self.backend_keys(site), policy)
 
     def let_in(
         self, site: Site, name: str, keys: tuple[str, str], policy: Mapping[str, Any]
     ) -> None:
-        """A user with these keys, who may do what the policy (kept under `name`) says."""
+        """Create a user with these keys and the rights of the policy (stored under `name`)."""
         user, secret = keys
         root = self._root(site)
         try:
@@ -81,32 +81,32 @@ class Minio(Component):
                 admin.user_add(user, secret)
                 admin.policy_set(name, user=user)
         except _FAILURES as error:
-            raise ClusterError(f"MinIO does not take the user {user}: {error}") from error
+            raise ClusterError(f"MinIO refused the user {user}: {error}") from error
 
     def backend_keys(self, site: Site) -> tuple[str, str]:
-        """The backend's user and its secret, as it gets them through Vault."""
-        found = site.secret(
+        """The backend's user and secret, which it gets through Vault."""
+        keys = site.secret(
             _BACKEND_SECRET,
             NAMESPACE,
             lambda: {"user": "backend", "secret": secrets.token_urlsafe(30)},
         )
-        return found["user"], found["secret"]
+        return keys["user"], keys["secret"]
 
-    # what suites and probes use
+    # for suites and probes
 
     @contextlib.contextmanager
     def connect(self, site: Site) -> Iterator[minio.Minio]:
-        """A client that may do everything (root)."""
+        """A client with all rights (root)."""
         with self._way(site) as (endpoint, http):
             yield _client(endpoint, http, self._root(site))
 
     def _root(self, site: Site) -> tuple[str, str]:
-        found = site.secret(self.name, NAMESPACE, new_keys)
-        return found["root-user"], found["root-password"]
+        keys = site.secret(self.name, NAMESPACE, new_keys)
+        return keys["root-user"], keys["root-password"]
 
     @contextlib.contextmanager
     def _way(self, site: Site) -> Iterator[tuple[str, urllib3.PoolManager]]:
-        """Its address through a port-forward, and connections that trust the platform CA only."""
+        """MinIO's address through a port-forward, and a pool that trusts the platform CA only."""
         with (
             site.forward(NAMESPACE, f"svc/{self.name}", 9000) as port,
             _pool(site.ca_file) as http,
@@ -115,7 +115,7 @@ class Minio(Component):
 
 
 def new_keys() -> Mapping[str, str]:
-    """Root's name and password, and the key under which MinIO seals every object's own key."""
+    """Root's name and password, and the key with which MinIO seals every object's own key."""
     key = base64.b64encode(secrets.token_bytes(32)).decode()
     return {
         "root-user": f"root-{secrets.token_hex(4)}",
@@ -139,6 +139,6 @@ def _client(endpoint: str, http: urllib3.PoolManager, keys: tuple[str, str]) -> 
         access_key=user,
         secret_key=secret,
         secure=True,
-        region=_REGION,  # spares the look-up of the bucket's region
+        region=_REGION,  # saves a request for the bucket's region
         http_client=http,
     )

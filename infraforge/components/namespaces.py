@@ -1,4 +1,4 @@
-"""The layers' namespaces, and what every component finds in them: CA and front door's URL."""
+"""The layers' namespaces, with the CA and the front door's URL that every component finds there."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ class Namespaces(Component):
         return repr((site.origin, trusted(site)))
 
     def configure(self, site: Site) -> None:
-        """Hand out the CA's certificate and the origin; both are public."""
+        """Write the CA's certificate and the origin to ConfigMaps; both are public."""
         for namespace in ALL:
             site.config_map("platform", namespace, {"origin": site.origin})
         hand_out_ca(site)
 
 
 def hand_out_ca(site: Site) -> None:
-    """Put what is to be trusted now where every component finds it, and the registry's CA."""
+    """Write the trusted CAs, the registry's included, to the ConfigMap that components mount."""
     for namespace in ALL:
         site.config_map("platform-ca", namespace, trusted(site))
 
 
 def trusted(site: Site) -> Mapping[str, str]:
-    """What is in ConfigMap `platform-ca`."""
-    found = {"ca.crt": site.ca_file.read_text()}
+    """The content of ConfigMap `platform-ca`."""
+    certificates = {"ca.crt": site.ca_file.read_text()}
     if site.registry_ca_file.exists():
-        found["registry.crt"] = site.registry_ca_file.read_text()
-    return found
+        certificates["registry.crt"] = site.registry_ca_file.read_text()
+    return certificates

@@ -1,4 +1,4 @@
-"""NATS with JetStream: users with hashed passwords, streams as data, a way in for the harness."""
+"""NATS with JetStream: users with hashed passwords, streams as data, the harness' own access."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ _FAILURES = (nats.errors.Error, OSError, asyncio.TimeoutError)
 
 
 class Nats(Component):
-    """One server. Secret `nats`: passwords; `nats-hashes`, `nats-users`: what the server gets."""
+    """One server. Secret `nats` holds passwords; the server gets `nats-hashes` and `nats-users`."""
 
     name = "nats"
     namespace = NAMESPACE
     needs = ("namespaces",)
-    # port 4222 tells something first, and then shows the same certificate
+    # port 4222 sends a line before TLS, and then shows the same certificate
     listens = (Listener(8222),)
     reloads = True
 
     def certify(self, site: Site) -> None:
-        """Also for the members' own names."""
+        """Issue its certificate, which also names the members."""
         site.certificate(
             self.name, NAMESPACE, [self.name], extra_names=[f"*.nats-internal.{NAMESPACE}.svc"]
         )
 
     def prepare(self, site: Site) -> None:
-        """The users with hashes of their passwords."""
+        """Write the users with the hashes of their passwords."""
         passwords = self._passwords(site)
-        # kept: a hash is salted, and other text in the file would look like a change
+        # stored: a hash is salted, so a new one in the file would look like a change
         hashes = dict(site.secret("nats-hashes", NAMESPACE, lambda: _hashes(passwords)))
         if set(hashes) != set(passwords):
             hashes = _hashes(passwords)
@@ -59,7 +59,7 @@ class Nats(Component):
             site.write_secret("nats-users", NAMESPACE, wanted)
 
     def configure(self, site: Site) -> None:
-        """Streams and consumers as `streams.json` says."""
+        """Create streams and consumers as `streams.json` says."""
         wanted = json.loads((site.tree / "components" / self.name / "streams.json").read_text())
 
         async def set_up(_client: Client, ask: Ask) -> None:
@@ -73,17 +73,17 @@ class Nats(Component):
         self.work(site, set_up)
 
     def reload(self, site: Site) -> None:
-        """By its own signal to process 1; connections stay."""
+        """Send NATS' reload signal to process 1; connections stay open."""
         for pod in containers.pods(site, self.name):
             site.execute(
                 NAMESPACE, pod.metadata.name, self.name, "nats-server", "--signal", "reload=1"
             )
 
     def credentials(self, site: Site, user: str) -> tuple[str, str]:
-        """Name and password of one of its users. Raises ClusterError where it has no such user."""
+        """Name and password of one of its users. Raises ClusterError for an unknown user."""
         passwords = self._passwords(site)
         if user not in passwords:
-            raise ClusterError(f"{self.name} knows no user {user!r}")
+            raise ClusterError(f"{self.name} has no user {user!r}; see its users.toml")
         return user, passwords[user]
 
     def work(
@@ -93,10 +93,10 @@ class Nats(Component):
         user: str = _OPERATOR,
         told: Callable[[Exception], Awaitable[None]] | None = None,
     ) -> T:
-        """What `do` returns, given a connection as `user` and a way to ask JetStream's API.
+        """The result of `do`, which gets a connection as `user` and a way to call JetStream's API.
 
-        told: gets what the server complains of meanwhile.
-        Raises ClusterError when NATS does not let the user in or does not do it.
+        told: called with each error that the server reports meanwhile.
+        Raises ClusterError when NATS refuses the user or a call fails.
         """
         name, password = self.credentials(site, user)
         with site.forward(NAMESPACE, f"svc/{self.name}", 4222) as port:
@@ -104,7 +104,7 @@ class Nats(Component):
             async def session() -> T:
                 client = Client()
                 await client.connect(
-                    [f"tls://localhost:{port}"],  # the name in its certificate
+                    [f"tls://localhost:{port}"],  # the name in the server's certificate
                     user=name,
                     password=password,
                     tls=ssl.create_default_context(cafile=str(site.ca_file)),
@@ -122,7 +122,7 @@ class Nats(Component):
                 return asyncio.run(session())
             except _FAILURES as error:
                 raise ClusterError(
-                    f"NATS does not do it: {type(error).__name__}: {error}"
+                    f"NATS refused or failed: {type(error).__name__}: {error}"
                 ) from error
 
     def _rules(self, site: Site) -> Mapping[str, Any]:
@@ -142,7 +142,7 @@ class Refused(ClusterError):
 
 
 def users_conf(rules: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
-    """The piece of NATS' configuration that names its users (JSON is a part of its language)."""
+    """The part of NATS' configuration that lists its users (its language includes JSON)."""
     users = [
         {
             "user": user,
@@ -191,7 +191,7 @@ def _asking(client: Client) -> Ask:
 
 
 def _no_news(record: logging.LogRecord) -> bool:
-    """False for what asyncio says whenever the client leaves a TLS connection."""
+    """False for the warning that asyncio logs whenever the client leaves a TLS connection."""
     return "eof_received" not in record.getMessage()
 
 
@@ -199,4 +199,4 @@ logging.getLogger("asyncio").addFilter(_no_news)
 
 
 async def _quiet(_error: Exception) -> None:
-    """What goes wrong is raised where it is asked for."""
+    """Ignore errors of the connection: the call that they break raises them."""

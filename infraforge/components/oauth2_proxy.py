@@ -1,4 +1,4 @@
-"""OAuth2 Proxy: what it is at Vault and at its session store."""
+"""OAuth2 Proxy: its credentials at Vault and at its session store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OAuth2Proxy(Component):
     name = "oauth2-proxy"
     namespace = NAMESPACE
     needs = ("vault", "redis-sessions")
-    # it reads its certificate once, and keeps no session itself: its pods can be replaced
+    # it reads its certificate once, and stores no session itself: its pods can be replaced
     listens = (Listener(4180), Listener(4181))
     trust = Trust.AT_START
 
@@ -27,24 +27,24 @@ class OAuth2Proxy(Component):
         site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """Secret `oauth2-proxy`; the cookie key in it is made once.
+        """Write Secret `oauth2-proxy`; the cookie key in it is made once.
 
-        Two users of the store: one makes and ends sessions, the other may only look at them.
+        The store has two users: one creates and ends sessions, the other may only read them.
         """
         client = vault_identity.client_credentials(site.vault())
         user, password = RedisSessions().credentials(site, self.name)
         looker, look = RedisSessions().credentials(site, f"{self.name}-check")
-        found = site.read_secret(self.name, NAMESPACE) or {}
+        kept = site.read_secret(self.name, NAMESPACE) or {}
         wanted = {
             "client-id": client.client_id,
             "client-secret": client.client_secret,
-            "cookie-secret": found.get("cookie-secret") or _aes_key(),
+            "cookie-secret": kept.get("cookie-secret") or _aes_key(),
             "redis-username": user,
             "redis-password": password,
             "check-redis-username": looker,
             "check-redis-password": look,
         }
-        if found != wanted:
+        if kept != wanted:
             site.write_secret(self.name, NAMESPACE, wanted)
 
 

@@ -1,4 +1,4 @@
-"""Where users find the front door, written in one way only."""
+"""The front door's origin, in its one canonical form."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ _HTTPS = 443
 def canonical_origin(origin: str) -> str:
     """The origin as browsers write it (RFC 6454 6.2): lower case, no default port, no slash.
 
-    Every change is compared with it: another way of writing the same place would refuse them all.
-    Raises UsageError for what is more, or less, than https, a host and perhaps a port.
+    Every change's Origin header is compared with it: any other spelling would refuse them all.
+    Raises UsageError for anything but https, a host and an optional port.
     """
-    found = _ORIGIN.fullmatch(origin)
-    port = int(found["port"] or _HTTPS) if found else 0
-    if found is None or not 0 < port < 2**16:
-        raise UsageError(f"the origin must be https://HOST or https://HOST:PORT, not {origin!r}")
-    host = found["host"].lower().rstrip(".")
+    match = _ORIGIN.fullmatch(origin)
+    port = int(match["port"] or _HTTPS) if match else 0
+    if match is None or not 0 < port < 2**16:
+        raise UsageError(
+            f"{origin!r} is no origin; give --origin as https://HOST or https://HOST:PORT"
+        )
+    host = match["host"].lower().rstrip(".")
     return f"https://{host}" if port == _HTTPS else f"https://{host}:{port}"

@@ -1,4 +1,4 @@
-"""The platform API: its certificate; what it may do is all in its manifests."""
+"""The platform API: its certificate; its manifests define everything else, its rights included."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ PORT = 8443
 
 
 class PlatformApi(Component):
-    """Flask under gunicorn; answers the backend alone, and may do little at the API server."""
+    """Flask under gunicorn; serves the backend alone, with few rights at the API server."""
 
     name = "platform-api"
     namespace = NAMESPACE
     needs = ("namespaces",)
     listens = (Listener(PORT),)
-    reloads = True  # gunicorn reads it for every connection
+    reloads = True  # gunicorn reads it for each connection
 
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])

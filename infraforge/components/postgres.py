@@ -1,4 +1,4 @@
-"""PostgreSQL under Patroni: its passwords, its roles and database, and a way in for the harness."""
+"""PostgreSQL under Patroni: passwords, roles, database, and the harness' own access."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class Postgres(Component):
-    """PostgreSQL 17; who leads is kept in the Kubernetes API."""
+    """PostgreSQL 17; Patroni keeps the leader lock in the Kubernetes API."""
 
     name = "postgres"
     namespace = NAMESPACE
@@ -37,7 +37,7 @@ class Postgres(Component):
     trust = Trust.RUNNING
 
     def certify(self, site: Site) -> None:
-        """Also for the members' own names."""
+        """Issue its certificate, which also names the members."""
         site.certificate(
             self.name,
             NAMESPACE,
@@ -46,17 +46,17 @@ class Postgres(Component):
         )
 
     def prepare(self, site: Site) -> None:
-        """Secret `postgres`."""
+        """Create Secret `postgres`."""
         site.secret(self.name, NAMESPACE, new_passwords)
 
     def configure(self, site: Site) -> None:
-        """Roles and the application's database. Touches no password."""
+        """Create the roles and the application's database. Changes no password."""
 
         def leads() -> bool:
             with self.connect(site, "postgres") as connection:
                 return not _value(connection, "SELECT pg_is_in_recovery()")
 
-        # ready is a little before Patroni has taken the lead and labelled the pod
+        # ready comes shortly before Patroni has taken the lead and labelled the pod
         wait_until(leads, seconds(60), ignoring=(ClusterError,), what="a leader answers", every=0.5)
         folder = site.tree / "components" / "postgres"
         try:
@@ -73,10 +73,10 @@ class Postgres(Component):
             with self.connect(site) as connection:
                 _run(connection, (folder / "database.sql").read_text())
         except psycopg.Error as error:
-            raise ClusterError(f"PostgreSQL does not take its roles: {error}") from error
+            raise ClusterError(f"PostgreSQL refused the set-up of its roles: {error}") from error
 
     def reload(self, site: Site) -> None:
-        """Patroni's own certificate, and by Patroni that of PostgreSQL; connections stay."""
+        """Reload Patroni, which reloads PostgreSQL; connections stay open."""
         passwords = self._passwords(site)
         for pod in containers.pods(site, self.name):
             with site.forward(NAMESPACE, f"pod/{pod.metadata.name}", _PATRONI) as port:
@@ -88,17 +88,17 @@ class Postgres(Component):
                         timeout=10,
                     ).raise_for_status()
                 except requests.RequestException as error:
-                    raise ClusterError(f"Patroni does not reload: {error}") from error
+                    raise ClusterError(f"Patroni did not reload: {error}") from error
 
     def vault_credentials(self, site: Site) -> tuple[str, str]:
-        """A new password for Vault's login, in force at once and kept nowhere.
+        """A new password for Vault's login, valid at once and stored nowhere.
 
-        To be asked for only where Vault has none that works: whatever it had is void after this.
+        Call this only where Vault has no working password: it invalidates the former one.
         """
         password = secrets.token_urlsafe(32)
         try:
             with self.connect(site, "postgres") as connection:
-                # the server gets the verifier only: no statement carries the password
+                # the server gets only the verifier: no statement carries the password
                 verifier = connection.pgconn.encrypt_password(
                     password.encode(), VAULT_ROLE.encode(), b"scram-sha-256"
                 )
@@ -108,22 +108,22 @@ class Postgres(Component):
                     )
                 )
         except psycopg.Error as error:
-            raise ClusterError(f"Vault's login cannot be given a password: {error}") from error
+            raise ClusterError(f"PostgreSQL refused a password for Vault: {error}") from error
         return VAULT_ROLE, password
 
-    # what suites and probes use
+    # for suites and probes
 
     @contextlib.contextmanager
     def connect(self, site: Site, database: str = DATABASE) -> Iterator[Connection]:
-        """The leader, as superuser, every statement on its own (autocommit).
+        """A superuser connection to the leader, each statement by itself (autocommit).
 
-        Raises ClusterError when there is no way to it or it lets nobody in.
+        Raises ClusterError when the leader cannot be reached or refuses the login.
         """
         passwords = self._passwords(site)
         with site.forward(NAMESPACE, f"svc/{self.name}", 5432) as port:
             try:
                 connection: Connection = psycopg.connect(
-                    host="localhost",  # the name in its certificate
+                    host="localhost",  # the name in the server's certificate
                     hostaddr="127.0.0.1",
                     port=port,
                     dbname=database,
@@ -136,19 +136,19 @@ class Postgres(Component):
                     autocommit=True,
                 )
             except psycopg.OperationalError as error:
-                raise ClusterError(f"PostgreSQL lets nobody in: {error}") from error
+                raise ClusterError(f"PostgreSQL refused the connection: {error}") from error
             with contextlib.closing(connection):
                 yield connection
 
     def _passwords(self, site: Site) -> Mapping[str, str]:
         passwords = site.read_secret(self.name, NAMESPACE)
         if passwords is None:
-            raise ClusterError(f"there is no Secret {NAMESPACE}/{self.name}")
+            raise ClusterError(f"there is no Secret {NAMESPACE}/{self.name}; run: infraforge up")
         return passwords
 
 
 def new_passwords() -> Mapping[str, str]:
-    """Passwords for Patroni: superuser, replication, rewind, and for changes through its API."""
+    """Passwords for Patroni's users: superuser, replication, rewind, and its REST API's."""
     return {
         user: secrets.token_urlsafe(32)
         for user in ("superuser", "replication", "rewind", "restapi")
@@ -161,5 +161,5 @@ def _value(connection: Connection, query: LiteralString, *parameters: object) ->
 
 
 def _run(connection: Connection, script: str) -> None:
-    """All statements of a file of the platform's own."""
+    """Run all statements of one of the platform's own files."""
     connection.execute(script.encode())

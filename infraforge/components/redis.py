@@ -1,4 +1,4 @@
-"""What both Redis have in common: users with hashed passwords in an ACL file, TLS, an observer."""
+"""What both Redis share: users with hashed passwords in an ACL file, TLS, an observer."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from infraforge.components.passwords import passwords_of
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
-# Off, and without a password: nobody can be this user. Redis itself is, as it loads its log of
-# changes (8.0.2), and leaves out each transaction that the user may not do: what a script had
-# removed, for instance, would be back after a restart.
+# This user is off and has no password, so nobody can sign in as it. Redis itself acts as it while
+# it loads its append-only file (8.0.2), and skips each transaction that the user may not run: for
+# instance, keys that a script had removed would be back after a restart.
 _NOBODY = "user default reset ~* &* +@all"
 _OBSERVER = "observer"
 _RENEWER = "renewer"
@@ -29,7 +29,7 @@ _FILES = (
 
 
 class RedisComponent(Component):
-    """A Redis; `platform/components/NAME/users.toml` says who may do what in it.
+    """A Redis whose users and rights are in `platform/components/NAME/users.toml`.
 
     Secret NAME: each user's password. Secret NAME-acl: the file Redis reads, with hashes only.
     """
@@ -39,11 +39,11 @@ class RedisComponent(Component):
     trust = Trust.RUNNING
 
     def given(self, site: Site) -> str:
-        """What nobody may be is written here, not in its folder."""
+        """The rule of the default user, which is written here and not in its folder."""
         return _NOBODY
 
     def certify(self, site: Site) -> None:
-        """Also for the members' own names."""
+        """Issue its certificate, which also names the members."""
         site.certificate(
             self.name,
             self.namespace,
@@ -52,39 +52,39 @@ class RedisComponent(Component):
         )
 
     def prepare(self, site: Site) -> None:
-        """Passwords and the ACL file."""
+        """Create the passwords and the ACL file."""
         wanted = {"users.acl": acl(self._rules(site), self._passwords(site))}
         if site.read_secret(f"{self.name}-acl", self.namespace) != wanted:
             site.write_secret(f"{self.name}-acl", self.namespace, wanted)
 
     def reload(self, site: Site) -> None:
-        """By setting the files' names to what they are; connections stay."""
+        """Set the certificate's paths to their present values again; connections stay open."""
         for pod in containers.pods(site, self.name):
             try:
                 with self.connect(site, _RENEWER, f"pod/{pod.metadata.name}") as client:
                     client.config_set(*_FILES)
             except redis.RedisError as error:
-                raise ClusterError(f"{self.name} does not read its certificate: {error}") from error
+                raise ClusterError(f"{self.name} did not load its certificate: {error}") from error
 
     def credentials(self, site: Site, user: str) -> tuple[str, str]:
-        """Name and password of one of its users. Raises ClusterError where it has no such user."""
+        """Name and password of one of its users. Raises ClusterError for an unknown user."""
         passwords = self._passwords(site)
         if user not in passwords:
-            raise ClusterError(f"{self.name} knows no user {user!r}")
+            raise ClusterError(f"{self.name} has no user {user!r}; see its users.toml")
         return user, passwords[user]
 
-    # what suites and probes use
+    # for suites and probes
 
     @contextlib.contextmanager
     def connect(self, site: Site, user: str = _OBSERVER, target: str = "") -> Iterator[redis.Redis]:
-        """A client that may look at everything and change nothing, or that `user` is.
+        """A client as `user`; by default the observer, who may read everything and change nothing.
 
         target: one pod (`pod/NAME`) instead of the Service.
         """
         user, password = self.credentials(site, user)
         with site.forward(self.namespace, target or f"svc/{self.name}", 6379) as port:
             client = redis.Redis(
-                host="localhost",  # the name in its certificate
+                host="localhost",  # the name in the server's certificate
                 port=port,
                 username=user,
                 password=password,
@@ -106,7 +106,7 @@ class RedisComponent(Component):
 
 
 def acl(rules: Mapping[str, str], passwords: Mapping[str, str]) -> str:
-    """Redis' ACL file: every user from nothing, with the hash of its password; nobody else."""
+    """Redis' ACL file: each user starts without rights and has a hashed password; no others."""
     lines = [_NOBODY]
     for user, rule in sorted(rules.items()):
         digest = hashlib.sha256(passwords[user].encode()).hexdigest()

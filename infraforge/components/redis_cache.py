@@ -7,12 +7,12 @@ from infraforge.components.site import Site
 
 
 class RedisCache(RedisComponent):
-    """Least recently used goes first."""
+    """Evicts the least recently used keys."""
 
     name = "redis-cache"
     namespace = "infraforge-data"
     needs = ("namespaces",)
 
     def backend_keys(self, site: Site) -> tuple[str, str]:
-        """The backend's user and its password, as it gets them through Vault."""
+        """The backend's user and password, which it gets through Vault."""
         return self.credentials(site, "backend")

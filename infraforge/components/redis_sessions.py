@@ -1,4 +1,4 @@
-"""The session store: a Redis that throws nothing away, for OAuth2 Proxy alone."""
+"""The session store: a Redis that evicts nothing, for OAuth2 Proxy alone."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from infraforge.components.site import Site
 
 
 class RedisSessions(RedisComponent):
-    """No eviction, every write in an append-only file; sessions that nobody uses are ended."""
+    """No eviction, every write in an append-only file; a sweeper ends idle sessions."""
 
     name = "redis-sessions"
     namespace = "infraforge-access"
     needs = ("namespaces",)
 
-    # what suites and probes use
+    # for suites and probes
 
     def end_idle(self, site: Site, pattern: str, limit: int) -> int:
-        """Do once what the store's own sweeper does, as that user; how many sessions it ended.
+        """Run the store's own sweep once, as the sweeper's user; the number of sessions it ended.
 
-        pattern: of the keys; limit: seconds without use.
+        pattern: of the sessions' keys; limit: seconds without use.
         """
         script = (site.tree / "components" / self.name / "idle.lua").read_text()
         with self.connect(site, "sweeper") as client:

@@ -1,9 +1,9 @@
-"""A new certificate, or another CA, from where it is kept to every connection: nobody notices.
+"""Bring a new certificate, or another CA, from its Secret to every connection, unnoticed.
 
-Most components take it up while they run: once the kubelet has put the new files into the pod, they
-read them for the next connection, by themselves or when told. Of the others the pods are replaced,
-a new one before the old one goes. Either way the work is done only when every pod of the component
-shows the new certificate on every port.
+Most components load it while they run: once the kubelet has put the new files into the pod, they
+read them for the next connection, by themselves or when told. The others get new pods, each started
+before an old one ends. Either way the work is done only when every pod of the component shows the
+new certificate on every port.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _OUT_OF_TIME = (9, 10)
 
 
 def shown(site: Site, component: Component) -> Mapping[str, str]:
-    """The serial number that each pod shows on each port, by `POD:PORT`.
+    """The serial number that each pod shows on each port: `POD:PORT` → hex.
 
-    Raises ClusterError or OSError where one cannot be asked.
+    Raises ClusterError or OSError where a port cannot be reached.
     """
     with contextlib.ExitStack() as open_ways:
         ways = _ways(site, component, open_ways)
@@ -44,21 +44,21 @@ def shown(site: Site, component: Component) -> Mapping[str, str]:
 
 
 def out_of_time(site: Site, component: Component) -> bool:
-    """Whether a pod shows a certificate that is valid no more, or not yet.
+    """Whether a pod shows a certificate that has expired or is not valid yet.
 
-    Nobody can tell such a pod anything over verified TLS: it has to be replaced.
+    Such a pod cannot be told anything over verified TLS, so it has to be replaced.
     """
     try:
         shown(site, component)
     except ssl.SSLCertVerificationError as error:
         return error.verify_code in _OUT_OF_TIME
     except _NOT_YET:
-        return False  # whatever it is, waiting for the new one tells it better
+        return False  # whatever the error: the wait for the new certificate reports it better
     return False
 
 
 def take_up(site: Site, component: Component, within: float | Deadline) -> None:
-    """Have all pods show the certificate that is in the Secret now.
+    """Make all pods show the certificate that is in the Secret now.
 
     Raises TimedOut, with what was shown last, when they do not in time.
     within: seconds, or a deadline.
@@ -68,13 +68,13 @@ def take_up(site: Site, component: Component, within: float | Deadline) -> None:
 
     def all_new() -> bool:
         component.reload(site)
-        # a way that met a port as it was opened anew is dead: each look makes its own
+        # a forward that met a port while it reopened is dead: each look makes its own
         now = shown(site, component)
         old = {place: serial for place, serial in now.items() if serial != wanted}
         if not now:
-            raise ClusterError("there is no pod of it")
+            raise ClusterError("it has no pod")
         if old:
-            raise ClusterError(f"shown is still {old}, not {wanted}")
+            raise ClusterError(f"it still shows {old}, not {wanted}")
         return True
 
     wait_until(
@@ -87,9 +87,9 @@ def take_up(site: Site, component: Component, within: float | Deadline) -> None:
 
 
 def take_up_trust(site: Site, component: Component, within: float | Deadline) -> None:
-    """Have all pods trust what is in `ca_file` now.
+    """Make all pods trust the content of `ca_file` as it is now.
 
-    Raises TimedOut when the files in one are not the new ones in time.
+    Raises TimedOut when a pod's files are not the new ones in time.
     """
     wanted = site.ca_file.read_text()
     hurry(site, component, TRUST, digest(wanted))
@@ -103,13 +103,13 @@ def take_up_trust(site: Site, component: Component, within: float | Deadline) ->
         within,
         every=2.0,
         ignoring=_NOT_YET,
-        what=f"{component.name} finds the CAs that are to be trusted",
+        what=f"{component.name} has the trusted CAs in its pods",
     )
     component.retrust(site)
 
 
 def gone(site: Site, component: Component, within: float | Deadline) -> None:
-    """Wait for its pods that are on their way out: they trust what they did."""
+    """Wait until its terminating pods are gone: they still trust what they did before."""
 
     def none_left() -> bool:
         pods = containers.pods(site, component.name, dying=True)
@@ -119,12 +119,12 @@ def gone(site: Site, component: Component, within: float | Deadline) -> None:
 
 
 def digest(pem: str) -> str:
-    """What stands for these certificates in an annotation."""
+    """A short hash of these certificates, for an annotation."""
     return hashlib.sha256(pem.encode()).hexdigest()[:16]
 
 
 def hurry(site: Site, component: Component, name: str, value: str) -> None:
-    """Have new files mounted now: a change of a pod makes the kubelet look at once."""
+    """Have new files mounted now: a change to a pod makes the kubelet sync it at once."""
     note = {"metadata": {"annotations": {name: value}}}
     for pod in containers.pods(site, component.name):
         with contextlib.suppress(client.ApiException):  # gone: its successor has the new files

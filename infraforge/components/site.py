@@ -1,4 +1,4 @@
-"""What a component may use while it is stood up: secrets, certificates, a way in, Vault."""
+"""What a component may use during its set-up: secrets, certificates, port-forwards, Vault."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Site:
 
     origin: the front door's URL; by default `https://127.0.0.1:` and the profile's port.
     tree: the `platform/` folder in force (a sabotage brings its own).
-    renewing: components whose certificates are made anew, however long they are still good.
+    renewing: components that get new certificates even where the present ones are still good.
     """
 
     def __init__(
@@ -61,48 +61,51 @@ class Site:
 
     @property
     def registry_ca_file(self) -> Path:
-        """The certificate of the CA that vouches for this machine's registry, where it has one."""
+        """The certificate of the CA behind this machine's registry; it may not exist."""
         return state.registry_ca_dir() / "ca.crt"
 
     def close(self) -> None:
-        """End what the site keeps open (the way to Vault)."""
+        """Close what the site keeps open (the port-forward to Vault)."""
         self._vault_port = None
         self._open.close()
 
     def secret(
         self, name: str, namespace: str, make: Callable[[], Mapping[str, str]]
     ) -> Mapping[str, str]:
-        """The values of Secret `name`, made by `make` the first time and read back ever after.
+        """The values of Secret `name`: created by `make` the first time, read from then on.
 
-        Two callers at once get the same values: the API server decides who was first.
+        Two concurrent callers get the same values: the API server decides who was first.
         """
-        found = self.read_secret(name, namespace)
-        if found is not None:
-            return found
+        values = self.read_secret(name, namespace)
+        if values is not None:
+            return values
         try:
             self.core.create_namespaced_secret(namespace, _secret(name, dict(make())))
         except client.ApiException as error:
             if error.status != 409:
                 raise ClusterError(f"Secret {namespace}/{name}: {error.reason}") from error
-        found = self.read_secret(name, namespace)
-        if found is None:
-            raise ClusterError(f"Secret {namespace}/{name} vanished right after it was made")
-        return found
+        values = self.read_secret(name, namespace)
+        if values is None:
+            raise ClusterError(
+                f"Secret {namespace}/{name} was deleted right after it was made; who deletes it? "
+                f"Then run: infraforge up"
+            )
+        return values
 
     def read_secret(self, name: str, namespace: str) -> Mapping[str, str] | None:
         """The values of Secret `name`, or None where there is none."""
         try:
-            found = self.core.read_namespaced_secret(name, namespace)
+            secret = self.core.read_namespaced_secret(name, namespace)
         except client.ApiException as error:
             if error.status == 404:
                 return None
             raise ClusterError(f"Secret {namespace}/{name}: {error.reason}") from error
-        return {key: base64.b64decode(value).decode() for key, value in (found.data or {}).items()}
+        return {key: base64.b64decode(value).decode() for key, value in (secret.data or {}).items()}
 
     def write_secret(
         self, name: str, namespace: str, values: Mapping[str, str], kind: str = "Opaque"
     ) -> None:
-        """Make Secret `name` hold exactly `values`, whatever was there."""
+        """Set Secret `name` to exactly `values`, whatever it held before."""
         body = _secret(name, values, kind)
         try:
             self.core.create_namespaced_secret(namespace, body)
@@ -120,21 +123,21 @@ class Site:
         extra_names: Sequence[str] = (),
         extra_ips: Sequence[str] = (),
     ) -> None:
-        """Secret `NAME-tls` with tls.crt, tls.key and ca.crt for the given Services.
+        """Create Secret `NAME-tls` with tls.crt, tls.key and ca.crt for the given Services.
 
-        Kept when present, issued by the CA in force, for the same names, and not about to expire.
-        How long it lives, `components/NAME/certificate.toml` may say (`hours`).
+        The present certificate is kept if the CA in force issued it for the same names and it is
+        not about to expire. `components/NAME/certificate.toml` may set its lifetime (`hours`).
         """
         life = _life(self.tree / "components" / name / "certificate.toml")
         names = [form for service in services for form in _dns_forms(service, namespace)]
         names += [*extra_names, "localhost"]
         ips = ["127.0.0.1", *extra_ips]
-        found = self.read_secret(f"{name}-tls", namespace)
+        secret = self.read_secret(f"{name}-tls", namespace)
         again = name in self.renewing
         if (
-            found
+            secret
             and not again
-            and self.authority.vouches_for(found.get("tls.crt", ""), names, ips, life)
+            and self.authority.vouches_for(secret.get("tls.crt", ""), names, ips, life)
         ):
             return
         pair = self.authority.issue(names, ips, life)
@@ -146,33 +149,33 @@ class Site:
         self.write_secret(f"{name}-tls", namespace, values, kind="kubernetes.io/tls")
 
     def good_certificate(self, name: str, namespace: str) -> str:
-        """The serial number of the component's certificate; "" where one is to be made.
+        """The serial number of the component's certificate; "" where a new one is due.
 
-        That is where there is none, or one that is not good any more, or is to be made anew.
+        A new one is due where there is none, where it is not good any more, or by `renewing`.
         """
-        found = self.read_secret(f"{name}-tls", namespace)
-        if found is None or name in self.renewing:
+        secret = self.read_secret(f"{name}-tls", namespace)
+        if secret is None or name in self.renewing:
             return ""
         life = _life(self.tree / "components" / name / "certificate.toml")
-        good = self.authority.vouches_for(found.get("tls.crt", ""), (), (), life)
-        return pki.serial_of(found["tls.crt"]) if good else ""
+        good = self.authority.vouches_for(secret.get("tls.crt", ""), (), (), life)
+        return pki.serial_of(secret["tls.crt"]) if good else ""
 
     def refresh_ca(self, name: str, namespace: str) -> None:
-        """Let the component's Secret, certificate and key as they are, name the CA of now."""
-        found = self.read_secret(f"{name}-tls", namespace)
+        """Put the present CA into the component's Secret; keep its certificate and key."""
+        secret = self.read_secret(f"{name}-tls", namespace)
         wanted = self.ca_file.read_text()
-        if found is not None and found.get("ca.crt") != wanted:
+        if secret is not None and secret.get("ca.crt") != wanted:
             self.write_secret(
-                f"{name}-tls", namespace, {**found, "ca.crt": wanted}, kind="kubernetes.io/tls"
+                f"{name}-tls", namespace, {**secret, "ca.crt": wanted}, kind="kubernetes.io/tls"
             )
 
     def certificate_serial(self, name: str, namespace: str) -> str:
-        """The serial number of the component's certificate; "" where it has none."""
-        found = self.read_secret(f"{name}-tls", namespace)
-        return pki.serial_of(found["tls.crt"]) if found else ""
+        """The serial number of the component's certificate; "" where there is none."""
+        secret = self.read_secret(f"{name}-tls", namespace)
+        return pki.serial_of(secret["tls.crt"]) if secret else ""
 
     def config_map(self, name: str, namespace: str, values: Mapping[str, str]) -> None:
-        """Make ConfigMap `name` hold exactly `values`."""
+        """Set ConfigMap `name` to exactly `values`."""
         body = client.V1ConfigMap(metadata=_meta(name), data=dict(values))
         try:
             self.core.create_namespaced_config_map(namespace, body)
@@ -184,11 +187,11 @@ class Site:
     def forward(
         self, namespace: str, target: str, port: int
     ) -> contextlib.AbstractContextManager[int]:
-        """A local port that leads to `target` (`svc/NAME` or `pod/NAME`), while the block runs."""
+        """A local port forwarded to `target` (`svc/NAME` or `pod/NAME`) during the block."""
         return portforward.forward(tools.kubectl(self.tree), self.cluster, namespace, target, port)
 
     def execute(self, namespace: str, pod: str, container: str, *argv: str) -> str:
-        """What a program says that is run in a container. Raises ClusterError when it fails."""
+        """The output of a program run in a container. Raises ClusterError when it fails."""
         kubectl = tools.kubectl(self.tree)
         return executing.execute(kubectl, self.cluster, namespace, pod, container, *argv)
 
@@ -199,26 +202,26 @@ class Site:
         container: str | None = None,
         since: datetime.datetime | None = None,
     ) -> str:
-        """What a pod's container (its only one by default) has written, since then a second or so.
+        """The output of a pod's container (by default its only one), from about `since` on.
 
-        Raises ClusterError when that cannot be read.
+        since: to the second; None for all of it. Raises ClusterError when it cannot be read.
         """
         asked: dict[str, object] = {"container": container} if container else {}
         if since is not None:
             age = datetime.datetime.now(datetime.UTC) - since
             asked["since_seconds"] = max(1, int(age.total_seconds()) + 2)
         try:
-            # undecoded: the client would take lines of JSON for an object of its own
+            # undecoded: the client would parse lines of JSON as an object of its own
             answer: Any = self.core.read_namespaced_pod_log(
                 pod, namespace, _preload_content=False, **asked
             )
         except client.ApiException as error:
-            raise ClusterError(f"the output of {pod} cannot be read: {error.reason}") from error
+            raise ClusterError(f"the log of pod {pod} cannot be read: {error.reason}") from error
         text: str = answer.data.decode("utf-8", "replace")
         return text
 
     def account_token(self, account: str, namespace: str, *audiences: str) -> str:
-        """A ServiceAccount's token that lives 10 minutes; for the API server if for nobody else."""
+        """A ServiceAccount token, valid 10 minutes; without audiences it is for the API server."""
         request = client.AuthenticationV1TokenRequest(
             spec=client.V1TokenRequestSpec(audiences=list(audiences), expiration_seconds=600)
         )
@@ -227,7 +230,7 @@ class Site:
         return token
 
     def vault(self) -> hvac.Client:
-        """Vault, signed in as the operator role with a ServiceAccount token that lives 10 minutes.
+        """A Vault client in the operator role, signed in with a 10-minute ServiceAccount token.
 
         Raises ClusterError when Vault does not answer or refuses the role.
         """
@@ -239,7 +242,7 @@ class Site:
                 role="operator", jwt=self.account_token(OPERATOR, SYSTEM, "vault")
             )
         except (hvac.exceptions.VaultError, requests.RequestException) as error:
-            raise ClusterError(f"Vault refuses the operator role: {error}") from error
+            raise ClusterError(f"Vault refused the operator role: {error}") from error
         return vault
 
     def _vault_address(self) -> str:
@@ -250,7 +253,7 @@ class Site:
                     f"{address}/v1/sys/seal-status", verify=str(self.ca_file), timeout=5
                 ).raise_for_status()
                 return address
-        self._open.close()  # the pod behind the old way in is gone
+        self._open.close()  # the pod behind the old forward is gone
         self._vault_port = self._open.enter_context(
             self.forward("infraforge-security", "svc/vault", 8200)
         )
@@ -260,10 +263,10 @@ class Site:
 def _life(path: Path) -> datetime.timedelta:
     if not path.exists():
         return pki.LEAF_LIFE
-    found = tomllib.loads(path.read_text())
-    if set(found) != {"hours"} or not isinstance(found["hours"], int):
-        raise UsageError(f"{path}: hours, a whole number, is all it may say")
-    return datetime.timedelta(hours=found["hours"])
+    settings = tomllib.loads(path.read_text())
+    if set(settings) != {"hours"} or not isinstance(settings["hours"], int):
+        raise UsageError(f"{path}: write only `hours`, a whole number")
+    return datetime.timedelta(hours=settings["hours"])
 
 
 def _dns_forms(service: str, namespace: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where people are kept: at Vault itself, or in the directory that it asks; the profile says it."""
+"""Where people are kept, as the profile says: in Vault itself, or in the directory it asks."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class UserStore(Protocol):
     """What an administrator does with people. Raises ClusterError or what Vault's client raises."""
 
     def put(self, user: User, password: str) -> None:
-        """Make the person exactly so."""
+        """Make the person exactly as given."""
 
     def set_disabled(self, name: str, disabled: bool) -> None:
-        """Whether the person is let in at all, right password or not."""
+        """Disable or enable the person: a disabled one is refused even with the right password."""
 
     def set_groups(self, name: str, groups: Sequence[str]) -> None:
         """Make the person a member of exactly these groups."""
 
     def drop(self, name: str) -> None:
-        """Remove the person everywhere; one who is not there is no error."""
+        """Remove the person everywhere; no error if there is no such person."""
 
 
 def user_store(site: Site) -> UserStore:
@@ -34,7 +34,7 @@ def user_store(site: Site) -> UserStore:
 
 
 class Userpass:
-    """Vault's own: what is changed is true there at once."""
+    """Vault's own userpass: a change takes effect there at once."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -53,7 +53,7 @@ class Userpass:
 
 
 class Directory:
-    """Changes the directory and nothing else: that Vault hears of it is the platform's business."""
+    """Changes the directory and nothing else: the platform itself must bring it to Vault."""
 
     def __init__(self, site: Site) -> None:
         self._site = site

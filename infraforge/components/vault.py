@@ -1,4 +1,4 @@
-"""Vault: secrets and identity. Opened on the first start, then kept open by its own unsealer."""
+"""Vault: secrets and identity. The first start unseals it; its own unsealer keeps it so."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Vault(Component):
     needs = ("namespaces",)
     listens = (Listener(8200),)
     reloads = True
-    trust = Trust.RUNNING  # as a client of PostgreSQL; so does its unsealer
+    trust = Trust.RUNNING  # Vault as a client of PostgreSQL, and its unsealer
 
     def given(self, site: Site) -> str:
-        """What its components may do there is settled as it starts."""
+        """The components' rights at Vault, which are written as it starts."""
         return repr(vault_bootstrap.accounts(site))
 
     def certify(self, site: Site) -> None:
-        """Also for the members' own names."""
+        """Issue its certificate, which also names the members."""
         site.certificate(
             self.name,
             NAMESPACE,
@@ -46,15 +46,15 @@ class Vault(Component):
         )
 
     def started(self, site: Site) -> None:
-        """Initialise, unseal, and leave no root token behind."""
+        """Initialise and unseal it, and leave no root token behind."""
         try:
             vault_bootstrap.open_up(site, _MEMBER)
         except _FAILURES as error:
-            raise ClusterError(f"Vault cannot be opened: {error}") from error
+            raise ClusterError(f"Vault cannot be unsealed: {error}") from error
         self._hurry_key(site)
 
     def configure(self, site: Site) -> None:
-        """Groups, people where Vault keeps them, and the OIDC provider, as `identity.toml` says."""
+        """Write groups, people (if Vault keeps them) and the OIDC provider of `identity.toml`."""
         identities = Identities.load(site.tree)
         vault = site.vault()
         try:
@@ -65,18 +65,18 @@ class Vault(Component):
                     vault_identity.put_user(site, vault, user, passwords[user.name])
             vault_identity.put_provider(vault, identities.scopes, f"{site.origin}/oauth2/callback")
         except _FAILURES as error:
-            raise ClusterError(f"Vault does not take the identities: {error}") from error
+            raise ClusterError(f"Vault refused the identities: {error}") from error
 
     def reload(self, site: Site) -> None:
-        """By SIGHUP: Vault stays open, and its connections too."""
+        """Send SIGHUP: Vault stays unsealed, and its connections stay open."""
         for pod in containers.pods(site, self.name):
             site.execute(NAMESPACE, pod.metadata.name, self.name, "unsealer", "reload")
 
     def trusted(self, site: Site, pod: Any) -> str:
-        """As the unsealer says: there is no other program in that image that could."""
+        """The unsealer's own report: its image has no other program that could tell."""
         return site.execute(NAMESPACE, pod.metadata.name, self.name, "unsealer", "trusts")
 
-    # what suites and probes use
+    # for suites and probes
 
     def audit_lines(self, site: Site, since: datetime) -> tuple[Mapping[str, Any], ...]:
         """Audit entries (requests and responses, values hashed by Vault) not older than `since`.
@@ -93,22 +93,22 @@ class Vault(Component):
         return tuple(sorted(entries, key=lambda entry: str(entry["time"])))
 
     def _hurry_key(self, site: Site) -> None:
-        """Have the new key mounted now: a change of its pod makes the kubelet look at once.
+        """Have the new key mounted now: a change to the pod makes the kubelet sync it at once.
 
-        By itself it would look within a minute, in which a crash would leave Vault sealed.
+        Otherwise the kubelet syncs within a minute, and a crash before that leaves Vault sealed.
         """
         note = {"infraforge.io/unseal-key": "stored"}
         site.core.patch_namespaced_pod(_MEMBER, NAMESPACE, {"metadata": {"annotations": note}})
 
 
 def audit_entry(line: str) -> Mapping[str, Any] | None:
-    """The audit entry in a line of output; None where the line is something else."""
+    """The audit entry in a line of output; None where the line is not one."""
     if not line.startswith("{"):
         return None
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(found, dict) or found.get("type") not in ("request", "response"):
+    if not isinstance(entry, dict) or entry.get("type") not in ("request", "response"):
         return None
-    return found
+    return entry

@@ -1,9 +1,9 @@
-"""What each component may do at Vault, and how it signs in there.
+"""Each component's rights at Vault, and how it signs in there.
 
-`components/NAME/vault-policy.hcl` says what, `vault-role.toml` beside it from where and for how
-long: `namespace`, and any of Vault's own `token_…` parameters, times in seconds. The harness' own
-operator role can only read both, or it could give itself any right: they are written while Vault is
-settled, with a root token that is gone afterwards.
+`components/NAME/vault-policy.hcl` holds the rights. `vault-role.toml` beside it holds `namespace`
+(from where it signs in) and any of Vault's own `token_…` parameters, times in seconds. The harness'
+own operator role can only read both, or it could grant itself any right: they are written while
+Vault is settled, with a root token that is revoked afterwards.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import hvac
 
 @dataclass(frozen=True)
 class Account:
-    """One component's. policy: in HCL; role: what `auth/kubernetes/role/NAME` is to be."""
+    """One component's account. policy: HCL; role: the content of `auth/kubernetes/role/NAME`."""
 
     name: str
     policy: str
@@ -27,8 +27,8 @@ class Account:
 
 
 def accounts(tree: Path, components: Sequence[str]) -> list[Account]:
-    """Those of the components that have one, in the given order."""
-    found = []
+    """The accounts of those components that have one, in the given order."""
+    declared = []
     for name in components:
         folder = tree / "components" / name
         if (folder / "vault-policy.hcl").exists():
@@ -41,19 +41,19 @@ def accounts(tree: Path, components: Sequence[str]) -> list[Account]:
                 "token_no_default_policy": True,
                 **settings,
             }
-            found.append(Account(name, (folder / "vault-policy.hcl").read_text(), role))
-    return found
+            declared.append(Account(name, (folder / "vault-policy.hcl").read_text(), role))
+    return declared
 
 
 def put(vault: hvac.Client, wanted: Sequence[Account]) -> None:
-    """Write policies and roles. Needs more than the operator may."""
+    """Write policies and roles. Needs more rights than the operator role has."""
     for account in wanted:
         vault.sys.create_or_update_policy(name=account.name, policy=account.policy)
         vault.write_data(_role(account), data=account.role)
 
 
 def there(vault: hvac.Client, wanted: Sequence[Account]) -> bool:
-    """Whether policies and roles are just these."""
+    """Whether Vault holds exactly these policies and roles."""
     for account in wanted:
         policy = vault.read(f"sys/policies/acl/{account.name}")
         role = vault.read(_role(account))

@@ -1,9 +1,9 @@
-"""Vault's first minutes: initialise, unseal, and all that takes a root token; then it is revoked.
+"""Vault's first minutes: initialise, unseal, do all that needs a root token, then revoke it.
 
-Safe to run again at any point. A run that was killed half-way leaves Vault initialised with its
-key in the Secret: the next one makes itself another root token with that key, finishes, and
-revokes every root token there is. Only a kill between Vault's answer to `init` and the Secret
-loses the key; that is told, never papered over.
+Idempotent at any point. A run that was killed half-way leaves Vault initialised, with its key in
+the Secret: the next run generates another root token with that key, finishes, and revokes every
+root token. Only a kill between Vault's answer to `init` and the write of the Secret loses the key;
+that case is reported, never hidden.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ NAMESPACE = "infraforge-security"
 UNSEAL_SECRET = "vault-unseal"  # noqa: S105  a Secret's name
 _POLICIES = ("operator", "login-user")
 _NOT_YET = (hvac.exceptions.VaultError, requests.RequestException, ClusterError)
-# a lock by name would let any stranger lock anybody out; the login page slows guessing down
+# a lock by name would let a stranger lock anybody out; the login page slows guessing instead
 _LOCKOUT = {"lockout_disable": True}
 
 
 @contextlib.contextmanager
 def member(site: Site, name: str) -> Iterator[hvac.Client]:
-    """One Vault server, reached at its own pod (ready or not), not signed in.
+    """A client of one Vault server, reached at its own pod (ready or not), not signed in.
 
-    Raises TimedOut when it does not answer within a minute.
+    Raises TimedOut when the server does not answer within a minute.
     """
 
     def answers() -> bool:
-        # a way that met a closed port is dead: each look makes its own
+        # a forward that met a closed port is dead: each look makes its own
         with site.forward(NAMESPACE, f"pod/{name}", 8200) as port:
-            _client(site, port).seal_status  # noqa: B018  asked for its errors
+            _client(site, port).seal_status  # noqa: B018  read for its errors alone
         return True
 
     wait_until(answers, seconds(60), ignoring=_NOT_YET, what=f"{name} answers")
@@ -50,9 +50,9 @@ def member(site: Site, name: str) -> Iterator[hvac.Client]:
 
 
 def open_up(site: Site, name: str) -> None:
-    """Initialise where needed, unseal, and settle what only a root token may; leaves none behind.
+    """Initialise if needed, unseal, and settle what only root may; no root token is left.
 
-    Raises ClusterError when Vault is initialised and its key is nowhere.
+    Raises ClusterError when Vault is initialised but its unseal key was never stored.
     """
     with member(site, name) as vault:
         root = _initialise(site, vault)
@@ -69,7 +69,7 @@ def open_up(site: Site, name: str) -> None:
 
 
 def accounts(site: Site) -> Sequence[vault_accounts.Account]:
-    """Those of the profile's components."""
+    """The Vault accounts of the profile's components."""
     return vault_accounts.accounts(site.tree, tuple(site.profile.components))
 
 
@@ -80,7 +80,7 @@ def _client(site: Site, port: int) -> hvac.Client:
 
 
 def _initialise(site: Site, vault: hvac.Client) -> str | None:
-    """The root token of a Vault that was new; its key is in the Secret by then."""
+    """Initialise a new Vault and store its key; its root token, or None where it was not new."""
     if vault.sys.is_initialized():
         return None
     answer = vault.sys.initialize(secret_shares=1, secret_threshold=1)
@@ -90,27 +90,27 @@ def _initialise(site: Site, vault: hvac.Client) -> str | None:
 
 
 def _unseal_key(site: Site) -> str:
-    found = site.read_secret(UNSEAL_SECRET, NAMESPACE)
-    if not found or "key" not in found:
+    secret = site.read_secret(UNSEAL_SECRET, NAMESPACE)
+    if not secret or "key" not in secret:
         raise ClusterError(
-            "Vault is initialised, but its unseal key was never stored (a run was killed in that"
-            " moment), so what it holds cannot be opened again;"
+            "Vault is initialised, but a run was killed before it stored the unseal key,"
+            " so Vault's data cannot be read any more;"
             " run `infraforge down` and then `infraforge up`"
         )
-    return found["key"]
+    return secret["key"]
 
 
 def _active(vault: hvac.Client) -> bool:
-    """Whether requests are answered: unsealed is not enough, a leader must have been elected."""
+    """Whether Vault serves requests: besides being unsealed, it needs an elected leader."""
     leader = vault.sys.read_leader_status()
     if not leader.get("leader_address"):
         return False
-    # hvac hands any status but 200 over as a bare response
+    # hvac returns a bare response for any status but 200
     return not leader["is_self"] or isinstance(vault.sys.read_health_status(method="GET"), dict)
 
 
 def _settled(site: Site) -> bool:
-    """Whether the operator gets in, and audit devices and policies are those in the tree."""
+    """Whether the operator role works, and audit devices and policies are those of the tree."""
     try:
         vault = site.vault()
         for name in _POLICIES:
@@ -127,7 +127,7 @@ def _settled(site: Site) -> bool:
 
 
 def _another_root_token(vault: hvac.Client, key: str) -> str:
-    """A root token made with the unseal key (Vault's generate-root)."""
+    """A new root token, generated with the unseal key (Vault's generate-root)."""
     vault.sys.cancel_root_generation()
     started = vault.sys.start_root_token_generation()
     answer = vault.sys.generate_root(key=key, nonce=started["nonce"])
@@ -135,7 +135,7 @@ def _another_root_token(vault: hvac.Client, key: str) -> str:
 
 
 def decode_root_token(encoded: str, one_time_pad: str) -> str:
-    """The token that Vault gave XORed with the pad, in base64 without padding."""
+    """The token, which Vault returns XORed with the pad, in base64 without padding."""
     raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
     return bytes(a ^ b for a, b in zip(raw, one_time_pad.encode(), strict=True)).decode()
 
@@ -145,13 +145,13 @@ def _folder(site: Site) -> Path:
 
 
 def audit_devices(folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    """`audit.toml`: name of an audit device → its type and its options."""
+    """`audit.toml`: name of an audit device → its type and options."""
     devices: Mapping[str, Mapping[str, Any]] = tomllib.loads((folder / "audit.toml").read_text())
     return devices
 
 
 def _audit_devices(vault: hvac.Client) -> Mapping[str, Mapping[str, Any]]:
-    """Those that there are, as `audit_devices` gives those that there should be."""
+    """The audit devices that Vault has, in the form of `audit_devices`."""
     there = vault.sys.list_enabled_audit_devices()["data"]
     return {
         path.rstrip("/"): {"type": device["type"], "options": device["options"] or {}}
@@ -160,9 +160,10 @@ def _audit_devices(vault: hvac.Client) -> Mapping[str, Mapping[str, Any]]:
 
 
 def settle_audit(vault: Any, wanted: Mapping[str, Mapping[str, Any]]) -> None:
-    """Have these audit devices and no other.
+    """Make Vault have exactly these audit devices.
 
-    New ones come first, so that at no moment there is none; but for one alone that is changed.
+    New ones are enabled before old ones go, so auditing never pauses, except where the only
+    device changes.
     """
     there = _audit_devices(vault)
     new = {name: device for name, device in wanted.items() if name not in there}
@@ -181,9 +182,9 @@ def _enable(vault: Any, name: str, device: Mapping[str, Any]) -> None:
 
 
 def _settle(vault: hvac.Client, folder: Path, method: str) -> None:
-    """Audit devices, engines, auth methods, policies, the operator's role. Needs a root token.
+    """Write audit devices, engines, auth methods, policies, operator role. Needs a root token.
 
-    folder: the component's; method: the auth method that checks people's passwords.
+    folder: the component's; method: the auth method that verifies people's passwords.
     """
     settle_audit(vault, audit_devices(folder))
     mounts = vault.sys.list_mounted_secrets_engines()["data"]
@@ -196,7 +197,7 @@ def _settle(vault: hvac.Client, folder: Path, method: str) -> None:
         if f"{wanted}/" not in methods:
             vault.sys.enable_auth_method(wanted, path=wanted)
     vault.write_data(f"sys/auth/{method}/tune", data={"user_lockout_config": _LOCKOUT})
-    # CA and token for TokenReview are the pod's own, read anew when they change
+    # Vault uses its pod's own CA and token for TokenReview, and rereads them when they change
     vault.write_data(
         "auth/kubernetes/config",
         data={"kubernetes_host": "https://kubernetes.default.svc:443"},
@@ -219,7 +220,7 @@ def _settle(vault: hvac.Client, folder: Path, method: str) -> None:
 
 
 def _revoke_root_tokens(vault: hvac.Client) -> None:
-    """Every one, also what a killed run left; the own one last."""
+    """Revoke every root token, those of killed runs included; our own last."""
     own = vault.auth.token.lookup_self()["data"]["accessor"]
     for accessor in root_accessors(vault):
         if accessor != own:
@@ -228,8 +229,8 @@ def _revoke_root_tokens(vault: hvac.Client) -> None:
 
 
 def root_accessors(vault: hvac.Client) -> list[str]:
-    """Accessors of the root tokens there are."""
-    found = []
+    """The accessors of all root tokens."""
+    accessors = []
     for accessor in vault.auth.token.list_accessors()["data"]["keys"]:
         try:
             data: dict[str, Any] = vault.auth.token.lookup_accessor(accessor)["data"]
@@ -238,7 +239,7 @@ def root_accessors(vault: hvac.Client) -> list[str]:
             hvac.exceptions.InvalidRequest,
             hvac.exceptions.Forbidden,
         ):
-            continue  # ended between the list and the look
+            continue  # it ended between the listing and this request
         if "root" in data["policies"]:
-            found.append(accessor)
-    return found
+            accessors.append(accessor)
+    return accessors

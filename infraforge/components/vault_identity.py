@@ -1,7 +1,7 @@
-"""People at Vault, and the OIDC provider that vouches for them.
+"""People at Vault, and the OIDC provider that issues their tokens.
 
-A person is a login of an auth method, an entity that carries the e-mail address, and the alias
-that joins the two; groups hold entities. All functions may be repeated.
+A person is a login of an auth method, an entity with the e-mail address, and an alias that joins
+the two; groups contain entities. All functions are idempotent.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ ISSUER = "https://vault.infraforge-security.svc:8200"
 CLIENT = "oauth2-proxy"
 USERS_SECRET = "platform-users"  # noqa: S105  a Secret's name
 _KEY = "platform"
-# the time between the password and the authorization code, with a wide margin
+# from the password to the authorization code, with a wide margin
 _LOGIN_SECONDS = 60
 LOGIN_TOKEN: Mapping[str, Any] = {
-    "token_policies": "login-user",  # as the operator's policy has it: this one, and no other
+    "token_policies": "login-user",  # the operator's policy allows this one and no other
     "token_no_default_policy": True,
     "token_ttl": _LOGIN_SECONDS,
     "token_max_ttl": _LOGIN_SECONDS,
 }
-"""What a password is exchanged for."""
+"""Parameters of the token that a sign-in yields."""
 
 
 @dataclass(frozen=True)
 class User:
-    """One person as `identity.toml` says."""
+    """One person of `identity.toml`."""
 
     name: str
     email: str
@@ -65,19 +65,19 @@ class Identities:
 
 @dataclass(frozen=True)
 class ClientCredentials:
-    """What OAuth2 Proxy is at the provider."""
+    """OAuth2 Proxy's client credentials at the provider."""
 
     client_id: str
     client_secret: str = field(repr=False)
 
 
 def new_password() -> str:
-    """160 random bits, typeable."""
+    """160 random bits, short enough to type."""
     return secrets.token_urlsafe(20)
 
 
 def put_user(site: Site, vault: hvac.Client, user: User, password: str) -> None:
-    """Make the person exactly so: login, entity, alias, groups."""
+    """Make the person's login, entity, alias and groups exactly as given."""
     vault.write_data(
         f"auth/userpass/users/{user.name}",
         data={"password": password, **LOGIN_TOKEN},
@@ -107,7 +107,7 @@ def set_groups(site: Site, vault: hvac.Client, name: str, groups: Sequence[str])
 
 
 def drop_user(site: Site, vault: hvac.Client, name: str) -> None:
-    """Remove the person everywhere; one who is not there is no error."""
+    """Remove the person everywhere; no error if there is no such person."""
     with contextlib.suppress(hvac.exceptions.InvalidPath):
         entity = entity_id(vault, name)
         with _alone(site):
@@ -118,27 +118,27 @@ def drop_user(site: Site, vault: hvac.Client, name: str) -> None:
 
 
 def set_disabled(vault: hvac.Client, name: str, disabled: bool) -> None:
-    """Whether the person is let in at all, right password or not."""
+    """Disable or enable the person: a disabled one is refused even with the right password."""
     vault.write_data(f"identity/entity/name/{name}", data={"disabled": disabled})
 
 
 def entity_id(vault: hvac.Client, name: str) -> str:
-    """Raises InvalidPath for someone who is not there."""
+    """The person's entity id. Raises InvalidPath for an unknown person."""
     answer = vault.read(f"identity/entity/name/{name}")
     if answer is None:
         raise hvac.exceptions.InvalidPath(f"there is no entity {name!r}")
-    found: str = answer["data"]["id"]
-    return found
+    entity: str = answer["data"]["id"]
+    return entity
 
 
 def accessor_of(vault: hvac.Client, method: str) -> str:
-    """What aliases of an auth method refer to it by."""
-    found: str = vault.sys.list_auth_methods()["data"][f"{method}/"]["accessor"]
-    return found
+    """The accessor by which aliases refer to an auth method."""
+    accessor: str = vault.sys.list_auth_methods()["data"][f"{method}/"]["accessor"]
+    return accessor
 
 
 def knows(vault: hvac.Client, user: User) -> bool:
-    """Whether Vault says of the person what `user` says: name, address, groups, disabled."""
+    """Whether Vault's record of the person equals `user`: name, address, groups, disabled."""
     answer = vault.read(f"identity/entity/name/{user.name}")
     if answer is None:
         return False
@@ -151,33 +151,35 @@ def knows(vault: hvac.Client, user: User) -> bool:
 
 
 def passwords(site: Site) -> Mapping[str, str]:
-    """The passwords of the people of `identity.toml`; those who have none yet are given one."""
+    """The passwords of the people of `identity.toml`; made for those who have none yet."""
     users = [user.name for user in Identities.load(site.tree).users]
-    found = dict(site.secret(USERS_SECRET, SYSTEM, lambda: {n: new_password() for n in users}))
-    missing = set(users) - set(found)
+    known = dict(site.secret(USERS_SECRET, SYSTEM, lambda: {n: new_password() for n in users}))
+    missing = set(users) - set(known)
     if missing:
-        found |= {name: new_password() for name in missing}
-        site.write_secret(USERS_SECRET, SYSTEM, found)
-    return found
+        known |= {name: new_password() for name in missing}
+        site.write_secret(USERS_SECRET, SYSTEM, known)
+    return known
 
 
 def password(site: Site, name: str) -> str:
     """The password of one of the platform's own people."""
-    found = site.read_secret(USERS_SECRET, SYSTEM)
-    if found is None or name not in found:
-        raise ClusterError(f"there is no password of {name!r} in {SYSTEM}/{USERS_SECRET}")
-    return found[name]
+    known = site.read_secret(USERS_SECRET, SYSTEM)
+    if known is None or name not in known:
+        raise ClusterError(
+            f"{SYSTEM}/{USERS_SECRET} holds no password of {name!r}; run: infraforge up"
+        )
+    return known[name]
 
 
 def put_groups(vault: hvac.Client, groups: Sequence[str]) -> None:
-    """Make the groups; members stay."""
+    """Create the groups; their members are kept."""
     for group in groups:
         vault.write_data(f"identity/group/name/{group}", data={"type": "internal"})
 
 
 def put_provider(vault: hvac.Client, scopes: Mapping[str, str], redirect_uri: str) -> None:
-    """Provider `default`, its signing key, scopes and the one confidential client."""
-    # what the client's tokens outlive, the key must too
+    """Write provider `default`, its signing key, its scopes and its one confidential client."""
+    # the key must stay verifiable for as long as the client's tokens live
     key = {"algorithm": "RS256", "rotation_period": "24h", "verification_ttl": "24h"}
     vault.write_data(f"identity/oidc/key/{_KEY}", data=key)
     for name, template in scopes.items():
@@ -189,7 +191,7 @@ def put_provider(vault: hvac.Client, scopes: Mapping[str, str], redirect_uri: st
             "client_type": "confidential",
             "redirect_uris": [redirect_uri],
             "assignments": ["allow_all"],
-            # both are used once, right after sign-in; the session is the proxy's own
+            # both tokens are used once, right after sign-in; the session is the proxy's own
             "id_token_ttl": "10m",
             "access_token_ttl": "10m",
         },
@@ -207,7 +209,7 @@ def put_provider(vault: hvac.Client, scopes: Mapping[str, str], redirect_uri: st
 
 
 def client_credentials(vault: hvac.Client) -> ClientCredentials:
-    """Id and secret that Vault has given the client."""
+    """The id and secret that Vault generated for the client."""
     data: dict[str, Any] = vault.read(f"identity/oidc/client/{CLIENT}")["data"]
     return ClientCredentials(data["client_id"], data["client_secret"])
 
@@ -223,7 +225,7 @@ def _set_member(vault: hvac.Client, group: str, entity: str, *, wanted: bool) ->
 
 @contextlib.contextmanager
 def _alone(site: Site) -> Iterator[None]:
-    """One process at a time: Vault only knows a group's whole list, so adding is read and write."""
+    """One process at a time: Vault replaces a group's whole list, so adding is read, then write."""
     path = site.cluster.kubeconfig.with_name("vault-groups.lock")
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

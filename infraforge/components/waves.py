@@ -1,4 +1,4 @@
-"""Components rolled out in waves: each as soon as what it needs is done, side by side."""
+"""Roll components out in parallel: each starts as soon as those it needs are done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from infraforge.progress import Done, Progress
 
 
 def in_waves(site: Site, rollout: Rollout, watching: Watching, progress: Progress) -> list[str]:
-    """Each component as soon as what it needs is done; the first failure ends all waiting."""
+    """Roll out each component once those it needs are done; the first failure ends all waiting."""
     chosen = [components.load(name) for name in site.profile.components]
     known = rollout.inventory()
     futures: dict[str, Future[bool]] = {}
@@ -49,13 +49,13 @@ def in_waves(site: Site, rollout: Rollout, watching: Watching, progress: Progres
         changed = [name for name, future in futures.items() if future.result()]
     for name in set(known) - set(futures):
         rollout.remove(name, known[name])
-        progress(name, Done("removed: the profile does not have it"))
+        progress(name, Done("removed: it is not in the profile"))
     return changed
 
 
 @contextlib.contextmanager
 def pool_of(size: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads. Those at work are waited for, but not when the block is interrupted."""
+    """A thread pool. Its end waits for running work, except when the block is interrupted."""
     pool = ThreadPoolExecutor(size)
     interrupted = False
     try:
@@ -68,9 +68,9 @@ def pool_of(size: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def in_order(chosen: Sequence[Component]) -> list[Component]:
-    """The components, each after what it needs.
+    """The components, each after those it needs.
 
-    Raises UsageError for a need that is not among them, and for needs that go in a circle.
+    Raises UsageError for a need that is not among them, and for circular needs.
     """
     by_name = {component.name: component for component in chosen}
     ordered: dict[str, Component] = {}
@@ -79,7 +79,9 @@ def in_order(chosen: Sequence[Component]) -> list[Component]:
         if component.name in ordered:
             return
         if component.name in chain:
-            raise UsageError(f"components need each other: {' -> '.join((*chain, component.name))}")
+            raise UsageError(
+                f"components need each other in a circle: {' -> '.join((*chain, component.name))}"
+            )
         for need in component.needs:
             if need not in by_name:
                 raise UsageError(f"component {component.name} needs {need}; add it to the profile")

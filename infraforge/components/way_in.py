@@ -1,8 +1,8 @@
-"""Whether the whole way in is open: from outside, as a person goes it, several times in a row.
+"""Whether the whole way in works: from outside, as a person uses it, several times in a row.
 
-Every component may be ready while the front door's port is not led to it yet, or one step of the
-sign-in still meets a pod that is gone. So whoever changed what runs goes the way before anybody is
-told that it is open.
+Every component may be ready while the front door's port does not lead to it yet, or one step of the
+sign-in still meets a pod that is gone. So whoever changes what runs tests the whole way before
+reporting the platform as open.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from infraforge.errors import Inconclusive
 from infraforge.wait import wait_until
 
 TIMES = 5
-"""How often in a row strangers must be led to the login page, each on a connection of their own."""
+"""Consecutive times that strangers must reach the login page, each on a new connection."""
 _TIMEOUT = 10.0
 _START, _AUTHORIZE = "/oauth2/start", "/login/authorize"
 _CALLBACK, _SIGN_OUT = "/oauth2/callback", "/oauth2/sign_out"
 
 
 class NotOpen(Inconclusive):
-    """A step of the way in was not answered as it should be."""
+    """A step of the way in got another answer than expected."""
 
 
 def wait_open(site: Site, say: Callable[[str], None]) -> None:
-    """Return once strangers are led to the login page, and one of the platform's people signs in.
+    """Return once strangers reach the login page, and one of the platform's people can sign in.
 
-    Within the profile's budget for a component. Raises TimedOut with the last thing seen.
+    Limited by the profile's budget for a component. Raises TimedOut with the last thing seen.
     """
     say("waiting for it to open")
     who = Identities.load(site.tree).users[0].name
@@ -62,13 +62,13 @@ def wait_open(site: Site, say: Callable[[str], None]) -> None:
 
 
 def reach_login(origin: str, ca_file: Path) -> None:
-    """Go as far as the login page, as somebody without a session. Raises NotOpen."""
+    """Go as far as the login page without a session. Raises NotOpen."""
     with _Person(origin, ca_file) as person:
         person.to_login()
 
 
 def sign_in(origin: str, ca_file: Path, name: str, password: str) -> None:
-    """Sign in, see the dashboard and who one is, sign out. Raises NotOpen with the step."""
+    """Sign in, see the dashboard and one's identity, sign out. Raises NotOpen with the step."""
     with _Person(origin, ca_file) as person:
         form = person.to_login()
         data = {**form.hidden, "username": name, "password": password}
@@ -80,7 +80,7 @@ def sign_in(origin: str, ca_file: Path, name: str, password: str) -> None:
 
 
 class _Person:
-    """One browser: cookies, the platform's CA and nothing else trusted. next: where it was led."""
+    """One browser with its cookies, trusting the platform CA alone. next: its next redirect."""
 
     def __init__(self, origin: str, ca_file: Path) -> None:
         self._origin = origin.rstrip("/")
@@ -96,19 +96,19 @@ class _Person:
         self._session.close()
 
     def to_login(self) -> Form:
-        """From the dashboard's address to the form that asks for a password."""
+        """Follow redirects from the dashboard's address to the password form, and return it."""
         self.follow("GET", "/", _START, 302)
         self.follow("GET", self.next, _AUTHORIZE, 302)
         page = self._ask("GET", self.next)
         form = Form.parse(page.text)
         if page.status_code != requests.codes.ok or form is None:
-            raise NotOpen(f"GET {_AUTHORIZE}: {page.status_code}, and no form for a password")
+            raise NotOpen(f"GET {_AUTHORIZE}: {page.status_code}, without a password form")
         return form
 
     def follow(
         self, method: str, path: str, to: str, status: int, data: dict[str, str] | None = None
     ) -> None:
-        """Ask, and be led to the path `to` of the same origin by this status."""
+        """Send a request that must redirect to the path `to` of the same origin by this status."""
         answer = self._ask(method, path, data)
         target = urllib.parse.urlsplit(
             urllib.parse.urljoin(self._origin + "/", answer.headers.get("Location", ""))
@@ -122,11 +122,11 @@ class _Person:
         self.next = urllib.parse.urlunsplit(("", "", target.path or "/", target.query, ""))
 
     def see(self, path: str, kind: str) -> None:
-        """Ask for something that is there for those with a session."""
+        """Request something that exists for people with a session."""
         answer = self._ask("GET", path)
-        found = answer.headers.get("Content-Type", "").partition(";")[0]
-        if answer.status_code != requests.codes.ok or found != kind:
-            raise NotOpen(f"GET {path}: {answer.status_code} {found}, with a session")
+        content_type = answer.headers.get("Content-Type", "").partition(";")[0]
+        if answer.status_code != requests.codes.ok or content_type != kind:
+            raise NotOpen(f"GET {path}: {answer.status_code} {content_type}, with a session")
 
     def _ask(self, method: str, path: str, data: dict[str, str] | None = None) -> requests.Response:
         try:
@@ -148,5 +148,5 @@ def _leads(path: str, to: str) -> bool:
 
 
 def _short(path: str) -> str:
-    """Without the query, which holds codes and states."""
+    """The path without its query, which holds codes and states."""
     return path.partition("?")[0]

@@ -1,4 +1,4 @@
-"""The worker: takes jobs from the queue; its credentials may less than the backend's."""
+"""The worker: takes jobs from the queue, with fewer rights than the backend."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SECRET = "minio-worker"  # noqa: S105  a Secret's name
 
 
 class Worker(Component):
-    """The backend's image with another program."""
+    """Runs another program of the backend's image."""
 
     name = "worker"
     namespace = NAMESPACE
-    # the backend makes the tables, and its set-up Vault's own login to PostgreSQL
+    # the backend creates the tables, and its set-up creates Vault's own login to PostgreSQL
     needs = ("backend", "nats")
     listens = (Listener(8443),)
     trust = Trust.RUNNING
@@ -32,13 +32,13 @@ class Worker(Component):
         site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
-        """Its user at MinIO, and its place at Vault."""
-        found = site.secret(
+        """Create its user at MinIO, and its role and keys at Vault."""
+        stored = site.secret(
             _SECRET,
             "infraforge-data",
             lambda: {"user": self.name, "secret": secrets.token_urlsafe(30)},
         )
-        keys = (found["user"], found["secret"])
+        keys = (stored["user"], stored["secret"])
         path = site.tree / "components" / self.name / "minio-policy.json"
         Minio().let_in(site, self.name, keys, json.loads(path.read_text()))
         vault = site.vault()
@@ -47,4 +47,4 @@ class Worker(Component):
             wanted = {"minio": keys, "nats": Nats().credentials(site, self.name)}
             backend.hand_over_keys(vault, self.name, wanted)
         except hvac.exceptions.VaultError as error:
-            raise ClusterError(f"Vault does not take the worker's set-up: {error}") from error
+            raise ClusterError(f"Vault refused the worker's set-up: {error}") from error

@@ -1,4 +1,4 @@
-"""Faults: what can go wrong with the platform on purpose, and the nemesis that does it.
+"""Faults: deliberate failures of the platform, and the nemesis that injects them.
 
 nemesis.inject(faults.Pause("redis-cache"))
 """
@@ -62,4 +62,4 @@ UNDOS: Mapping[str, type[Undo]] = {
         Unmask,
     )
 }
-"""Every kind of undo that a journal may hold; `infraforge heal` knows these."""
+"""Every kind of undo that a journal may hold; `infraforge heal` can perform these."""

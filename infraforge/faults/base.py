@@ -1,11 +1,11 @@
-"""What a fault is: it is aimed, then strikes, and what ends it is data that outlives the process.
+"""The protocols of a fault: it is aimed, then strikes; its undo is data that outlives the process.
 
-    Fault      what is to happen, in words that need no cluster: `Pause("redis-cache")`
-    Aimed      the same with its target found and its undo known; nothing has happened yet
-    Undo       what ends it: a kind and plain strings, so that another process can do it
+    Fault      what should happen, without reference to a cluster: `Pause("redis-cache")`
+    Aimed      the fault with its target and its undo; nothing has happened yet
+    Undo       the rollback: a kind and plain strings, so that another process can perform it
 
-The order lets the nemesis write the undo to disk before anything is broken. Faults never assert:
-what they break is judged by others.
+This order lets the nemesis write the undo to disk before anything breaks. Faults never assert:
+tests and checkers judge the consequences.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from infraforge.components.site import Site
 
 
 class Undo(Protocol):
-    """Ends a fault. Safe to perform again, and when the fault never struck."""
+    """Ends a fault. Idempotent, and harmless when the fault never struck."""
 
     kind: ClassVar[str]
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        """All that `restored` needs to make this undo again."""
+        """Everything `restored` needs to rebuild this undo."""
 
     @classmethod
     def restored(cls, parameters: Mapping[str, str]) -> Undo:
-        """The undo that had these parameters; KeyError where one is missing."""
+        """Rebuild the undo from its parameters; KeyError where one is missing."""
 
     def perform(self, site: Site) -> None:
         """Return once the fault is over. Raises Inconclusive when it cannot be ended."""
 
 
 class Aimed(Protocol):
-    """A fault with its target found.
+    """A fault with its target.
 
-    lasting: whether it goes on until it is undone (a pause does, a kill does not).
+    lasting: whether it lasts until it is undone (a pause does, a kill does not).
     """
 
     lasting: ClassVar[bool]
@@ -45,17 +45,17 @@ class Aimed(Protocol):
     def undo(self) -> Undo: ...
 
     def strike(self, site: Site) -> None:
-        """Make it happen. Raises ClusterError when that cannot even be asked for."""
+        """Make it happen. Raises ClusterError when the cluster does not accept the request."""
 
     def took_effect(self, site: Site) -> str:
-        """What proves that it is in effect, in words; empty where nothing does (yet)."""
+        """The witness that it is in effect, in words; empty where there is none (yet)."""
 
 
 class Fault(Protocol):
-    """Something that goes wrong with the platform."""
+    """A failure to inject into the platform."""
 
     def describe(self) -> str:
         """The fault in a few words, for reports."""
 
     def aim(self, site: Site) -> Aimed:
-        """Find the target, changing nothing. Raises ClusterError where there is none."""
+        """Find the target, without any change. Raises ClusterError where there is none."""

@@ -1,4 +1,4 @@
-"""A component shows a certificate that has run out: who verifies it speaks to it no more."""
+"""A component shows an expired certificate: clients that verify it no longer connect."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _PROOF = "fault"
 
 @dataclass(frozen=True)
 class CertificateExpired:
-    """Give the component a certificate of the right CA and names that ran out an hour ago.
+    """Give the component a certificate that expired an hour ago, with the right CA and names.
 
-    For a component that takes one up as it runs.
+    Only for a component that loads a new certificate while it runs.
     """
 
     component: str
@@ -47,14 +47,14 @@ class CertificateExpired:
 
 @dataclass(frozen=True)
 class Expiry:
-    """A certificate about to be one that has run out."""
+    """The expiry of one component's certificate."""
 
     lasting: ClassVar[bool] = True
     component: str
     undo: GoodCertificate
 
     def strike(self, site: Site) -> None:
-        """Returns once it is shown."""
+        """Returns once the component shows it."""
         component = components.load(self.component)
         secret = f"{component.name}-tls"
         kept = site.read_secret(secret, component.namespace)
@@ -67,7 +67,7 @@ class Expiry:
         renewal.hurry(site, component, renewal.ANNOTATION, _PROOF)
 
         def taken_up() -> bool:
-            # it answers nobody any more once it has done what it was told
+            # once it shows the expired certificate, verified connections to it fail
             with contextlib.suppress(ClusterError, OSError):
                 component.reload(site)
             return renewal.out_of_time(site, component)
@@ -82,7 +82,7 @@ class Expiry:
 
 @dataclass(frozen=True)
 class GoodCertificate:
-    """Have the component show a good certificate, if need be from new pods; else nothing to do."""
+    """Have the component show a good certificate, from new pods if needed; else do nothing."""
 
     kind: ClassVar[str] = "good-certificate"
     component: str
@@ -100,9 +100,9 @@ class GoodCertificate:
         if _shows_what_it_should(site, component):
             return
         if renewal.out_of_time(site, component):
-            component.certify(site)  # anew: what has run out is not kept
+            component.certify(site)  # issues a new one: an expired one is not kept
             for pod in containers.pods(site, self.component):
-                with contextlib.suppress(client.ApiException):  # it went by itself
+                with contextlib.suppress(client.ApiException):  # the pod is already gone
                     site.core.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
         RenewCertificate(self.component).perform(site)
 
@@ -117,7 +117,7 @@ def _shows_what_it_should(site: Site, component: Component) -> bool:
 
 def _names(pem: str) -> tuple[list[str], list[str]]:
     """The DNS names and addresses that a certificate is for."""
-    found = x509.load_pem_x509_certificate(pem.encode())
-    names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     return names.get_values_for_type(x509.DNSName), addresses

@@ -1,4 +1,4 @@
-"""A container fills a folder of its own, as a log or an upload without a bound would."""
+"""A container fills one of its folders, as an unbounded log or upload would."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from infraforge.errors import ClusterError
 
 _FILE = "infraforge-fill"
 _OVER = ("Failed", "Succeeded")
-"""Phases of a pod that was put out: Succeeded where its programs ended well when they were told."""
+"""Phases of an evicted pod: Succeeded where its programs exited with 0 on SIGTERM."""
 
 
 @dataclass(frozen=True)
 class Fill:
-    """Write so many MiB into a folder of `component` (`container`: else its main one)."""
+    """Write `mebibytes` MiB into a folder of `component` (`container`: else its main one)."""
 
     component: str
     mebibytes: int
@@ -36,9 +36,9 @@ class Fill:
 
 @dataclass(frozen=True)
 class Filling:
-    """A folder about to be filled."""
+    """A fill aimed at one container."""
 
-    lasting: ClassVar[bool] = False  # the pod is put out for it, if all is well
+    lasting: ClassVar[bool] = False  # the kubelet should evict the pod for it
     target: containers.Container
     folder: str
     mebibytes: int
@@ -49,14 +49,14 @@ class Filling:
         return Empty(target.namespace, target.pod, target.uid, target.name, self.folder)
 
     def strike(self, site: Site) -> None:
-        """Returns once it is written: the kubelet looks only now and then."""
+        """Returns once all is written: the kubelet checks only now and then."""
         write = 'head -c "$1" /dev/zero > "$2"'
         size = str(self.mebibytes * 1024 * 1024)
         run_in(site, self.undo, "sh", "-c", write, "fill", size, self.undo.path)
 
     def took_effect(self, site: Site) -> str:
         if put_out(site, self.undo):
-            return f"{self.target.place} was put out"
+            return f"{self.target.place} was evicted"
         size = int(run_in(site, self.undo, "stat", "-c", "%s", self.undo.path))
         full = size >= self.mebibytes * 1024 * 1024
         return f"{self.undo.path} of {self.target.place} has {size} bytes" if full else ""
@@ -64,7 +64,7 @@ class Filling:
 
 @dataclass(frozen=True)
 class Empty:
-    """Take away what was written, or the remains of a pod that was put out for it."""
+    """Remove the written file, or the remains of a pod that was evicted for it."""
 
     kind: ClassVar[str] = "empty"
     namespace: str
@@ -87,10 +87,10 @@ class Empty:
         return cls(*(parameters[field] for field in fields))
 
     def perform(self, site: Site) -> None:
-        found = _pod(site, self)
-        if found is None:
+        pod = _pod(site, self)
+        if pod is None:
             return
-        if found.status.phase not in _OVER:
+        if pod.status.phase not in _OVER:
             run_in(site, self, "rm", "-f", self.path)
             return
         same = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=self.uid))
@@ -102,17 +102,17 @@ class Empty:
 
 
 def put_out(site: Site, where: Empty) -> bool:
-    """Whether the pod is there no more, or is there only as something that is over."""
-    found = _pod(site, where)
-    return found is None or found.status.phase in _OVER
+    """Whether the pod is gone, or only its finished remains are left."""
+    pod = _pod(site, where)
+    return pod is None or pod.status.phase in _OVER
 
 
 def run_in(site: Site, where: Empty, *argv: str) -> str:
-    """What a program says in the container. Raises ClusterError."""
+    """The output of a program run in the container. Raises ClusterError."""
     return site.execute(where.namespace, where.pod, where.container, *argv)
 
 
 def _pod(site: Site, where: Empty) -> Any:
-    """The very pod; None where it, or its name, is another's by now."""
-    found = containers.pod(site, where.namespace, where.pod)
-    return found if found is not None and found.metadata.uid == where.uid else None
+    """The same pod, by uid; None where it is gone or another pod has its name."""
+    pod = containers.pod(site, where.namespace, where.pod)
+    return pod if pod is not None and pod.metadata.uid == where.uid else None

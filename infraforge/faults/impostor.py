@@ -1,8 +1,8 @@
-"""Somebody else stands in PostgreSQL's place: another pod behind its Service.
+"""An impostor takes PostgreSQL's place: another pod behind its Service.
 
-The impostor has a certificate for all the right names. Whose word stands behind it is the question:
-with the platform CA's it is believed, which proves that it is heard; with another CA's it must be
-told nothing.
+The impostor's certificate has all the right names. What differs is who signed it: clients must
+trust one from the platform CA, which proves that they reach the impostor, and must tell nothing to
+one from another CA.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _GONE = 404
 
 @dataclass(frozen=True)
 class Impostor:
-    """Lead all who connect to PostgreSQL to an impostor. known: certified by the platform CA."""
+    """Lead all clients of PostgreSQL to an impostor. known: the platform CA signed for it."""
 
     known: bool
 
@@ -56,13 +56,13 @@ class Impostor:
             raise ClusterError(f"Service {_SERVICE} cannot be read: {error.reason}") from error
         selector = dict(service.spec.selector)
         if _LABEL in selector:
-            raise ClusterError("an impostor stands there already: infraforge heal")
+            raise ClusterError("an impostor is there already; remove it: infraforge heal")
         return Masquerade(Unmask(selector), self.known, python_image(site))
 
 
 @dataclass(frozen=True)
 class Masquerade:
-    """An impostor that is about to stand there. image: one with Python that the node has."""
+    """An impostor before it is started. image: one with Python that the node already has."""
 
     lasting: ClassVar[bool] = True
     undo: Unmask
@@ -73,14 +73,16 @@ class Masquerade:
         site.write_secret(NAME, NAMESPACE, _tls(_certificate(site, known=self.known)))
         try:
             site.core.create_namespaced_pod(NAMESPACE, _pod(self.image))
-            with Postgres().connect(site) as database:  # before the way leads elsewhere
+            with Postgres().connect(site) as database:  # before the Service leads elsewhere
                 _select(site, {**dict.fromkeys(self.undo.selector), _LABEL: "postgres"})
                 wait_until(
-                    lambda: self.took_effect(site), _STARTS, what="the way leads to the impostor"
+                    lambda: self.took_effect(site),
+                    _STARTS,
+                    what="the Service leads to the impostor",
                 )
                 database.execute(_END)
         except (client.ApiException, psycopg.Error) as error:
-            raise ClusterError(f"there is no impostor: {error}") from error
+            raise ClusterError(f"the impostor cannot be started: {error}") from error
 
     def took_effect(self, site: Site) -> str:
         slices: Any = client.DiscoveryV1Api(site.cluster.api).list_namespaced_endpoint_slice(
@@ -88,16 +90,16 @@ class Masquerade:
         )
         names = [
             endpoint.target_ref.name
-            for found in slices.items
-            for endpoint in found.endpoints or ()
+            for piece in slices.items
+            for endpoint in piece.endpoints or ()
             if endpoint.conditions.ready
         ]
-        return f"the way leads to {NAME}" if names == [NAME] else ""
+        return f"the Service leads to {NAME}" if names == [NAME] else ""
 
 
 @dataclass(frozen=True)
 class Unmask:
-    """The Service's own selector again, and nothing left of the impostor."""
+    """Restore the Service's own selector and remove the impostor."""
 
     kind: ClassVar[str] = "unmask"
     selector: Mapping[str, str]
@@ -108,8 +110,8 @@ class Unmask:
 
     @classmethod
     def restored(cls, parameters: Mapping[str, str]) -> Unmask:
-        found = json.loads(parameters["selector"])
-        return cls({str(key): str(value) for key, value in found.items()})
+        selector = json.loads(parameters["selector"])
+        return cls({str(key): str(value) for key, value in selector.items()})
 
     def perform(self, site: Site) -> None:
         _select(site, {_LABEL: None, **self.selector})
@@ -118,7 +120,7 @@ class Unmask:
                 remove(NAME, NAMESPACE, grace_period_seconds=0)
             except client.ApiException as error:
                 if error.status != _GONE:
-                    raise ClusterError(f"{NAME} stays: {error.reason}") from error
+                    raise ClusterError(f"{NAME} cannot be removed: {error.reason}") from error
         wait_until(lambda: _gone(site), _STARTS, what=f"{NAME} is gone")
 
 
@@ -132,8 +134,8 @@ def _select(site: Site, selector: Mapping[str, str | None]) -> None:
 
 
 def _gone(site: Site) -> bool:
-    found: Any = site.core.list_namespaced_pod(NAMESPACE, label_selector=_LABEL)
-    return not found.items
+    pods: Any = site.core.list_namespaced_pod(NAMESPACE, label_selector=_LABEL)
+    return not pods.items
 
 
 def _certificate(site: Site, *, known: bool) -> Pair:
@@ -148,7 +150,7 @@ def _tls(pair: Pair) -> Mapping[str, str]:
 
 
 def _pod(image: str) -> dict[str, Any]:
-    """The impostor's pod: Pod Security `restricted`, no token."""
+    """The impostor's pod: Pod Security `restricted`, no service account token."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

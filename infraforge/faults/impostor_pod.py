@@ -1,9 +1,9 @@
-"""Runs in the impostor's pod, where there is only Python's standard library.
+"""Runs in the impostor's pod, which has only Python's standard library.
 
-Speaks PostgreSQL's protocol as far as the first message inside TLS (documentation of PostgreSQL 17,
+It speaks PostgreSQL's protocol up to the first message inside TLS (documentation of PostgreSQL 17,
 53.2.10 "SSL Session Encryption" and 53.7 "Message Formats"), and prints one JSON object a line:
-{"heard": "nothing"} for a caller that ended the handshake or hung up, {"heard": "a startup
-message", "user": …} for one that went on and said who it is.
+{"heard": "nothing"} for a client that ended the handshake or hung up, {"heard": "a startup
+message", "user": …} for one that went on and named its user.
 
 argv: the port, and the folder of tls.crt and tls.key.
 """
@@ -20,7 +20,7 @@ PATIENCE = 5.0
 
 
 def exactly(connection: socket.socket, count: int) -> bytes:
-    """So many bytes; OSError where the caller ends before."""
+    """Exactly `count` bytes; OSError where the client closes before."""
     data = b""
     while len(data) < count:
         more = connection.recv(count - len(data))
@@ -31,7 +31,7 @@ def exactly(connection: socket.socket, count: int) -> bytes:
 
 
 def message(connection: socket.socket) -> bytes:
-    """A message without a type: its length is in front."""
+    """A message without a type byte: its length comes first."""
     (length,) = struct.unpack("!I", exactly(connection, 4))
     if not 8 <= length <= 10_000:
         raise ConnectionResetError("no message of this protocol")
@@ -39,7 +39,7 @@ def message(connection: socket.socket) -> bytes:
 
 
 def hear(connection: socket.socket, trust: ssl.SSLContext) -> dict[str, str] | None:
-    """What one caller said; None for one that never asked for TLS (a probe, a port scan)."""
+    """What one client said; None for one that never asked for TLS (a probe, a port scan)."""
     connection.settimeout(PATIENCE)
     try:
         if struct.unpack("!I", message(connection)[:4]) != (SSL_REQUEST,):
@@ -60,7 +60,7 @@ def answer(connection: socket.socket, trust: ssl.SSLContext) -> None:
     with connection:
         heard = hear(connection, trust)
     if heard is not None:
-        sys.stdout.write(json.dumps(heard) + "\n")  # in one piece: threads share the output
+        sys.stdout.write(json.dumps(heard) + "\n")  # in one call: threads share the output
         sys.stdout.flush()
 
 

@@ -1,7 +1,7 @@
-"""The undo journal: what must be undone, on disk before it is done.
+"""The undo journal: each undo is on disk before its fault strikes.
 
-One JSON object a line, in the order of the faults, under a lock for processes that share it. An
-entry is on the disk (fsync) when `add` returns, and gone from it only when `remove` does.
+One JSON object a line, in the order of the faults; a lock protects it between processes. An entry
+is on disk (fsync) when `add` returns, and removed only by `remove`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TEST = "PYTEST_CURRENT_TEST"  # as pytest sets it: node id and phase
 
 @dataclass(frozen=True)
 class Owner:
-    """Who broke something. process: None in the journal of an older version; run, test: or ""."""
+    """Who injected a fault. process: None in an older version's journal; run, test: or ""."""
 
     process: Identity | None = None
     run: str = ""
@@ -35,13 +35,13 @@ class Owner:
 
     @classmethod
     def here(cls) -> Owner:
-        """This process, in the test that it is at."""
+        """This process, in its present test."""
         test = os.environ.get(_TEST, "").rpartition(" ")[0]
         return cls(Identity.own(), os.environ.get(RUN, ""), test)
 
     @property
     def lives(self) -> bool:
-        """Whether the process is still there; that it will undo what it broke, nothing says."""
+        """Whether the process is alive; that does not mean that it will undo its fault."""
         return self.process is not None and self.process.lives
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Entry:
-    """One fault and how it is undone. fault: in words; kind, parameters: the undo as data."""
+    """One fault and its undo. fault: in words; kind, parameters: the undo as data."""
 
     kind: str
     parameters: Mapping[str, str]
@@ -62,25 +62,25 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the journal says. unreadable: lines that are no entries (a torn last one, say)."""
+    """The journal's content. unreadable: lines that are not entries, such as a torn last one."""
 
     entries: tuple[Entry, ...]
     unreadable: tuple[str, ...]
 
 
 class Journal:
-    """The journal in one file; the file is there only while it has something to say."""
+    """The journal in one file, which exists only while there are entries."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def of(cls, cluster: str) -> Journal:
-        """The journal of the cluster of that name."""
+        """The journal of the cluster with this name."""
         return cls(state.cluster_dir(cluster) / FILE)
 
     def add(self, entry: Entry) -> None:
-        """Put the entry on the disk, after all others."""
+        """Append the entry, and return once it is on disk."""
         with self._locked():
             fresh = not self.path.exists()
             with self.path.open("ab+") as file:
@@ -93,7 +93,7 @@ class Journal:
                 files.sync_folder(self.path.parent)
 
     def read(self) -> Contents:
-        """All entries in the order of their faults; a line that is none is told, not obeyed."""
+        """All entries in the order of their faults; other lines are reported, never obeyed."""
         if not self.path.exists():
             return Contents((), ())
         entries, unreadable = [], []
@@ -108,16 +108,16 @@ class Journal:
         return Contents(tuple(entries), tuple(unreadable))
 
     def remove(self, entry_id: str) -> None:
-        """Take the entry out; unreadable lines go with the last entry. No entry, no error."""
+        """Remove the entry, if it is there; unreadable lines go with the last entry."""
         if not self.path.exists():
-            return  # nor is a folder made for a cluster that is gone
+            return  # and do not create a folder for a cluster that is gone
         with self._locked():
-            found = self.read()
-            kept = [entry for entry in found.entries if entry.entry_id != entry_id]
+            contents = self.read()
+            kept = [entry for entry in contents.entries if entry.entry_id != entry_id]
             if not kept:
                 self.path.unlink(missing_ok=True)
             else:
-                lost = [f"{line}\n".encode() for line in found.unreadable]
+                lost = [f"{line}\n".encode() for line in contents.unreadable]
                 files.replace(self.path, b"".join([*map(_line, kept), *lost]))
             files.sync_folder(self.path.parent)
 

@@ -1,4 +1,4 @@
-"""A pod is deleted, or a container's processes are killed: its memory is lost."""
+"""Kill a pod, or the processes of one container: what it held in memory is lost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from infraforge.wait import wait_until
 
 @dataclass(frozen=True)
 class KillPod:
-    """Delete one pod of `component` with a second's grace; its controller makes another.
+    """Delete one pod of `component` with a grace period of 1 s; its controller makes another.
 
-    Not with none: then the pod would vanish from the API while its processes may still run.
+    Not with 0: then the pod would vanish from the API while its processes may still run.
     """
 
     component: str
@@ -53,7 +53,7 @@ class KillContainer:
 
 @dataclass(frozen=True)
 class Deletion:
-    """A pod's deletion, aimed at one pod."""
+    """The deletion of one pod."""
 
     lasting: ClassVar[bool] = False
     target: containers.Container
@@ -81,7 +81,7 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Sigkill:
-    """A kill aimed at one container."""
+    """SIGKILL for one container."""
 
     lasting: ClassVar[bool] = False
     target: containers.Container
@@ -102,7 +102,7 @@ class Sigkill:
 
 @dataclass(frozen=True)
 class BackToStrength:
-    """A kill ends by itself: wait until as many pods of the component are ready as were before."""
+    """A kill ends by itself: wait until as many pods of the component are ready as before it."""
 
     kind: ClassVar[str] = "back-to-strength"
     component: str
@@ -111,10 +111,13 @@ class BackToStrength:
 
     @classmethod
     def of(cls, site: Site, component: str) -> BackToStrength:
-        """For the component as it is now, within the profile's budget for a component."""
+        """For the component in its present state, within the profile's budget for a component."""
         ready = ready_pods(site, component)
         if ready == 0:
-            raise ClusterError(f"{component} has no ready pod before the fault: it proves nothing")
+            raise ClusterError(
+                f"{component} has no ready pod before the fault, so the fault would prove nothing; "
+                f"see: infraforge status"
+            )
         return cls(component, ready, site.profile.budgets.component)
 
     @property
@@ -138,7 +141,7 @@ class BackToStrength:
 
 
 def ready_pods(site: Site, component: str) -> int:
-    """How many pods of the component are ready."""
+    """The number of the component's ready pods."""
     return sum(
         any(
             condition.type == "Ready" and condition.status == "True"

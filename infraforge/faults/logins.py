@@ -1,4 +1,4 @@
-"""The backend's logins to PostgreSQL end before their time, as if their leases had run out."""
+"""The backend's PostgreSQL logins end early, as if their leases had expired."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PAST = "2000-01-01"
 
 @dataclass(frozen=True)
 class LoginsEnd:
-    """End every login that the backend holds sessions of, and those sessions.
+    """End every login that has sessions of the backend, and those sessions.
 
-    Vault is not asked: where it is away too, the backend has nobody to get another login from.
+    Vault takes no part: if it is down as well, the backend cannot get another login.
     """
 
     def describe(self) -> str:
@@ -38,7 +38,7 @@ class LoginsEnd:
                 if session.valid_until is not None
             }
         if not held:
-            raise ClusterError("the backend holds no session of a login that ends")
+            raise ClusterError("the backend has no session under a login that expires")
         return Ended(RestoreLogins(held))
 
 
@@ -46,7 +46,7 @@ class LoginsEnd:
 class Ended:
     """The end of some logins."""
 
-    lasting: ClassVar[bool] = False  # the backend gets other ones as soon as it can
+    lasting: ClassVar[bool] = False  # the backend gets new logins as soon as it can
     undo: RestoreLogins
 
     def strike(self, site: Site) -> None:
@@ -67,9 +67,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class RestoreLogins:
-    """Logins live again until when they did; nothing to do for those that are gone.
+    """Restore the logins' former expiry; logins that are gone are left out.
 
-    held: login → the end of its life (ISO 8601).
+    held: login → its expiry (ISO 8601).
     """
 
     kind: ClassVar[str] = "restore-logins"

@@ -1,7 +1,7 @@
-"""The nemesis injects faults so that every one of them is undone, and none is only believed in.
+"""The nemesis injects faults, proves their effect, and undoes every one of them.
 
-Undo to disk, strike, prove the effect; undo in reverse order. A process that dies on the way
-leaves the journal, and `heal` in any other process does the rest.
+It writes the undo to disk, strikes, and waits for the witness; it undoes in reverse order. If its
+process dies on the way, the journal remains, and `heal` in any other process finishes the work.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _PROVEN_WITHIN = seconds(30)
 
 
 class JournalDamaged(UserWarning):
-    """A line of the undo journal that is no entry; a process that died while writing leaves one."""
+    """A line of the undo journal is not an entry; a process that dies while writing leaves one."""
 
 
 class Nemesis:
-    """Faults of one test. Its history holds each as an operation: ok once its effect is proven.
+    """The faults of one test. Its history has each as an operation: ok once its effect is proven.
 
     undos: the kinds of undo that its journal may hold.
     """
@@ -52,10 +52,10 @@ class Nemesis:
         return self._recorder.history
 
     def inject(self, fault: Fault) -> str:
-        """Make it happen; what proves that it did, in words.
+        """Inject the fault; returns the witness of its effect, in words.
 
-        Raises ClusterError when it cannot be done, TimedOut when nothing proves its effect. Either
-        way `heal` undoes what there may be of it.
+        Raises ClusterError when it cannot be injected, TimedOut when nothing proves its effect.
+        In both cases `heal` undoes whatever happened.
         """
         aimed = fault.aim(self._site)
         name = fault.describe()
@@ -76,19 +76,19 @@ class Nemesis:
         return proof
 
     def owe(self, undo: Undo, what: str) -> None:
-        """Write down how to undo what the test is about to change by itself, without a fault.
+        """Record how to undo a change that the test is about to make without a fault.
 
-        what: the change in words. `heal` undoes it like a fault, also in another process.
+        what: the change in words. `heal` undoes it like a fault, also from another process.
         """
         entry = Entry(undo.kind, undo.parameters, what)
         self._journal.add(entry)
         self._injected.append(entry)
 
     def heal(self) -> tuple[str, ...]:
-        """Undo this nemesis' faults, the latest first; which they were. Safe to call again.
+        """Undo this nemesis' faults, the latest first; returns their descriptions. Idempotent.
 
-        Raises Inconclusive when one cannot be undone (it stays in the journal), or when one that
-        should have lasted was over before: what happened meanwhile then says nothing.
+        Raises Inconclusive when one cannot be undone (it stays in the journal), or when a lasting
+        fault was over before its undo: what happened meanwhile then proves nothing.
         """
         if not self._injected:
             return ()
@@ -96,20 +96,20 @@ class Nemesis:
             over = [entry.fault for entry in self._injected if not self._goes_on(entry)]
             done, failures = _undo(self._site, self._journal, self._injected, self._undos)
             self._injected = [entry for entry in self._injected if entry not in done]
-            early = [f"over before it was to be undone: {', '.join(over)}"] if over else []
+            early = [f"ended before it was undone: {', '.join(over)}"] if over else []
             _complain(failures, early)
             undone = tuple(entry.fault for entry in done)
             call.ok(undone)
         return undone
 
     def _goes_on(self, entry: Entry) -> bool:
-        """Whether a fault that is to last until it is undone still does; it is asked only once."""
+        """Whether a lasting fault is still in effect; asked only once."""
         aimed = self._lasting.pop(entry.entry_id, None)
         if aimed is None:
             return True
         try:
             return bool(aimed.took_effect(self._site))
-        except Exception:  # noqa: BLE001 - nobody can tell: that is no proof, and all is undone
+        except Exception:  # noqa: BLE001 - no answer is no proof, and everything is undone anyway
             return False
 
 
@@ -119,23 +119,23 @@ def heal(
     *,
     which: Callable[[Entry], bool] = lambda _: True,
 ) -> tuple[str, ...]:
-    """Undo what the journal of the site's cluster holds, the latest first; which it was.
+    """Undo what the journal of the site's cluster holds, latest first; returns what was undone.
 
-    which: of the entries, by default all. Warns (JournalDamaged) of lines that are no entries.
-    Raises Inconclusive naming what cannot be undone, after all else was.
+    which: chooses entries, by default all. Warns (JournalDamaged) of lines that are not entries.
+    Raises Inconclusive naming what cannot be undone, after it has undone everything else.
     """
     journal = Journal.of(site.cluster.name)
-    found = journal.read()
-    for line in found.unreadable:
+    contents = journal.read()
+    for line in contents.unreadable:
         warnings.warn(
-            f"{journal.path}: this line is no entry and was passed over: {line[:200]}",
+            f"{journal.path}: this line is not an entry and was skipped: {line[:200]}",
             JournalDamaged,
             stacklevel=2,
         )
-    chosen = [entry for entry in found.entries if which(entry)]
+    chosen = [entry for entry in contents.entries if which(entry)]
     done, failures = _undo(site, journal, chosen, faults.UNDOS if undos is None else undos)
-    if found.unreadable and not journal.read().entries:
-        journal.remove("")  # nothing else is in it
+    if contents.unreadable and not journal.read().entries:
+        journal.remove("")  # only unreadable lines are left
     _complain(failures)
     return tuple(entry.fault for entry in done)
 
@@ -143,16 +143,16 @@ def heal(
 def _undo(
     site: Site, journal: Journal, entries: Sequence[Entry], undos: Mapping[str, type[Undo]]
 ) -> tuple[list[Entry], list[str]]:
-    """Undo from the last to the first; those that are undone, and what the others ran into.
+    """Undo from the last to the first; the undone entries, and the errors of the others.
 
-    Each is tried, whatever the one before ran into.
+    One that fails does not keep the others from being undone.
     """
     done, failures = [], []
     for entry in reversed(entries):
         try:
             _made_again(entry, undos).perform(site)
             journal.remove(entry.entry_id)
-        except Exception as error:  # noqa: BLE001 - told with all others
+        except Exception as error:  # noqa: BLE001 - reported with all others
             failures.append(f"{entry.fault}: {in_words(error)}")
             continue
         done.append(entry)
@@ -164,7 +164,8 @@ def _made_again(entry: Entry, undos: Mapping[str, type[Undo]]) -> Undo:
         return undos[entry.kind].restored(entry.parameters)
     except (KeyError, ValueError, TypeError) as error:
         raise ClusterError(
-            f"no undo of kind {entry.kind!r} is made of {entry.parameters}"
+            f"the journal's entry of kind {entry.kind!r} with {entry.parameters} cannot be undone "
+            f"by this version"
         ) from error
 
 
@@ -172,6 +173,6 @@ def _complain(failures: Sequence[str], others: Sequence[str] = ()) -> None:
     told = list(others)
     if failures:
         left = "; ".join(failures)
-        told.insert(0, f"not undone, and still in the journal (infraforge heal): {left}")
+        told.insert(0, f"not undone, still in the journal (run: infraforge heal): {left}")
     if told:
         raise Inconclusive("; ".join(told))

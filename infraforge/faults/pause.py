@@ -1,4 +1,4 @@
-"""A component's container is frozen: it answers nobody, keeps its memory, and can go on."""
+"""A component's container is frozen: it answers nobody, keeps its memory, and can resume."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from infraforge.components import containers
 from infraforge.components.site import Site
 from infraforge.wait import seconds, wait_until
 
-_GOES_ON_WITHIN = seconds(60)  # an undo is patient: what is not undone stays open
+_GOES_ON_WITHIN = seconds(60)  # generous: a fault that is not undone in time stays open
 
 
 @dataclass(frozen=True)
 class Pause:
     """Freeze one container of `component` (`container`: which, else its main one).
 
-    The kubelet's probes go on and fail meanwhile: shorter than the liveness probe's patience,
-    or the container is restarted and its memory lost. The nemesis notices that.
+    The kubelet's probes fail meanwhile. The pause must end before the liveness probe gives up, or
+    the kubelet restarts the container and its memory is lost. The nemesis notices that.
     """
 
     component: str
@@ -57,7 +57,7 @@ class Freeze:
 
 @dataclass(frozen=True)
 class Resume:
-    """Let a paused container go on; nothing to do where it runs or is gone."""
+    """Resume a paused container; nothing to do where it runs or is gone."""
 
     kind: ClassVar[str] = "resume"
     node: str
@@ -77,7 +77,7 @@ class Resume:
         wait_until(
             lambda: self._state(site) not in ("PAUSED", "PAUSING"),
             _GOES_ON_WITHIN,
-            what=f"container {self.container_id[:12]} goes on",
+            what=f"container {self.container_id[:12]} runs again",
         )
 
     def _state(self, site: Site) -> str:
@@ -85,7 +85,7 @@ class Resume:
 
 
 def task_state(listing: str, container_id: str) -> str:
-    """The state of a container in `ctr task ls` (columns TASK, PID, STATUS); empty: not there."""
+    """The container's state in `ctr task ls` (columns TASK, PID, STATUS); "" where it is not."""
     for line in listing.splitlines():
         columns = line.split()
         if len(columns) == 3 and columns[0] == container_id:

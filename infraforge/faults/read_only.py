@@ -1,4 +1,4 @@
-"""PostgreSQL is there and takes no changes: SQLSTATE 25006, as around every failover."""
+"""PostgreSQL answers but refuses changes: SQLSTATE 25006, as during every failover."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraforge.components.postgres import DATABASE, Connection, Postgres
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
-# from another database: in its own nobody could change anything, the end of it included
+# connect to another database: nobody could undo this from within the read-only one
 _ELSEWHERE = "postgres"
 _WHOSE = ["backend", "worker"]
 _SET = "ALTER DATABASE {} SET default_transaction_read_only = on"
@@ -35,9 +35,9 @@ WHERE datname = %s AND application_name = ANY(%s) AND backend_start <= %s::times
 
 @dataclass(frozen=True)
 class ReadOnly:
-    """Let the application's database take no changes, and end the sessions that still could.
+    """Make the application's database read-only, and end the sessions that could still write.
 
-    Every session that begins meanwhile only reads; it is one to a primary all the same.
+    Every session that begins meanwhile can only read, though it is a session with a primary.
     """
 
     def describe(self) -> str:
@@ -46,13 +46,13 @@ class ReadOnly:
     def aim(self, site: Site) -> Frozen:
         with Postgres().connect(site, _ELSEWHERE) as server:
             if _is_set(server):
-                raise ClusterError("the database is read-only already: infraforge heal")
+                raise ClusterError("the database is read-only already; run: infraforge heal")
         return Frozen()
 
 
 @dataclass(frozen=True)
 class Thaw:
-    """Sessions that begin from now on may write. Those that cannot are their owners' to end."""
+    """Let new sessions write again. Sessions that cannot are for their owners to end."""
 
     kind: ClassVar[str] = "writable"
 
@@ -74,7 +74,7 @@ class Thaw:
 
 @dataclass
 class Frozen:
-    """A database about to take no changes. since: the server's time at which none did any more."""
+    """The read-only state. since: the server's time from which no session could write."""
 
     lasting: ClassVar[bool] = True
     since: str = ""
@@ -103,6 +103,6 @@ def _is_set(server: Connection) -> bool:
     return bool(_one(server.execute(_IS_SET, (DATABASE,))))
 
 
-def _one(found: psycopg.Cursor[tuple[object, ...]]) -> object:
-    row = found.fetchone()
+def _one(cursor: psycopg.Cursor[tuple[object, ...]]) -> object:
+    row = cursor.fetchone()
     return row[0] if row else None

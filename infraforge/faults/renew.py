@@ -1,4 +1,4 @@
-"""A component shows a certificate that it should not: it is made anew."""
+"""Undo for a certificate that a component should not show: a new one is issued."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraforge.components.site import Site
 
 @dataclass(frozen=True)
 class RenewCertificate:
-    """Have the platform's present CA issue the component's certificate; all its pods show it."""
+    """Issue the component's certificate by the platform's present CA, and have all pods show it."""
 
     kind: ClassVar[str] = "renew-certificate"
     component: str
@@ -27,6 +27,6 @@ class RenewCertificate:
         return cls(parameters["component"])
 
     def perform(self, site: Site) -> None:
-        platform = stack.attach(site.cluster.name)  # the CA may be another one by now
+        platform = stack.attach(site.cluster.name)  # the CA may have been replaced by now
         with contextlib.closing(platform.site):
             platform.renew([self.component])

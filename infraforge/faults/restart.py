@@ -1,4 +1,4 @@
-"""Everything stops and starts again, in another order: a reboot of the machine."""
+"""Everything stops and starts again in another order, as in a reboot of the machine."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ class Restart:
 
     def aim(self, site: Site) -> Reboot:
         cluster = _kind(site)
-        found = reboot.machines(cluster)
-        still = [one.name for one in found if one.status != "running"]
+        containers = reboot.machines(cluster)
+        still = [one.name for one in containers if one.status != "running"]
         if still:
-            raise ClusterError(f"{', '.join(still)} did not run before the fault")
+            raise ClusterError(
+                f"{', '.join(still)} was not running before the fault; run: infraforge up"
+            )
         return Reboot(
-            tuple(reboot.in_another_order(found)),
-            Started(site.profile.budgets.cluster, tuple(one.container_id for one in found)),
+            tuple(reboot.in_another_order(containers)),
+            Started(site.profile.budgets.cluster, tuple(one.container_id for one in containers)),
         )
 
 
@@ -51,7 +53,7 @@ class Reboot:
         pairs = [(was, now[was.container_id]) for was in self.machines]
         if any(after.status != "running" or after.started <= was.started for was, after in pairs):
             return ""
-        # a control plane that kept its address would prove little
+        # a control plane that keeps its address would prove little
         if any(w.address == a.address for w, a in pairs if w.role == "control-plane"):
             return ""
         return ", ".join(f"{was.name} {was.address} → {after.address}" for was, after in pairs)
@@ -59,7 +61,7 @@ class Reboot:
 
 @dataclass(frozen=True)
 class Started:
-    """All of them run, and the API server answers within so many seconds."""
+    """All containers run, and the API server answers within `within` seconds."""
 
     kind: ClassVar[str] = "started"
     within: float
@@ -71,18 +73,18 @@ class Started:
 
     @classmethod
     def restored(cls, parameters: Mapping[str, str]) -> Started:
-        found = json.loads(parameters["container_ids"])
-        return cls(float(parameters["within"]), tuple(str(one) for one in found))
+        container_ids = json.loads(parameters["container_ids"])
+        return cls(float(parameters["within"]), tuple(str(one) for one in container_ids))
 
     def perform(self, site: Site) -> None:
         there = set(docker("ps", "--all", "--quiet", "--no-trunc").split())
         for one in self.container_ids:
-            if one in there:  # the registry may have been replaced meanwhile; nodes, `wake` misses
-                docker("start", one)  # nothing to do where it runs
+            if one in there:  # the registry may have been replaced; `wake` reports missing nodes
+                docker("start", one)  # does nothing where it runs
         _kind(site).wake(self.within, lambda _line: None)
 
 
 def _kind(site: Site) -> Kind:
     if not isinstance(site.cluster, Kind):
-        raise Unable("needs a way to restart the cluster's nodes; one that you bring gives none")
+        raise Unable("needs to restart the cluster's nodes, which a cluster you bring forbids")
     return site.cluster

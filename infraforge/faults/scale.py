@@ -1,4 +1,4 @@
-"""A component is down and stays down: scaled to nothing, its pods killed without a farewell."""
+"""A component goes down and stays down: scaled to 0 replicas, its pods killed at once."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _GONE = 404
 
 @dataclass(frozen=True)
 class ScaledToNothing:
-    """Leave `component` without a pod until it is undone; what lies on its volumes stays.
+    """Leave `component` without a pod until the undo; its volumes keep their data.
 
-    Its Service then has no addresses, so that who connects is refused at once. A component that
-    accepts connections and never answers is another fault: see Pause.
+    Its Service then has no endpoints, so connections are refused at once. A component that accepts
+    connections and never answers is another fault: see Pause.
     """
 
     component: str
@@ -37,7 +37,7 @@ class ScaledToNothing:
 
 @dataclass(frozen=True)
 class Absence:
-    """A scaling to nothing, aimed at one workload."""
+    """The scaling of one workload to 0 replicas."""
 
     lasting: ClassVar[bool] = True
     undo: Rescale
@@ -64,7 +64,7 @@ class Absence:
 
 @dataclass(frozen=True)
 class Rescale:
-    """As many replicas as there were, and as many pods ready; nothing to do where they are.
+    """Restore the former replicas and wait for as many ready pods; nothing to do where they are.
 
     kind: of the workload; within: seconds.
     """
@@ -78,21 +78,24 @@ class Rescale:
 
     @classmethod
     def of(cls, site: Site, component: str) -> Rescale:
-        """For the component as it is now, within the profile's budget for a component."""
+        """For the component in its present state, within the profile's budget for a component."""
         ready = ready_pods(site, component)
         if ready == 0:
-            raise ClusterError(f"{component} has no ready pod before the fault: it proves nothing")
+            raise ClusterError(
+                f"{component} has no ready pod before the fault, so the fault would prove nothing; "
+                f"see: infraforge status"
+            )
         namespace = str(containers.pods(site, component)[0].metadata.namespace)
         for kind in _KINDS:
             try:
-                found: Any = _reader(site, kind)(component, namespace)
+                workload: Any = _reader(site, kind)(component, namespace)
             except client.ApiException as error:
                 if error.status == _GONE:
                     continue
                 raise ClusterError(f"{kind} {component} cannot be read: {error.reason}") from error
             within = site.profile.budgets.component
-            return cls(component, kind, namespace, int(found.spec.replicas), within)
-        raise ClusterError(f"{component} is no {' or '.join(_KINDS)}: it has no replicas to change")
+            return cls(component, kind, namespace, int(workload.spec.replicas), within)
+        raise ClusterError(f"{component} is not a {' or '.join(_KINDS)}, so it has no replicas")
 
     @property
     def place(self) -> str:
@@ -128,7 +131,7 @@ class Rescale:
         )
 
     def scale(self, site: Site, replicas: int) -> None:
-        """Ask for that many pods."""
+        """Set the workload's replicas."""
         change = {"spec": {"replicas": replicas}}
         try:
             _scaler(site, self.workload)(self.component, self.namespace, change)

@@ -1,4 +1,4 @@
-"""A component's tokens at Vault are revoked, and with them every lease they were given."""
+"""Revoke a component's tokens at Vault, and with them all leases of those tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GONE = 404
 
 @dataclass(frozen=True)
 class TokensRevoked:
-    """Revoke every token with the component's own policy; it may sign in anew at any time."""
+    """Revoke every token with the component's own policy; it may sign in again at any time."""
 
     component: str
 
@@ -41,7 +41,7 @@ class TokensRevoked:
 
 @dataclass(frozen=True)
 class Revocation:
-    """The end of these tokens."""
+    """The revocation of these tokens."""
 
     lasting: ClassVar[bool] = False  # the component signs in again as soon as it can
     undo: SignedInAnew
@@ -61,9 +61,9 @@ class Revocation:
 
 @dataclass(frozen=True)
 class SignedInAnew:
-    """Wait for a token that is none of the revoked; without one, replace the component's pods.
+    """Wait for a token that is not among the revoked ones; without one, replace the pods.
 
-    revoked: the accessors of those that were; strength: how many pods there are to be.
+    revoked: the accessors of the revoked tokens; strength: the number of pods to wait for.
     """
 
     kind: ClassVar[str] = "signed-in-anew"

@@ -1,10 +1,10 @@
-"""All images in one file, for a machine that reaches no registry and builds nothing.
+"""All images in one file, for a machine without a registry and without builds.
 
-    FILE.tar   infraforge.json    what is inside, by content hash, and the programs' checksums
-               images/            an OCI image layout, a reference for each image; layers once each
+    FILE.tar   infraforge.json    the contents, by content hash, and the programs' checksums
+               images/            an OCI image layout, one reference per image; each layer once
                tools/             programs that run on the machine itself
 
-Layers are checked against their digests wherever they are read; a program against its checksum.
+Every read checks a layer against its digest, and a program against its checksum.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _INDEX = "infraforge.json"
 class Content:
     """One image of an archive. digest: in the registry; "" for one that Docker runs itself.
 
-    record: what is known of its making; None for one from upstream.
+    record: its build record; None for an image from upstream.
     """
 
     name: str
@@ -100,7 +100,7 @@ def _is_one(path: Path) -> bool:
 class Archive:
     """The file of an archive, unpacked; close it to remove what was unpacked.
 
-    Raises UsageError for a file that is none, or whose programs are not as they were.
+    Raises UsageError for a file that is not a bundle, or whose programs were changed.
     """
 
     def __init__(self, file: Path) -> None:
@@ -125,7 +125,7 @@ class Archive:
         self._place.cleanup()
 
     def fitting(self, catalogue: Catalogue) -> list[Content]:
-        """Its images; UsageError naming those of another version of the platform."""
+        """Its images; UsageError naming those that belong to another version of the platform."""
         odd = [
             item.reference
             for item in self.contents
@@ -133,15 +133,16 @@ class Archive:
         ]
         if odd:
             raise UsageError(
-                f"of another version of the platform: {', '.join(odd)}; export them from this one"
+                f"the bundle is of another version of the platform: {', '.join(odd)}; export a "
+                f"new one from this version: infraforge images export FILE"
             )
         return self.contents
 
     def take_tools(self, places: Mapping[str, Path]) -> None:
-        """Put its programs where they are looked for."""
+        """Install its programs where this machine looks for them."""
         for tool, checksum in self._tools.items():
             if tool not in places:
-                continue  # nothing here runs it
+                continue  # no program of this version
             program = self._folder / "tools" / tool
             if not program.is_file() or _sha256(program) != checksum:
                 raise UsageError(f"{tool} in the archive is damaged")
@@ -152,7 +153,7 @@ class Archive:
                 partial.chmod(0o755)
 
     def load(self, content: Content) -> None:
-        """Give an image to this machine's container runtime, as if it had been built here."""
+        """Load an image into this machine's container runtime, as if it had been built here."""
         try:
             made = build.ImageRecord(**content.record or {})
         except TypeError as error:
@@ -166,11 +167,14 @@ class Archive:
         _note(content)
 
     def push(self, content: Content, registry: push.Registry, target: str) -> None:
-        """Copy an image to `HOST/PATH:TAG`, byte for byte. Raises UsageError if it is not."""
+        """Copy an image to `HOST/PATH:TAG`, byte for byte. Raises UsageError if it differs."""
         steps = Steps(content.name)
         digest = registry.copy(steps, self._source(content), target, "--preserve-digests")
         if digest != content.digest:
-            raise UsageError(f"{content.reference} became {digest}, not {content.digest}")
+            raise UsageError(
+                f"{content.reference} has the digest {digest} there, not {content.digest}; the "
+                f"registry changes images, so give another --registry"
+            )
         _note(content)
 
     def _source(self, content: Content) -> str:
@@ -190,7 +194,7 @@ def _export(
     if catalogue[name].local:
         archive = work / "save.tar"
         steps.docker("docker save", "save", "-o", str(archive), build.record(name, catalogue).tag)
-        # in gzip, skopeo's own choice: what Docker is to load cannot be made from zstd
+        # in gzip, skopeo's default: Docker cannot load what was made from zstd
         argv = ["skopeo", "copy", "--quiet", f"docker-archive:{archive}", target]
         steps.run("export", argv)
         archive.unlink()

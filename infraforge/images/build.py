@@ -1,9 +1,9 @@
-"""Builds images from their recipes with the container runtime of this machine.
+"""Builds images from their recipes with this machine's container runtime.
 
-An image is built when no image of its content hash exists; each is tagged with its canonical name
-and with its hash. What Debian packages went in is recorded beside it under `CACHE/images/`.
-An image appears under its tag as the last step, so an interrupted build leaves nothing half-done
-and the next one goes on with what is missing.
+An image is built when none exists for its content hash. It is tagged with its canonical name and
+with its hash, and its Debian packages are recorded under `CACHE/images/`. The tag is set as the
+last step, so an interrupted build leaves nothing half-done, and the next build resumes with what is
+missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ROUNDS = 3
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """What was built: canonical name, content hash, when and in how many seconds, what is inside.
+    """One built image: canonical name, content hash, time and duration in seconds, contents.
 
     size: bytes, unpacked; packages: Debian package → version.
     """
@@ -53,17 +53,17 @@ class ImageRecord:
 
 
 def missing(names: Iterable[str], catalogue: Catalogue) -> list[str]:
-    """Those of the named images, bases included, of whose content hash there is no image."""
+    """The named images, bases included, that have no build for their content hash."""
     return [image.name for image in _unbuilt(names, catalogue)]
 
 
 def build(
     names: Iterable[str], catalogue: Catalogue, progress: Progress = silent
 ) -> dict[str, ImageRecord]:
-    """Build the named images and their bases, where not built yet; records by name.
+    """Build the named images and their bases where needed; records by name.
 
-    Go modules are compiled one after another (each uses every core), images beside them.
-    Raises BuildError of the first image that failed; UsageError when the disk is too small.
+    Go modules are compiled one after another (each uses every core), images in parallel to them.
+    Raises BuildError of the first image that fails; UsageError when the disk is too small.
     """
     names = list(names)
     for _ in range(_ROUNDS):
@@ -78,20 +78,20 @@ def build(
         if _name(records.values()):
             return records
     raise UsageError(
-        "images vanish while they are being built: other trees of this project, built on this "
-        "machine at the same time, make room for theirs; try again when those are done"
+        "images disappear while they are being built: another tree of this project builds on this "
+        "machine at the same time and removes old images; try again when that build is done"
     )
 
 
 def compile_tools(modules: Iterable[str], catalogue: Catalogue, progress: Progress) -> None:
-    """Build Go modules whose programs run on this machine and are in no image."""
+    """Compile Go modules whose programs run on this machine and are in no image."""
     for module in modules:
         if not disk.compiled(module, catalogue):
             _compile(module, catalogue, progress)
 
 
 def record(name: str, catalogue: Catalogue) -> ImageRecord:
-    """What is recorded of the image's present content; UsageError when it was never built."""
+    """The record of the image's present content; UsageError when it was never built."""
     path = _record_path(name, catalogue.content_hash(name))
     if not path.exists():
         raise UsageError(f"image {name} is not built; run: infraforge images build {name}")
@@ -99,12 +99,13 @@ def record(name: str, catalogue: Catalogue) -> ImageRecord:
         return ImageRecord(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise UsageError(
-            f"{path} is damaged ({error}); make it anew: rm {path}; infraforge images build {name}"
+            f"{path} is damaged ({error}); build it again: rm {path}; "
+            f"infraforge images build {name}"
         ) from error
 
 
 def _unbuilt(names: Iterable[str], catalogue: Catalogue) -> list[Image]:
-    """Bases first. Built means both: the image is there, and what is known of it."""
+    """Images to build, bases first. Built means that both the image and its record exist."""
     there = _local()
     unbuilt = []
     for image in catalogue.with_bases(names):
@@ -125,9 +126,9 @@ def _local() -> Mapping[str, str]:
 
 
 def _name(records: Iterable[ImageRecord]) -> bool:
-    """Give the canonical names to these contents; a patched copy of the tree may have had them.
+    """Tag these contents with their canonical names, which a patched copy of the tree may hold.
 
-    False where a content is gone: another tree's build made room meanwhile.
+    False where a content is gone: another tree's build has removed it meanwhile.
     """
     there = _local()
     for made in records:
@@ -153,13 +154,13 @@ def _build_all(todo: Sequence[Image], catalogue: Catalogue, progress: Progress) 
             for future in images.values():
                 future.result()
         finally:
-            # what has not begun, does not; what runs is waited for
+            # cancel builds that have not begun; wait for those that run
             making.shutdown(wait=False, cancel_futures=True)
             compiling.shutdown(wait=False, cancel_futures=True)
 
 
 def by_wait(todo: Sequence[Image], modules: Sequence[str]) -> list[Image]:
-    """In the order in which they can be made: what waits for a later Go module comes later.
+    """The images in a feasible order: what waits for a later Go module comes later.
 
     todo: bases first; modules: in the order of their compilation.
     """
@@ -178,7 +179,7 @@ def _compile(module: str, catalogue: Catalogue, progress: Progress) -> golang.Bu
     except BaseException:
         progress(module, Done("failed"))
         raise
-    progress(module, Done("found built" if built.cached else f"built in {built.seconds:.0f} s"))
+    progress(module, Done("already built" if built.cached else f"built in {built.seconds:.0f} s"))
     return built
 
 
@@ -194,7 +195,7 @@ def _make(
     programs = [modules[module].result() for module in image.modules]
     folder = image_dir(image.name)
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # somebody else may be building it right now
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building it right now
         if not _unbuilt([image.name], catalogue):
             return record(image.name, catalogue)
         for leftover in folder.glob(f"{_UNFINISHED}*"):
@@ -221,7 +222,7 @@ def _make_in(
     steps = Steps(image.name)
     steps.begin()
     content_hash = catalogue.content_hash(image.name)
-    # not yet its tag: that one says that everything about the image is there
+    # not its final tag yet: that one promises that the image is complete
     candidate = f"infraforge/{image.name}:making-{content_hash[:12]}"
     if image.debootstrap:
         progress(image.name, f"debootstrap {image.debootstrap}")

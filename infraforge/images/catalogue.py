@@ -1,4 +1,4 @@
-"""The image catalogue: what images there are, what they are made of, and their content hashes."""
+"""The image catalogue: every image, its ingredients, and its content hash."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _IGNORED = {"node_modules", "dist", "__pycache__", ".pytest_cache"}
 _NOT_CONTENT = {"system", "local", "upstream"}
 _UPSTREAM = re.compile(r"[\w.-]+\.[\w.-]+(:\d+)?(/[\w.-]+)+:(?!latest$)[\w.-]+", re.ASCII)
 _MAKING = "1"
-"""How images are made from their recipes; another number when that changes what comes out."""
+"""Version of how recipes become images; raise it when a change here changes the results."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """One entry of `images.toml`; the keys are explained at the head of that file."""
+    """One entry of `images.toml`; the head of that file explains the keys."""
 
     name: str
     version: str = ""
@@ -57,7 +57,7 @@ class Catalogue:
     def load(cls, tree: Path) -> Catalogue:
         """Read `TREE/images/images.toml`.
 
-        Raises UsageError naming the entry and the key that is wrong.
+        Raises UsageError naming the entry and the wrong key.
         """
         path = tree / "images" / "images.toml"
         try:
@@ -70,7 +70,7 @@ class Catalogue:
             raise UsageError(f"{path}: prefix must be HOST/FOLDER, not {prefix!r}")
         entries = data.get("images")
         if not isinstance(entries, dict) or not entries:
-            raise UsageError(f"{path}: there is no [images.NAME]")
+            raise UsageError(f"{path}: it has no [images.NAME]; add one for each image")
         images = {name: _entry(path, name, keys) for name, keys in entries.items()}
         for image in images.values():
             _check_bases(path, image, images)
@@ -91,11 +91,11 @@ class Catalogue:
         return self.tree / "images" / "modules" / name
 
     def recipe_dir(self, image: Image) -> Path:
-        """The folder whose Dockerfile makes the image."""
+        """The folder of the Dockerfile that makes the image."""
         return self.tree / "images" / (image.recipe or image.name)
 
     def with_bases(self, names: Iterable[str]) -> list[Image]:
-        """The named images and all they start from, bases first."""
+        """The named images and all their bases, bases first."""
         ordered: dict[str, Image] = {}
 
         def add(name: str) -> None:
@@ -109,7 +109,7 @@ class Catalogue:
         return list(ordered.values())
 
     def system(self) -> list[str]:
-        """The images that the cluster itself needs, whatever is deployed on it."""
+        """The images that the cluster itself needs, whatever runs on it."""
         return [image.name for image in self.images.values() if image.system]
 
     def needed_by(self, components: Iterable[str]) -> list[str]:
@@ -124,18 +124,18 @@ class Catalogue:
 
         Raises UsageError for an image or a version that the catalogue does not have.
         """
-        found: set[str] = set()
+        names: set[str] = set()
         pattern = re.compile(rf"{re.escape(self.prefix)}/([\w.-]+):([\w.-]+)", re.ASCII)
         for component in components:
             for path in sorted((self.tree / "components" / component).rglob("*.yaml")):
                 for name, version in pattern.findall(path.read_text()):
                     if self[name].version != version:
                         raise UsageError(
-                            f"{path}: image {name}:{version}; the catalogue has "
-                            f"{name}:{self[name].version}"
+                            f"{path}: image {name}:{version} is not in the catalogue, which has "
+                            f"{name}:{self[name].version}; change one of the two"
                         )
-                    found.add(name)
-        return [name for name in self.images if name in found]
+                    names.add(name)
+        return [name for name in self.images if name in names]
 
     def content_hash(self, name: str) -> str:
         """sha256 hex over all that goes into the image: recipe, entry, base, modules, apps."""
@@ -168,9 +168,11 @@ def _entry(path: Path, name: str, keys: Any) -> Image:
             raise UsageError(f"{path}: images.{name}.{key} must be {what}, not {value!r}")
     version = values.get("version")
     if version is None:
-        raise UsageError(f"{path}: images.{name}: version is missing")
+        raise UsageError(f"{path}: images.{name}: version is missing; add it")
     if version == "latest" or not re.fullmatch(r"\w[\w.-]{0,127}", version, re.ASCII):
-        raise UsageError(f"{path}: images.{name}: {version!r} is no version that can be pinned")
+        raise UsageError(
+            f"{path}: images.{name}: {version!r} is not a fixed version; name an exact one"
+        )
     upstream = values.get("upstream", "")
     if upstream and not _UPSTREAM.fullmatch(upstream):
         raise UsageError(f"{path}: images.{name}.upstream must be HOST/PATH:TAG, not {upstream!r}")
@@ -190,9 +192,9 @@ def _check_bases(path: Path, image: Image, images: Mapping[str, Image]) -> None:
     chain = [image.name]
     while base := images[chain[-1]].base:
         if base not in images:
-            raise UsageError(f"{path}: {chain[-1]}: there is no base {base!r}")
+            raise UsageError(f"{path}: {chain[-1]}: there is no base {base!r}; add or rename it")
         if base in chain:
-            raise UsageError(f"{path}: bases go in a circle: {' -> '.join([*chain, base])}")
+            raise UsageError(f"{path}: bases form a circle: {' -> '.join([*chain, base])}")
         chain.append(base)
 
 
@@ -214,7 +216,7 @@ def _content_hash(tree: Path, image: Image, below: tuple[str, ...]) -> str:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files of a folder that go into an image, sorted; no build leftovers."""
+    """The files of a folder that go into an image, sorted; build leftovers are left out."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is missing")
     return sorted(
@@ -226,5 +228,5 @@ def files(folder: Path) -> list[Path]:
 
 @cache
 def load(tree: Path) -> Catalogue:
-    """`Catalogue.load`, read once a process."""
+    """`Catalogue.load`, read once per process."""
     return Catalogue.load(tree)

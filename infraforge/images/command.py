@@ -25,36 +25,42 @@ from infraforge.progress import Progress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommands; the chosen one is found in `options.images`."""
+    """Add the subcommands; `options.images` holds the chosen one."""
     commands = parser.add_subparsers(dest="images", required=True, metavar="COMMAND")
-    listing = commands.add_parser("list", help="what there is, what is built, what is pushed")
-    listing.add_argument("--json", action="store_true", help="as JSON, with packages and digests")
-    building = commands.add_parser("build", help="build what its content hash says is new")
-    pushing = commands.add_parser("push", help="copy built images into the local registry")
-    pulling = commands.add_parser("pull", help="copy upstream images, by digest, into it")
-    pinning = commands.add_parser("pin", help="write upstream images' present digests down")
-    exporting = commands.add_parser("export", help="write images into one file")
-    exporting.add_argument("file", type=arguments.writable_file, metavar="FILE")
-    importing = commands.add_parser("import", help="take images from such a file")
-    importing.add_argument("file", type=arguments.readable_file, metavar="FILE")
-    importing.add_argument(
+    list_parser = commands.add_parser("list", help="list images: content, built, pushed")
+    list_parser.add_argument(
+        "--json", action="store_true", help="as JSON, with packages and digests"
+    )
+    build_parser = commands.add_parser("build", help="build images whose content hash is new")
+    push_parser = commands.add_parser("push", help="copy built images into the local registry")
+    pull_parser = commands.add_parser("pull", help="copy upstream images there, by digest")
+    pin_parser = commands.add_parser("pin", help="record the present digests of upstream images")
+    export_parser = commands.add_parser("export", help="write all images into one file")
+    export_parser.add_argument(
+        "file", type=arguments.writable_file, metavar="FILE", help="the file to write"
+    )
+    import_parser = commands.add_parser("import", help="read images from an exported file")
+    import_parser.add_argument(
+        "file", type=arguments.readable_file, metavar="FILE", help="the file to read"
+    )
+    import_parser.add_argument(
         "--registry",
         type=arguments.registry,
         metavar="PREFIX",
-        help="push them there; nothing else of this machine is used",
+        help="push to this registry instead; nothing is installed on this machine",
     )
-    for command in (listing, building, pushing, pulling, pinning):
+    for command in (list_parser, build_parser, push_parser, pull_parser, pin_parser):
         command.add_argument("names", nargs="*", metavar="NAME", help="only these images")
-    for command in (listing, building, pushing, pulling, pinning, exporting):
-        command.add_argument("--profile", help="only what this profile needs")
+    for command in (list_parser, build_parser, push_parser, pull_parser, pin_parser, export_parser):
+        command.add_argument("--profile", help="only the images that this profile needs")
 
 
 @dataclass(frozen=True)
 class Here:
-    """What of this machine the commands use, when they come to it.
+    """What the commands use of this machine, each obtained only when needed.
 
-    ca_file: starts the local registry; the certificate that vouches for it. programs: those that
-    run on the machine itself; places: where those from elsewhere are put.
+    ca_file: starts the local registry and returns its CA certificate. programs: name → program
+    that runs on the machine itself; places: name → where to put one that is imported.
     """
 
     ca_file: Callable[[], Path]
@@ -63,7 +69,7 @@ class Here:
 
 
 def run(options: argparse.Namespace, tree: Path, here: Here) -> int:
-    """Do what was asked; the exit code."""
+    """Run the chosen command; returns the exit code."""
     catalogue = Catalogue.load(tree)
     if options.images == "list":
         return _list(_chosen(options, catalogue), catalogue, as_json=options.json)
@@ -90,11 +96,11 @@ def _pull(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Pr
     odd = [name for name in options.names if name not in pinned]
     if odd:
         raise UsageError(
-            f"no upstream image is named by digest for {', '.join(odd)}; where the catalogue "
-            f"names one by tag, write its digest down: infraforge images pin {' '.join(odd)}"
+            f"{', '.join(odd)}: the catalogue names no upstream image by digest; where it "
+            f"names one by tag, record the digest: infraforge images pin {' '.join(odd)}"
         )
     digests = sources.pull(pinned, catalogue, here.ca_file(), say) if pinned else {}
-    return f"{len(digests)} of {len(chosen)} images are in the registry as upstream has them"
+    return f"{len(digests)} of {len(chosen)} images are in the registry, copied from upstream"
 
 
 def _pin(options: argparse.Namespace, catalogue: Catalogue, _here: Here, _say: Progress) -> str:
@@ -125,26 +131,28 @@ def _export(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: 
 
 
 def _import(options: argparse.Namespace, catalogue: Catalogue, here: Here, say: Progress) -> str:
-    with contextlib.closing(archive.Archive(options.file)) as found:
-        contents = found.fitting(catalogue)
-        found.take_tools(here.places)
+    with contextlib.closing(archive.Archive(options.file)) as source:
+        contents = source.fitting(catalogue)
+        source.take_tools(here.places)
         if options.registry:
             with push.trusting(None) as registry:
-                _push_all(found, [c for c in contents if c.digest], registry, options.registry, say)
+                _push_all(
+                    source, [c for c in contents if c.digest], registry, options.registry, say
+                )
             return f"{len(contents)} images are in {options.registry}"
         for content in contents:
             if not content.digest:
                 say(content.name, "loading")
-                found.load(content)
+                source.load(content)
                 say(content.name, progress.Done("loaded"))
         with push.trusting(here.ca_file()) as registry:
             prefix = f"{push.REGISTRY}/{catalogue.prefix.partition('/')[2]}"
-            _push_all(found, [c for c in contents if c.digest], registry, prefix, say)
+            _push_all(source, [c for c in contents if c.digest], registry, prefix, say)
     return f"{len(contents)} images are here"
 
 
 def _push_all(
-    found: archive.Archive,
+    source: archive.Archive,
     contents: Sequence[archive.Content],
     registry: push.Registry,
     prefix: str,
@@ -153,7 +161,7 @@ def _push_all(
     for content in contents:
         say(content.name, "pushing")
         version = content.reference.rpartition(":")[2]
-        found.push(content, registry, f"{prefix}/{content.name}:{version}")
+        source.push(content, registry, f"{prefix}/{content.name}:{version}")
         say(content.name, progress.Done(f"pushed {content.digest[:19]}"))
 
 
@@ -168,7 +176,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace, Catalogue, Here, Progress]
 
 
 def _needed(profile: str | None, catalogue: Catalogue) -> list[str]:
-    """What the profile needs, or all that can be stood up."""
+    """The images that the profile needs, or all that any deployable profile needs."""
     known = [Profile.load(name, catalogue.tree) for name in profiles(catalogue.tree)]
     chosen = [p for p in known if p.deployable and profile in (None, p.name)]
     if not chosen:

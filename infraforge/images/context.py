@@ -1,4 +1,4 @@
-"""Assembles the folder an image is built from: recipe, Go programs, Python packages, apps."""
+"""Assembles the build folder of an image: recipe, Go programs, Python packages, apps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraforge.images.catalogue import Catalogue, Image, files
 from infraforge.images.steps import Steps
 
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux2014_x86_64", "manylinux_2_17_x86_64")
-"""Wheels that Debian trixie's glibc can load."""
+"""Wheels that work with the glibc of Debian trixie."""
 
 
 def assemble(
@@ -23,9 +23,9 @@ def assemble(
     context: Path,
     steps: Steps,
 ) -> None:
-    """Fill `context`, an empty folder, as the catalogue's head says.
+    """Fill `context`, an empty folder, as the catalogue's head describes.
 
-    Raises BuildError when packages cannot be fetched or the front end does not build.
+    Raises BuildError when packages cannot be fetched or the front end cannot be built.
     """
     recipe = catalogue.recipe_dir(image)
     _copy(recipe, context)
@@ -57,7 +57,7 @@ def _put(source: Path, target: Path) -> None:
 
 
 def _readable(context: Path) -> None:
-    """Modes are those of an image's files: the umask of whoever builds must not show in it."""
+    """Set the modes of files in an image: the builder's umask must not show in it."""
     for path in context.rglob("*"):
         if not path.is_symlink():
             runs = path.is_dir() or path.stat().st_mode & 0o100
@@ -73,7 +73,7 @@ def _pip(requirements: Path, target: Path, steps: Steps) -> None:
 
 
 def _python() -> str:
-    """An interpreter that has pip: this one, or the machine's (tox environments may lack it)."""
+    """An interpreter with pip: this one, or else the machine's (tox environments may lack it)."""
     argv = [sys.executable, "-m", "pip", "--version"]
     probe = subprocess.run(argv, capture_output=True, check=False)
     return sys.executable if probe.returncode == 0 else "python3"

@@ -1,4 +1,4 @@
-"""Room on the disk: asked for before a build, given back after it."""
+"""Disk space: checked before a build, given back after it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from infraforge.images.cache import cache_dir
 from infraforge.images.catalogue import Catalogue, Image
 
 _IMAGES_GB = 8
-"""All images of the catalogue, unpacked and as archives on their way to the registry."""
+"""All images of the catalogue, unpacked, and archived for the registry."""
 _MODULE_GB = 2.5
-"""A module not compiled yet: its sources and Go's build cache came to 31 GB for thirteen."""
+"""A module not compiled yet: sources and Go's build cache took 31 GB for thirteen modules."""
 _SCARCE_GB = 20
-"""Below this, Go's build cache goes once everything is compiled: only a changed module wants it."""
+"""Below this, Go's build cache is deleted after compiling: only a changed module needs it again."""
 _BUILDKIT_GB = 3
 _KEPT = 6
-"""Contents of one image that stay: the present one, patched copies', those before."""
+"""Contents kept of one image: the present one, those of patched copies, earlier ones."""
 
 
 def check_room(todo: Iterable[Image], catalogue: Catalogue) -> None:
-    """Raise UsageError when the disk is too small for building these images."""
+    """Raise UsageError when the disk is too small to build these images."""
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
     modules = {module for image in todo for module in image.modules}
@@ -32,21 +32,21 @@ def check_room(todo: Iterable[Image], catalogue: Catalogue) -> None:
     free = shutil.disk_usage(folder).free / 1e9
     if free < needed:
         raise UsageError(
-            f"{folder}: {free:.0f} GB free, {needed:.0f} GB are needed to build the images; "
+            f"{folder}: {free:.0f} GB free, but building the images needs {needed:.0f} GB; "
             f"free some, or set INFRAFORGE_CACHE to a folder on a larger disk"
         )
 
 
 def compiled(module: str, catalogue: Catalogue) -> bool:
-    """Whether the module's programs are there at its present content."""
+    """Whether the module's programs exist for its present content."""
     module_dir = catalogue.module_dir(module)
     return (cache_dir() / "go" / module / golang.hash_of(module_dir) / "bin").is_dir()
 
 
 def give_back(catalogue: Catalogue) -> None:
-    """Remove images nobody uses any more, and caches that have served.
+    """Remove unused images, and caches that are no longer needed.
 
-    What cannot be removed is in use, by a container for instance, and stays.
+    What cannot be removed is in use, for instance by a container, and stays.
     """
     for name in catalogue.images:
         for tag in _tags(name)[_KEPT:]:

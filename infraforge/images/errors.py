@@ -1,4 +1,4 @@
-"""What a failed build says: image, step, last lines, and where the whole log is."""
+"""The error of a failed build: image, step, last lines, and the path of the whole log."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from infraforge.errors import Inconclusive, UsageError, machine_fault
 class BuildError(Inconclusive):
     """An image could not be made.
 
-    image: name of the image or Go module; step: what was being done; tail: last lines it printed.
-    Exit 64 where these say that the machine is at fault: a full disk, no Docker daemon.
+    image: name of the image or Go module; step: the failed step; tail: its last lines of output.
+    Exits with 64 where the output shows that the machine is at fault: full disk, no Docker daemon.
     """
 
     def __init__(self, image: str, step: str, tail: Sequence[str], log: Path) -> None:

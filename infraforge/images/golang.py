@@ -1,19 +1,19 @@
-"""Go programs from modules: fetched through the machine's own Go settings, verified by go.sum.
+"""Go programs from modules: fetched with the machine's own Go settings, verified by go.sum.
 
 A folder of `platform/images/modules/` holds `go.mod` and `go.sum` (the whole graph, pinned) and
 `module.toml`, whose keys are:
 
-    version     what is built, for people
+    version     the version, for readers
     tags        build tags
     ldflags     for the linker, `-X package.variable=value`
     [programs]  NAME = "package"; every program of the folder is built in one call
-    [files]     NAME = ["module", "path inside it"]: a file or folder taken out as it is
+    [files]     NAME = ["module", "path inside it"]: a file or folder copied unchanged
     [copies]    NAME = ["module", "version", "h1:…"]: a module that cannot be built as published,
                 copied to copies/NAME with `patches/*.patch` applied; go.mod replaces it by that
-                folder. go.sum says nothing of such a folder, so the module's sum stands here.
+                folder. go.sum does not cover such a folder, so the module's sum stands here.
 
 A result lives in `CACHE/go/NAME/HASH/` and appears there in one rename: an interrupted build
-leaves nothing half-done, and Go's own build cache lets the next one go on where it stopped.
+leaves nothing half-done, and Go's own build cache lets the next one resume where it stopped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MAJOR = re.compile(r"v\d+")
 
 @dataclass(frozen=True)
 class Built:
-    """What one module folder gives: programs and other files by name, and their content hash."""
+    """The result of one module folder: programs and other files by name, and their content hash."""
 
     programs: Mapping[str, Path]
     files: Mapping[str, Path]
@@ -52,10 +52,10 @@ class Built:
 
 
 def hash_of(module_dir: Path) -> str:
-    """sha256 hex over every file of the folder and the platform built for.
+    """sha256 hex over every file of the folder and the target platform.
 
-    The Go toolchain's version is not part of it: go.mod's `go` line says what the language
-    version is, and a program need not be built anew for every toolchain patch release.
+    The Go toolchain's version is not part of it: go.mod's `go` line fixes the language version,
+    and a toolchain's patch release is no reason to rebuild.
     """
     sha = hashlib.sha256(PLATFORM.encode())
     for path in sorted(p for p in module_dir.rglob("*") if p.is_file()):
@@ -67,9 +67,9 @@ def hash_of(module_dir: Path) -> str:
 def build(
     module_dir: Path, cache: Path, log: Path, progress: Callable[[str], None] = lambda _: None
 ) -> Built:
-    """Build the folder's programs, or find them built.
+    """Build the folder's programs, unless they are built already.
 
-    cache: where results and Go's build cache live; log: written anew by a build that runs;
+    cache: where results and Go's build cache live; log: overwritten by each build;
     progress: called with each step as it begins.
     Raises BuildError naming the step that failed, with the last lines of its output.
     """
@@ -85,7 +85,7 @@ def build(
             return _built(target, digest, 0.0, cached=True)
         started = time.monotonic()
         work = target.parent / f"{digest}.part"
-        for leftover in target.parent.glob("*.part"):  # of builds that were interrupted
+        for leftover in target.parent.glob("*.part"):  # from interrupted builds
             shutil.rmtree(leftover, ignore_errors=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w") as out:
@@ -96,7 +96,7 @@ def build(
 
 
 def drop_build_cache(cache: Path) -> None:
-    """Give back the disk of Go's build cache (some 20 GB after a whole build)."""
+    """Delete Go's build cache (some 20 GB after a full build)."""
     shutil.rmtree(cache / "go-build", ignore_errors=True)
 
 
@@ -108,7 +108,7 @@ def _built(target: Path, digest: str, seconds: float, *, cached: bool) -> Built:
 
 @dataclass(frozen=True)
 class _Steps:
-    """Runs the steps of one build: announced, logged, and a BuildError when one fails."""
+    """Runs the steps of one build: announces and logs each; raises BuildError when one fails."""
 
     name: str
     cache: Path
@@ -146,8 +146,8 @@ class _Steps:
         return BuildError(self.name, step, lines[-_TAIL:], self.log)
 
     def _environment(self) -> Mapping[str, str]:
-        # what decides the result is fixed here; proxy, checksum database and module cache are
-        # the machine's own
+        # settings that affect the result are fixed here; proxy, checksum database and module
+        # cache are the machine's own
         return {
             **os.environ,
             "CGO_ENABLED": "0",
@@ -155,7 +155,7 @@ class _Steps:
             "GOARCH": "amd64",
             "GOAMD64": "v1",
             "GOWORK": "off",
-            # an older toolchain fetches the one that go.mod names (Debian's default is not to)
+            # let an older toolchain fetch the one that go.mod names (Debian's default forbids it)
             "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "auto"),
             "GOCACHE": str(self.cache / "go-build"),
         }
@@ -173,7 +173,7 @@ def _make(module_dir: Path, work: Path, steps: _Steps) -> None:
         argv = ["go", "mod", "download", "-json", f"{module}@{version}"]
         fetched = json.loads(steps.run(step, argv, work))
         if fetched["Sum"] != pinned:
-            raise steps.failed(step, f"its sum is {fetched['Sum']}, not {pinned}")
+            raise steps.failed(step, f"its sum is {fetched['Sum']}, but module.toml has {pinned}")
         place = source / "copies" / copy
         _copy_writable(Path(fetched["Dir"]), place)
         for patch in sorted((source / "patches").glob("*.patch")):
@@ -186,7 +186,7 @@ def _make(module_dir: Path, work: Path, steps: _Steps) -> None:
 
 
 def _compile(what: Mapping[str, Any], source: Path, target: Path, steps: _Steps) -> None:
-    """All programs in one call, so that Go schedules compiling and linking over every core."""
+    """Compile all programs in one call, so that Go uses every core for compiling and linking."""
     programs: Mapping[str, str] = what["programs"]
     argv = ["go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false"]
     argv += [f"-tags={','.join(what.get('tags', []))}"]
@@ -205,7 +205,7 @@ def _compile(what: Mapping[str, Any], source: Path, target: Path, steps: _Steps)
 
 
 def _executable(package: str) -> str:
-    """What Go calls a package's program: its last element that is no major version."""
+    """The name Go gives a package's program: the last path element that is no major version."""
     return next(part for part in reversed(package.split("/")) if not _MAJOR.fullmatch(part))
 
 

@@ -22,7 +22,7 @@ from infraforge.progress import Done, Progress, silent
 REGISTRY = "127.0.0.1:5001"
 _PARALLEL = 3
 _FORMAT = ("--format=oci", "--dest-compress-format=zstd")
-"""Nodes unpack zstd several times faster than gzip, and that is most of what a pull takes."""
+"""Nodes unpack zstd several times faster than gzip, and unpacking is most of a pull's time."""
 
 
 def push(
@@ -30,8 +30,8 @@ def push(
 ) -> dict[str, str]:
     """Copy the images that the registry lacks; canonical reference → `sha256:…` digest.
 
-    Which digest a content hash became is recorded under `CACHE/images/`; an image is copied
-    again only when the registry no longer has that digest. Images marked `local` are left out.
+    `CACHE/images/` records the digest of each content hash; an image is copied again only when
+    the registry no longer has that digest. Images marked `local` are left out.
     Raises UsageError for an image that is not built, BuildError when the registry refuses.
     """
     wanted = [name for name in names if not catalogue[name].local]
@@ -41,25 +41,25 @@ def push(
 
 
 def recorded(names: Iterable[str], catalogue: Catalogue) -> dict[str, str]:
-    """Those of which this machine knows what digest their content became; by canonical reference.
+    """The digests that this machine has recorded; canonical reference → digest.
 
-    Needs neither registry nor container runtime.
+    Needs neither registry nor container runtime. Images without a recorded digest are left out.
     """
-    found = {}
+    digests = {}
     for name in names:
         note = note_path(name, catalogue)
         if note.exists():
-            found[catalogue.reference(name)] = note.read_text().strip()
-    return found
+            digests[catalogue.reference(name)] = note.read_text().strip()
+    return digests
 
 
 def look_up(names: Iterable[str], catalogue: Catalogue, prefix: str) -> dict[str, str]:
-    """What digests a registry has under `PREFIX/NAME:VERSION`; by canonical reference.
+    """The digests that a registry has under `PREFIX/NAME:VERSION`; canonical reference → digest.
 
-    The registry is asked as this machine is set up to (credentials, CAs, mirrors: containers'
-    own files). Raises UsageError naming those it does not have.
+    Uses this machine's own settings for registries (credentials, CAs, mirrors in the container
+    tools' files). Raises UsageError naming the images that are missing there.
     """
-    found, lacking = {}, []
+    digests, lacking = {}, []
     for name in names:
         there = f"{prefix}/{name}:{catalogue[name].version}"
         argv = ["skopeo", "inspect", "--no-tags", f"docker://{there}"]
@@ -68,24 +68,24 @@ def look_up(names: Iterable[str], catalogue: Catalogue, prefix: str) -> dict[str
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UsageError(f"{there}: {error}") from error
         if done.returncode == 0:
-            found[catalogue.reference(name)] = str(json.loads(done.stdout)["Digest"])
+            digests[catalogue.reference(name)] = str(json.loads(done.stdout)["Digest"])
         else:
             lacking.append(there)
     if lacking:
         raise UsageError(
-            f"neither made or imported here, nor to be seen in a registry: {', '.join(lacking)}; "
-            f"see: infraforge images build, images import"
+            f"not built or imported here, and not found in a registry: {', '.join(lacking)}; "
+            f"run: infraforge images build, or: infraforge images import FILE"
         )
-    return found
+    return digests
 
 
 def repository_of(name: str, catalogue: Catalogue) -> str:
-    """Where the local registry keeps the image."""
+    """The image's repository in the local registry."""
     return f"{REGISTRY}/{catalogue.prefix.partition('/')[2]}/{name}"
 
 
 def note_path(name: str, catalogue: Catalogue) -> Path:
-    """Where it is written which digest the image's present content became."""
+    """The file that records the digest of the image's present content."""
     return image_dir(name) / f"{catalogue.content_hash(name)}.digest"
 
 
@@ -115,21 +115,21 @@ def _ensure(name: str, catalogue: Catalogue, registry: Registry, progress: Progr
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry; certs: a folder with the `ca.crt` that vouches for it, None: as set up."""
+    """A registry. certs: folder with its `ca.crt`; None: the machine's own settings apply."""
 
     certs: Path | None
 
     def digest_of(self, reference: str) -> str | None:
-        """The digest of `HOST/PATH:TAG` or `HOST/PATH@sha256:…`; None where it is not there."""
+        """The digest of `HOST/PATH:TAG` or `HOST/PATH@sha256:…`; None where there is none."""
         argv = ["skopeo", "inspect", "--no-tags", *self._trust("--cert-dir")]
         argv.append(f"docker://{reference}")
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         return str(json.loads(done.stdout)["Digest"]) if done.returncode == 0 else None
 
     def tags(self, steps: Steps, repository: str, version: str, digest: str) -> bool:
-        """Have `HOST/PATH:VERSION` be this content; False where the registry does not hold it.
+        """Make `HOST/PATH:VERSION` name this content; False where the registry lacks it.
 
-        A tag may have been moved on by another version of the platform, or by another source.
+        Another version of the platform, or another source, may have moved the tag.
         """
         tagged = f"{repository}:{version}"
         if self.digest_of(tagged) == digest:
@@ -146,9 +146,9 @@ class Registry:
         steps.run("copy out of the registry", argv)
 
     def copy(self, steps: Steps, source: str, target: str, *options: str) -> str:
-        """Copy to `HOST/PATH:TAG` of this registry; the digest it has there.
+        """Copy to `HOST/PATH:TAG` of this registry; returns the digest there.
 
-        source: as skopeo names it, `docker://…` of any registry among others.
+        source: in skopeo's notation, for instance `docker://…` of any registry.
         """
         with tempfile.TemporaryDirectory() as folder:
             digest = Path(folder) / "digest"
@@ -165,7 +165,7 @@ class Registry:
 
 @contextmanager
 def trusting(ca_file: Path | None) -> Iterator[Registry]:
-    """The local registry, trusted by this CA; None: another, trusted as the machine is set up."""
+    """The local registry with this CA; None: another one, with the machine's own settings."""
     if ca_file is None:
         yield Registry(None)
         return

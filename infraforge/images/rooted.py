@@ -1,7 +1,7 @@
-"""The one part of making images that takes root: debootstrap, and what is done to its tree.
+"""The only part of making images that needs root: debootstrap and the slimming of its tree.
 
-`python -m infraforge.images.rooted`, run by `debian` as root, by way of sudo where need be. It
-leaves one archive, which belongs to whoever asked; the tree is gone when it ends.
+`debian` runs `python -m infraforge.images.rooted` as root, through sudo where needed. The result is
+one archive, which belongs to the calling user; the tree is removed at the end.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _EMPTIED = (
 
 
 def main() -> int:
-    """Parse the arguments and make the archive; the exit code."""
-    # whatever it traces goes where anybody may read: the user's own folders are not root's to fill
+    """Parse the arguments and make the archive; returns the exit code."""
+    # traces go where every user may read: root must not write into the user's own folders
     return entry.guard("infraforge.images.rooted", _run, lambda: Path(tempfile.gettempdir()))
 
 
@@ -32,10 +32,10 @@ def _run() -> int:
     parser.add_argument("suite")
     parser.add_argument("site", help="the archive's address")
     parser.add_argument("--security", default="", help="the address of its security updates")
-    parser.add_argument("--recipe", type=Path, required=True, help="apt.conf and dpkg.cfg")
-    parser.add_argument("--tree", type=Path, required=True, help="made, packed and removed")
-    parser.add_argument("--archive", type=Path, required=True, help="what is packed")
-    parser.add_argument("--owner", default="", metavar="UID:GID", help="of the archive")
+    parser.add_argument("--recipe", type=Path, required=True, help="folder of apt.conf, dpkg.cfg")
+    parser.add_argument("--tree", type=Path, required=True, help="made, packed, then removed")
+    parser.add_argument("--archive", type=Path, required=True, help="the packed tree")
+    parser.add_argument("--owner", default="", metavar="UID:GID", help="owner of the archive")
     chosen = parser.parse_args()
     try:
         _make(chosen.tree, chosen.suite, chosen.site, chosen.security, chosen.recipe)
@@ -60,7 +60,7 @@ def _make(tree: Path, suite: str, site: str, security: str, recipe: Path) -> Non
 
 
 def _slim(root: Path) -> None:
-    """Drop what a container never reads; the licences stay."""
+    """Remove files that a container never reads; licences stay."""
     for folder in _EMPTIED:
         shutil.rmtree(root / folder, ignore_errors=True)
         (root / folder).mkdir(parents=True)
@@ -72,9 +72,9 @@ def _slim(root: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a tree of debootstrap's, which may have left /proc mounted there.
+    """Remove a tree made by debootstrap, which may have left /proc mounted there.
 
-    What an orphaned process still holds stays until the next time.
+    What an orphaned process still uses stays until the next attempt.
     """
     for mount in mounted(folder):
         if subprocess.run(["umount", mount], capture_output=True, check=False).returncode != 0:
@@ -83,7 +83,7 @@ def remove(folder: Path) -> None:
 
 
 def mounted(folder: Path) -> list[str]:
-    """What is mounted in the folder, innermost first."""
+    """Mount points in the folder, innermost first."""
     inside = f"{folder.resolve()}/"
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     return sorted((mount for mount in mounts if mount.startswith(inside)), reverse=True)

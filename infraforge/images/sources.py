@@ -1,8 +1,8 @@
-"""Where each image comes from: built here, imported from a file, or copied from upstream.
+"""The source of each image: built here, imported from a file, or copied from upstream.
 
-build   from its recipe, whatever else there is
-pull    from upstream where the catalogue names one by digest; the others are built
-auto    what is here is used; what is not is pulled where a registry has it, else built
+build   from its recipe, whatever else is available
+pull    from upstream where the catalogue names an image by digest; others are built
+auto    use what is here; pull the rest where a registry has it, else build it
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HOW = ("auto", "build", "pull")
 
 
 class Source(StrEnum):
-    """Where one image comes from. REGISTRY: the local registry has it already."""
+    """The source of one image. REGISTRY: the local registry has it already."""
 
     BUILT = "built"
     BUILD = "build"
@@ -34,7 +34,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for images. sources: image → where it comes from."""
+    """What to do for a set of images. sources: image → its source."""
 
     catalogue: Catalogue
     sources: Mapping[str, Source]
@@ -43,17 +43,17 @@ class Plan:
         return [name for name, source in self.sources.items() if source in sources]
 
     def build(self, progress: Progress = silent) -> None:
-        """Build what is to be built."""
+        """Build the images that need it."""
         missing = set(build.missing(self.sources, self.catalogue))
         chosen = self.of(Source.BUILD)
         for name in self.of(Source.BUILT):
-            # an imported one is complete without the base it was once built on
+            # an imported image is complete without the base it was built from
             if not missing.intersection(i.name for i in self.catalogue.with_bases([name])):
                 chosen.append(name)
         build.build(chosen, self.catalogue, progress)
 
     def fill(self, ca_file: Path, progress: Progress = silent) -> dict[str, str]:
-        """Have the local registry, which must run, hold them; canonical reference → digest."""
+        """Copy the images to the local registry, which must run; canonical reference → digest."""
         built = self.of(Source.BUILT, Source.BUILD)
         digests = push.push(built, self.catalogue, ca_file, progress)
         digests |= _tagged(self.of(Source.REGISTRY), self.catalogue, ca_file)
@@ -61,7 +61,7 @@ class Plan:
 
 
 def plan(names: Sequence[str], catalogue: Catalogue, how: str = "auto") -> Plan:
-    """Where each of the images will come from. Asks registries only where it must."""
+    """Decide the source of each image. Asks registries only where it must."""
     missing = set(build.missing(names, catalogue))
     return Plan(catalogue, {name: _source(name, catalogue, how, missing) for name in names})
 
@@ -72,7 +72,7 @@ def pull(
     """Copy upstream images into the local registry, by digest; canonical reference → digest.
 
     The digest is that of the manifest for this machine's architecture. Raises BuildError with
-    what was said where one cannot be copied.
+    skopeo's message where one cannot be copied.
     """
     digests = {}
     with push.trusting(ca_file) as registry:
@@ -103,14 +103,17 @@ def pull(
 
 
 def _tagged(names: Iterable[str], catalogue: Catalogue, ca_file: Path) -> dict[str, str]:
-    """The digests of what the registry holds already, and its tags as they should be."""
+    """Digests of the images that the registry holds already; their tags are corrected."""
     digests = push.recorded(names, catalogue)
     with push.trusting(ca_file) as registry:
         for name in names:
             digest = digests[catalogue.reference(name)]
             repository, version = push.repository_of(name, catalogue), catalogue[name].version
             if not registry.tags(Steps(name), repository, version, digest):
-                raise UsageError(f"the registry has lost {name}; import or build it again")
+                raise UsageError(
+                    f"the registry has lost {name}; run: infraforge images import FILE, "
+                    f"or: infraforge images build {name}"
+                )
     return digests
 
 
@@ -131,7 +134,7 @@ def _source(name: str, catalogue: Catalogue, how: str, missing: set[str]) -> Sou
 
 
 def _in_registry(name: str, catalogue: Catalogue) -> bool:
-    """Whether the registry's data hold the image at its present content; it need not run."""
+    """Whether the registry's data hold the image's present content; the registry need not run."""
     digest = push.recorded([name], catalogue).get(catalogue.reference(name), "")
     folder = cache_dir() / "registry" / "docker" / "registry" / "v2" / "repositories"
     folder = folder / catalogue.prefix.partition("/")[2] / name / "_manifests" / "revisions"
@@ -139,5 +142,5 @@ def _in_registry(name: str, catalogue: Catalogue) -> bool:
 
 
 def _note(name: str, catalogue: Catalogue) -> Path:
-    """Where it is written what the upstream image became."""
+    """The file that records the digest that the upstream image has here."""
     return image_dir(name) / f"pulled-{upstream.source(name, catalogue)[-12:]}.digest"

@@ -1,4 +1,4 @@
-"""Runs the commands that make an image: each is logged; a BuildError names the one that fails."""
+"""Runs the commands that make an image, logs each, and raises BuildError for one that fails."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _TAIL = 15
 
 @dataclass(frozen=True)
 class Steps:
-    """The commands for one image, whose log they share."""
+    """The commands for one image, which share a log."""
 
     image: str
 
     def begin(self) -> None:
-        """Start the log anew: it tells of one build, not of all there ever were."""
+        """Truncate the log: it covers one build."""
         log_path(self.image).write_text("")
 
     def docker(self, step: str, *argv: str) -> str:
-        """Run docker; what it printed."""
+        """Run docker; returns its output."""
         return self.run(step, ["docker", *argv])
 
     def run(self, step: str, argv: Sequence[str], cwd: Path | None = None) -> str:
-        """Run a command; its standard output. Raises BuildError with the log's last lines."""
+        """Run a command; returns its standard output. Raises BuildError with the last lines."""
         log = log_path(self.image)
         with log.open("a") as out:
             out.write(f"$ {' '.join(argv)}\n")

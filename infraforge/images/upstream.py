@@ -1,8 +1,8 @@
 """Images as others publish them: `HOST/PATH:TAG` in the catalogue, by digest in `upstream.toml`.
 
-A tag may be moved, a digest cannot: only an image whose digest is written down is ever copied, and
-only `pin`, whose change to the file somebody reviews, writes one down. Registries are asked as this
-machine is set up to: containers-registries.conf(5), containers-certs.d(5), containers-auth.json(5).
+A tag can move, a digest cannot: only images with a recorded digest are copied, and only `pin`
+records one, as a change that somebody reviews. Registries are reached with this machine's own
+settings: containers-registries.conf(5), containers-certs.d(5), containers-auth.json(5).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _HEAD = """\
 
 
 def pins(catalogue: Catalogue) -> Mapping[str, str]:
-    """Upstream reference → `sha256:…`, as written down."""
+    """Upstream reference → `sha256:…`, as recorded."""
     path = _path(catalogue)
     if not path.exists():
         return {}
     try:
-        found = tomllib.loads(path.read_text())
+        recorded = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path}: {error}") from error
-    return {str(key): str(value) for key, value in found.items()}
+    return {str(key): str(value) for key, value in recorded.items()}
 
 
 def source(name: str, catalogue: Catalogue) -> str:
@@ -43,16 +43,16 @@ def source(name: str, catalogue: Catalogue) -> str:
 
 
 def answers(reference: str) -> bool:
-    """Whether a registry that this machine reaches has it."""
+    """Whether a registry within this machine's reach has the image."""
     return _digest(reference)[0] != ""
 
 
 def pin(names: Iterable[str], catalogue: Catalogue) -> dict[str, str]:
-    """Write down what the named images' upstream tags mean now; the digests by image.
+    """Record the digests that the named images' upstream tags have now; image → digest.
 
-    Raises UsageError, and writes nothing, where a registry does not say.
+    Raises UsageError, and writes nothing, where a registry does not answer with a digest.
     """
-    found = {}
+    digests = {}
     known = dict(pins(catalogue))
     for name in names:
         upstream = catalogue[name].upstream
@@ -61,15 +61,15 @@ def pin(names: Iterable[str], catalogue: Catalogue) -> dict[str, str]:
         digest, said = _digest(upstream)
         if not digest:
             raise UsageError(f"{upstream}: {said}")
-        found[name] = known[upstream] = digest
+        digests[name] = known[upstream] = digest
     named = {image.upstream for image in catalogue.images.values()}
     lines = [f'"{key}" = "{value}"\n' for key, value in sorted(known.items()) if key in named]
     _path(catalogue).write_text(_HEAD + "".join(lines))
-    return found
+    return digests
 
 
 def _digest(reference: str) -> tuple[str, str]:
-    """Its digest, or "" and what was said instead."""
+    """The reference's digest and ""; or "" and the reason why there is none."""
     argv = ["skopeo", "inspect", "--no-tags", "--format={{.Digest}}", f"docker://{reference}"]
     try:
         done = subprocess.run(
@@ -79,8 +79,8 @@ def _digest(reference: str) -> tuple[str, str]:
         return "", str(error)
     if done.returncode == 0:
         return done.stdout.strip(), ""
-    found = re.search(r'msg="(.*)"', done.stderr)
-    return "", found[1].replace('\\"', '"') if found else done.stderr.strip()
+    message = re.search(r'msg="(.*)"', done.stderr)
+    return "", message[1].replace('\\"', '"') if message else done.stderr.strip()
 
 
 def _path(catalogue: Catalogue) -> Path:

@@ -1,1 +1,1 @@
-"""Read-only observations of the platform: who reaches what, what lies where, what pods say."""
+"""Read-only observations of the platform: who reaches what, where data lie, what pods print."""

@@ -1,4 +1,4 @@
-"""What the cache holds of a project, seen in Redis itself."""
+"""What the cache holds for a project, read from Redis itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infraforge.errors import ClusterError
 
 @dataclass(frozen=True)
 class Cached:
-    """A value in the cache. epoch: it was stored under; ttl: seconds it has left to live."""
+    """A value in the cache. epoch: the one it was stored under; ttl: remaining seconds."""
 
     epoch: int
     body: Mapping[str, Any]
@@ -26,13 +26,13 @@ class Cached:
 
 
 def project(cache: redis.Redis, project_id: str) -> Cached | None:
-    """The project's value; None where there is none, or the word that there is no such project.
+    """The project's cached value; None where there is none, or only the note of its absence.
 
-    Raises ClusterError when Redis is silent.
+    Raises ClusterError when Redis does not answer.
     """
     key = f"project:{project_id}"
     try:
-        left = cache.pttl(key)  # first: a value without an end would be -1, never -2
+        left = cache.pttl(key)  # first: read after the value, -2 would be possible
         raw = cast("bytes | None", cache.get(key))
     except redis.RedisError as error:
         raise ClusterError(f"the cache does not answer: {error}") from error
@@ -45,26 +45,26 @@ def project(cache: redis.Redis, project_id: str) -> Cached | None:
 
 
 def holders(cache: redis.Redis, project_id: str, of: str = "") -> list[str]:
-    """Who may fill the project's value, or holds fills off (`w:…`), as of now.
+    """Holders of the project's fill lease, and writers that hold fills off (`w:…`), as of now.
 
-    of: what comes after the project's key, e.g. `:files`. Raises ClusterError when Redis is silent.
+    of: suffix of the project's key, e.g. `:files`. Raises ClusterError when Redis does not answer.
     """
     try:
         seconds, microseconds = cache.time()
         now = seconds * 1000 + microseconds // 1000
-        found = cast(
+        entries = cast(
             "list[tuple[bytes, float]]",
             cache.zrange(f"project:{project_id}{of}:lease", 0, -1, withscores=True),
         )
     except redis.RedisError as error:
         raise ClusterError(f"the cache does not answer: {error}") from error
-    return [holder.decode() for holder, end in found if end > now]
+    return [holder.decode() for holder, end in entries if end > now]
 
 
 def memory(cache: redis.Redis) -> str:
-    """Names this Redis' memory: another name, and what it held is lost."""
+    """Identifies this Redis process: a new id means that the former memory is lost."""
     try:
-        found = cache.info("server")
+        info = cache.info("server")
     except redis.RedisError as error:
         raise ClusterError(f"the cache does not answer: {error}") from error
-    return str(found["run_id"])
+    return str(info["run_id"])

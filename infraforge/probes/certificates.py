@@ -1,7 +1,7 @@
-"""Certificates: those that are stored in the cluster, those that servers show, and their ends.
+"""Certificates: those stored in the cluster, those that servers show, and their expiry.
 
-A server's certificate is looked at by verifying it, never by leaving that out: one that has run
-out is told from one that is somebody else's by what OpenSSL says of it.
+A server's certificate is always verified, never merely read: OpenSSL's own error tells an expired
+certificate from one of another CA.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 
 
 def stored(site: Site) -> Mapping[str, Cell]:
-    """What is to be said of each certificate that the platform keeps, by its place."""
+    """The state of each certificate that the platform stores, by its place."""
     authorities = x509.load_pem_x509_certificates(site.ca_file.read_bytes())
-    found: dict[str, Cell] = {
+    states: dict[str, Cell] = {
         f"platform CA {ca.serial_number:x}": of(ca, [ca]) for ca in authorities
     }
     secrets: Any = site.core.list_secret_for_all_namespaces(
@@ -43,14 +43,14 @@ def stored(site: Site) -> Mapping[str, Cell]:
     for secret in secrets.items:
         place = f"Secret {secret.metadata.namespace}/{secret.metadata.name}"
         pem = base64.b64decode(secret.data["tls.crt"])
-        found[place] = of(x509.load_pem_x509_certificate(pem), authorities)
-    return found
+        states[place] = of(x509.load_pem_x509_certificate(pem), authorities)
+    return states
 
 
 def of(certificate: x509.Certificate, authorities: Sequence[x509.Certificate]) -> Cell:
-    """LONG, or in words what is wrong with the certificate.
+    """LONG, or what is wrong with the certificate, in words.
 
-    authorities: the CA; while another takes its place, both.
+    authorities: the CA; during a rotation, both.
     """
     if not any(_issued(certificate, authority) for authority in authorities):
         return "not issued by the platform CA"
@@ -69,23 +69,23 @@ def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
 
 
 def shown(site: Site) -> Mapping[str, Cell]:
-    """What is to be said of the certificate that each pod shows on each port (`POD:PORT`).
+    """The state of the certificate that each pod shows on each port (`POD:PORT`).
 
     None where none was seen.
     """
-    found: dict[str, Cell] = {}
+    states: dict[str, Cell] = {}
     for name in site.profile.components:
         component = components.load(name)
         if not component.listens:
             continue
         pods = containers.pods(site, name)
         if not pods:
-            found[f"a pod of {name}"] = None
+            states[f"a pod of {name}"] = None
         for pod in pods:
             for listener in component.listens:
                 place = f"{pod.metadata.name}:{listener.port}"
-                found[place] = _shown_by(site, component, pod.metadata.name, listener)
-    return found
+                states[place] = _shown_by(site, component, pod.metadata.name, listener)
+    return states
 
 
 def _shown_by(site: Site, component: Component, pod: str, listener: Listener) -> Cell:
@@ -97,7 +97,7 @@ def _shown_by(site: Site, component: Component, pod: str, listener: Listener) ->
 
 
 def serials_stored(site: Site) -> Mapping[str, str]:
-    """The serial number of the certificate that each component's Secret holds."""
+    """The serial number of the certificate in each component's Secret."""
     having = [components.load(name) for name in site.profile.components]
     return {
         component.name: site.certificate_serial(component.name, component.namespace)
@@ -107,31 +107,32 @@ def serials_stored(site: Site) -> Mapping[str, str]:
 
 
 def renewed(site: Site, old: Mapping[str, str]) -> tuple[Table, Table]:
-    """What became of every certificate, and what should have: another one, which each pod shows.
+    """Two tables, observed and wanted: every Secret holds a new certificate, and each pod shows it.
 
-    old: what `serials_stored` said before. Raises ClusterError or OSError where a pod cannot be
-    asked.
+    old: the former result of `serials_stored`. Raises ClusterError or OSError where a pod cannot
+    be reached.
     """
-    found: dict[tuple[str, str], Cell] = {}
+    observed: dict[tuple[str, str], Cell] = {}
     wanted: dict[tuple[str, str], Cell] = {}
     new = serials_stored(site)
     for name in old.keys() | new.keys():
         serial = new.get(name, "")
         kept = f"Secret {name}-tls", "holds"
-        found[kept] = "another" if serial and serial != old.get(name) else "the old one, or none"
+        observed[kept] = "another" if serial and serial != old.get(name) else "the old one, or none"
         wanted[kept] = "another"
         seen = renewal.shown(site, components.load(name))
-        found |= {(place, "shows"): what for place, what in seen.items()}
+        observed |= {(place, "shows"): what for place, what in seen.items()}
         wanted |= {(place, "shows"): serial for place in seen or [f"a pod of {name}"]}
-    return Table(found), Table(wanted)
+    return Table(observed), Table(wanted)
 
 
 def trusted(site: Site) -> tuple[Table, Table]:
-    """The CAs, by serial number, that each pod finds where it is told whom to trust; and the one.
+    """Two tables, observed and wanted: the CAs (serial numbers) that each pod trusts.
 
-    Seen from its node, as programs see it. Raises Unable where nodes cannot be reached.
+    Read from its node, as programs in the pod read them. Raises Unable where nodes cannot be
+    reached.
     """
-    found: dict[tuple[str, str], Cell] = {}
+    observed: dict[tuple[str, str], Cell] = {}
     wanted: dict[tuple[str, str], Cell] = {}
     ours = f"{site.authority.certificate.serial_number:x}"
     for name in site.profile.components:
@@ -143,14 +144,14 @@ def trusted(site: Site) -> tuple[Table, Table]:
             pem = containers.on_node(site, pod.spec.node_name, "cat", f"{mounted}/ca.crt")
             cas = x509.load_pem_x509_certificates(pem.encode())
             told = " ".join(f"{ca.serial_number:x}" for ca in cas)
-            found[str(pod.metadata.name), "trusts"] = told
+            observed[str(pod.metadata.name), "trusts"] = told
         places = [str(pod.metadata.name) for pod in pods] or [f"a pod of {name}"]
         wanted |= {(place, "trusts"): ours for place in places}
-    return Table(found), Table(wanted)
+    return Table(observed), Table(wanted)
 
 
 def shown_at(port: int, ca_file: Path, *, postgres: bool = False) -> Cell:
-    """The same of whoever answers on this machine's port."""
+    """The state of the certificate that a port of this machine shows."""
     try:
         der = handshake.shown(port, ca_file, postgres=postgres)
     except handshake.NoTLS:

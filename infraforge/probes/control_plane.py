@@ -1,4 +1,4 @@
-"""What lies behind the API server: etcd's files and the audit log, read on the node itself."""
+"""etcd's files and the audit log, read on the control-plane node itself."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _AUDIT = "/etc/kubernetes/infraforge/audit/audit.log"
 
 
 def files_with(site: Site, text: str) -> tuple[str, ...]:
-    """Files of etcd (database and write-ahead log) that hold `text` as it is.
+    """etcd's files (database and write-ahead log) that contain `text` as plain text.
 
-    text: must be no secret itself: it is an argument on the node.
+    text: must not be a secret, since it is an argument of a process on the node.
     """
     argv = ("find", _ETCD, "-type", "f", "-exec", "grep", "-l", "-a", "-F", "-e", text, "{}", ";")
     return tuple(_on_control_plane(site, *argv).splitlines())
@@ -41,14 +41,14 @@ def audited_with(site: Site, mark: str) -> tuple[Mapping[str, Any], ...]:
 
 def published(site: Site) -> Mapping[str, str]:
     """Ports of this machine that lead to the nodes: `node port/protocol` → address."""
-    found = {}
-    containers.nodes(site)  # they are this machine's own containers, or they are out of reach
+    addresses = {}
+    containers.nodes(site)  # raises Unable unless the nodes are this machine's own containers
     for node in _nodes(site):
         printed = docker("inspect", "-f", "{{json .NetworkSettings.Ports}}", node)
         for port, bindings in json.loads(printed).items():
             for binding in bindings or ():
-                found[f"{node} {port}"] = str(binding["HostIp"])
-    return found
+                addresses[f"{node} {port}"] = str(binding["HostIp"])
+    return addresses
 
 
 def _nodes(site: Site) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the platform's own files promise in numbers: the tree in force says it, not the suites."""
+"""The figures that the platform promises, read from the tree in force, not repeated in suites."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def cache_ttl(site: Site) -> float:
-    """Seconds a cached value may live."""
+    """Seconds that a cached value may live."""
     return _backend_setting(site, "CACHE_TTL_SECONDS")
 
 
 def standing(site: Site) -> float:
-    """Seconds in which somebody who was disabled, demoted or removed has lost access."""
+    """Seconds within which a disabled, demoted or removed person loses access."""
     return _backend_setting(site, "STANDING_SECONDS")
 
 
 def idle_session(site: Site) -> int:
-    """Seconds after which a session that nobody uses is ended."""
+    """Seconds after which an unused session ends."""
     path = site.tree / "components" / "redis-sessions" / "idle.env"
     return int(_setting(path, "IDLE_SECONDS"))
 
 
 def jobs_limit(site: Site) -> int:
-    """How many jobs may wait."""
+    """The most jobs that may be queued."""
     return int(_backend_setting(site, "JOBS_LIMIT"))
 
 
 def retelling(site: Site) -> float:
-    """Seconds after which a job that still waits is told of again."""
+    """Seconds after which a job that is still queued is announced again."""
     return _backend_setting(site, "RETELL_SECONDS")
 
 
 def object_keeping(site: Site) -> float:
-    """Seconds the object of a replaced or deleted file stays, for downloads under way."""
+    """Seconds for which the object of a replaced or deleted file stays, for running downloads."""
     return _backend_setting(site, "GARBAGE_SECONDS")
 
 
 def lease_ttl(site: Site) -> int:
-    """Seconds a lease of a database login lives unless it is renewed."""
+    """Seconds that a lease of a database login lives unless it is renewed."""
     path = site.tree / "components" / "backend" / "database-role.toml"
     text = str(tomllib.loads(path.read_text())["default_ttl"])
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise Inconclusive(f"{path}: default_ttl {text!r} is no number of s, m or h")
-    return int(found[1]) * _UNITS[found[2]]
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise Inconclusive(f"{path}: default_ttl {text!r} is not a number with s, m or h")
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def _backend_setting(site: Site, name: str) -> float:
@@ -63,4 +63,4 @@ def _setting(path: Path, name: str) -> float:
         key, separator, value = line.partition("=")
         if separator and key.strip() == name:
             return float(value)
-    raise Inconclusive(f"{path} does not say {name}")
+    raise Inconclusive(f"{path} does not set {name}")

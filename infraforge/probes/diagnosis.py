@@ -1,6 +1,7 @@
-"""What the cluster has to say of its own pods since a moment: events, states, logs. Read-only.
+"""The cluster's events, pod states and logs since a given time, for the diagnosis of a failure.
 
-Only what is no secret: no environment, no Secret; what looks like a token is blotted out of logs.
+Read-only and without secrets: no environment, no Secret; text in logs that looks like a token is
+masked.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def collect(api: client.ApiClient, since: datetime, prefix: str = PREFIX) -> Map
     """Events, pods and logs of the namespaces that begin with `prefix`: name → text.
 
     since: aware; events and log lines before it are left out. Never raises for what the cluster
-    did not tell: that is then said in the text.
+    does not answer: the text says so instead.
     """
     core = client.CoreV1Api(api)
     try:
@@ -42,7 +43,7 @@ def collect(api: client.ApiClient, since: datetime, prefix: str = PREFIX) -> Map
         ]
     except _ERRORS as error:
         return {"cluster": f"it did not answer: {_told(error)}"}
-    found = {"events": events_text(events, since), "pods": pods_text(pods)}
+    texts = {"events": events_text(events, since), "pods": pods_text(pods)}
     wanted: list[_Place] = [
         (pod.metadata.namespace, pod.metadata.name, status.name, previous)
         for pod in pods
@@ -57,12 +58,12 @@ def collect(api: client.ApiClient, since: datetime, prefix: str = PREFIX) -> Map
         for (namespace, pod, container, previous), text in zip(wanted, logs, strict=True):
             if text:
                 before = " before its restart" if previous else ""
-                found[f"log {namespace}/{pod} {container}{before}"] = text
-    return found
+                texts[f"log {namespace}/{pod} {container}{before}"] = text
+    return texts
 
 
 def events_text(events: Iterable[Any], since: datetime) -> str:
-    """A line an event that happened since, oldest first."""
+    """One line for each event since then, oldest first."""
     lines = sorted(
         f"{_when(event):%H:%M:%S}  {event.type:<7}  {event.involved_object.kind.lower()} "
         f"{event.metadata.namespace}/{event.involved_object.name}  {event.reason}: "
@@ -79,12 +80,12 @@ def pods_text(pods: Iterable[Any]) -> str:
 
 
 def blotted(text: str) -> str:
-    """The text without what looks like a token or a password."""
+    """The text with everything masked that looks like a token or a password."""
     return _SECRET.sub("…", text)
 
 
 _Place: TypeAlias = tuple[str, str, str, bool]
-"""Namespace, pod, container, and whether the container that ran before is meant."""
+"""Namespace, pod, container, and whether the container's previous run is meant."""
 
 
 def _pod_lines(pod: Any) -> list[str]:
@@ -156,10 +157,10 @@ def _restarted_since(box: Any, since: datetime) -> bool:
 
 def _when(event: Any) -> datetime:
     series = event.series.last_observed_time if event.series else None
-    found: datetime = (
+    moment: datetime = (
         series or event.last_timestamp or event.event_time or event.metadata.creation_timestamp
     )
-    return found
+    return moment
 
 
 def _told(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What the cluster hands to a component's pods: variables and Secrets, by name only."""
+"""What the cluster injects into a component's pods: variables and Secrets, by name only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Injected:
 
 
 def into(site: Site, component: str) -> Injected:
-    """What all pods of the component get. Raises ClusterError where it has none."""
+    """What all pods of the component get. Raises ClusterError where there is no pod."""
     pods = containers.pods(site, component)
     if not pods:
         raise ClusterError(f"{component} has no pods")
@@ -45,18 +45,18 @@ def into(site: Site, component: str) -> Injected:
 
 
 def looks_secret(variable: str) -> bool:
-    """Whether a variable of that name holds a secret itself, and not the path to one."""
+    """Whether a variable of that name would hold a secret itself, rather than the path to one."""
     return bool(_SECRET.search(variable)) and not _PATH.search(variable)
 
 
 def _names(site: Site, namespace: str, source: Any) -> set[str]:
-    found: Any = site.core.read_namespaced_config_map(source.config_map_ref.name, namespace)
-    return {f"{source.prefix or ''}{name}" for name in found.data or {}}
+    config_map: Any = site.core.read_namespaced_config_map(source.config_map_ref.name, namespace)
+    return {f"{source.prefix or ''}{name}" for name in config_map.data or {}}
 
 
 def _mounted(volume: Any) -> set[str]:
-    found = {str(volume.secret.secret_name)} if volume.secret else set()
+    secrets = {str(volume.secret.secret_name)} if volume.secret else set()
     for source in (volume.projected.sources if volume.projected else None) or ():
         if source.secret:
-            found.add(str(source.secret.name))
-    return found
+            secrets.add(str(source.secret.name))
+    return secrets

@@ -1,4 +1,4 @@
-"""Pods that listen and are nobody: what protects them is what protects a pod with no policy."""
+"""Pods that listen but belong to no component: only default policies protect them."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ _SERVE = ["python3", "-m", "http.server", str(_PORT), "--directory", "/tmp"]  # 
 def nobodies(
     site: Site, namespaces: Sequence[str], within: float = 90.0
 ) -> Iterator[Mapping[str, Target]]:
-    """One pod in each namespace that accepts connections while the block runs: its address.
+    """One pod in each namespace that accepts connections during the block: its address.
 
     Returns once each pod's own node has connected to it. Raises ClusterError for one that cannot
-    be made, TimedOut for one that does not listen.
+    be created, TimedOut for one that does not listen.
     """
     image = python_image(site)
     with contextlib.ExitStack() as made, ThreadPoolExecutor(len(namespaces)) as pool:
         names = [_make(site, namespace, image, made) for namespace in namespaces]
-        found = pool.map(lambda where, pod: _address(site, where, pod, within), namespaces, names)
-        yield dict(zip(namespaces, found, strict=True))
+        addresses = pool.map(
+            lambda where, pod: _address(site, where, pod, within), namespaces, names
+        )
+        yield dict(zip(namespaces, addresses, strict=True))
 
 
 def listening_pod(namespace: str, image: str) -> dict[str, Any]:
-    """The pod: a probe pod that serves instead, and whose node says when it does."""
+    """A probe pod that serves instead, with a readiness probe through its node."""
     pod = pod_for(Source("nobody", namespace), (), image)
     (box,) = pod["spec"]["containers"]
     box["command"] = _SERVE
@@ -74,4 +76,6 @@ def _remove(site: Site, namespace: str, name: str) -> None:
         site.core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
     except client.ApiException as error:
         if error.status != 404:
-            raise ClusterError(f"pod {namespace}/{name} stays: {error.reason}") from error
+            raise ClusterError(
+                f"pod {namespace}/{name} cannot be removed: {error.reason}"
+            ) from error

@@ -1,4 +1,4 @@
-"""Who is signed in to PostgreSQL, and whether a given login gets in."""
+"""Who is signed in to PostgreSQL, and whether a given login is accepted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOT_THIS_ONE = ("authentication failed", "does not exist", "not permitted to lo
 
 @dataclass(frozen=True, order=True)
 class Session:
-    """A login that the backend holds sessions of. valid_until: None where it never ends."""
+    """A login behind sessions of the backend. valid_until: None where it never expires."""
 
     user: str
     valid_until: datetime | None
@@ -46,20 +46,20 @@ def roles(database: Connection) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def signed_in(site: Site, login: DatabaseLogin) -> Iterator[Connection]:
-    """A connection as that login. Raises ClusterError when there is no way, or it is refused."""
+    """A connection with that login. Raises ClusterError when it fails or PostgreSQL refuses it."""
     with site.forward(NAMESPACE, "svc/postgres", 5432) as port:
         try:
             connection = _connect(site, login, port)
         except psycopg.OperationalError as error:
-            raise ClusterError(f"{login.user} does not get in: {error}") from error
+            raise ClusterError(f"{login.user} cannot sign in: {error}") from error
         with contextlib.closing(connection):
             yield connection
 
 
 def refusal(site: Site, login: DatabaseLogin) -> str:
-    """PostgreSQL's own words when it refuses this login; empty when it lets it in.
+    """PostgreSQL's own message when it refuses this login; empty when it accepts it.
 
-    Raises ClusterError for every other failure: no way to it is no refusal.
+    Raises ClusterError for every other failure: a broken connection is not a refusal.
     """
     with site.forward(NAMESPACE, "svc/postgres", 5432) as port:
         try:
@@ -69,11 +69,13 @@ def refusal(site: Site, login: DatabaseLogin) -> str:
             words = str(error)
             if any(refused in words for refused in _NOT_THIS_ONE):
                 return words
-            raise ClusterError(f"nobody can tell whether {login.user} gets in: {words}") from error
+            raise ClusterError(
+                f"it is unknown whether {login.user} can sign in: {words}"
+            ) from error
 
 
 def alive(connection: Connection) -> bool:
-    """Whether the server still talks to this connection."""
+    """Whether the server still answers on this connection."""
     try:
         connection.execute("SELECT 1")
     except psycopg.OperationalError:
@@ -83,7 +85,7 @@ def alive(connection: Connection) -> bool:
 
 def _connect(site: Site, login: DatabaseLogin, port: int) -> Connection:
     return psycopg.connect(
-        host="localhost",  # the name in its certificate
+        host="localhost",  # the name in the server's certificate
         hostaddr="127.0.0.1",
         port=port,
         dbname=DATABASE,

@@ -1,4 +1,4 @@
-"""What a component's pods have written to their standard output."""
+"""The standard output of a component's pods."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from infraforge.components.site import Site
 
 
 def lines(site: Site, component: str, since: datetime) -> tuple[str, ...]:
-    """The lines of all its pods since then (with a time zone; a second more or less)."""
-    found: list[str] = []
+    """The lines of all its pods since then (aware; accurate to a second)."""
+    every: list[str] = []
     for pod in containers.pods(site, component):
         said = site.output(pod.metadata.namespace, pod.metadata.name, component, since)
-        found += said.split("\n")  # no other sign ends a line
-    return tuple(line for line in found if line)
+        every += said.split("\n")  # unlike splitlines: nothing else ends a line
+    return tuple(line for line in every if line)

@@ -1,4 +1,4 @@
-"""Where a file's bytes lie: the object in MinIO, what is on its disk, and what PostgreSQL holds."""
+"""Where a file's bytes are: the object in MinIO, its disk, and what PostgreSQL holds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'm') ORDER BY 1
 
 @dataclass(frozen=True)
 class Stored:
-    """An object in the bucket. encryption: the algorithm MinIO names, empty for none."""
+    """An object in the bucket. encryption: the algorithm that MinIO names, empty for none."""
 
     key: str
     size: int
@@ -39,7 +39,7 @@ class Stored:
 
 
 def key_of(database: Connection, project_id: str, name: str) -> str:
-    """The object that a file's row names. Raises Inconclusive where there is no row."""
+    """The key of the object in a file's row. Raises Inconclusive where there is no row."""
     row = database.execute(_KEY, (project_id, name)).fetchone()
     if row is None:
         raise Inconclusive(f"PostgreSQL has no file {name!r} of project {project_id}")
@@ -47,43 +47,43 @@ def key_of(database: Connection, project_id: str, name: str) -> str:
 
 
 def stored(store: minio.Minio, key: str) -> Stored | None:
-    """The object as MinIO describes it; None where it has none. ClusterError when it is silent."""
+    """The object as MinIO describes it; None where there is none. ClusterError without answer."""
     try:
-        found = store.stat_object(bucket_name=BUCKET, object_name=key)
+        described = store.stat_object(bucket_name=BUCKET, object_name=key)
     except S3Error as error:
         if error.code in _GONE:
             return None
-        raise ClusterError(f"MinIO does not say what {key} is: {error.code}") from error
+        raise ClusterError(f"MinIO did not describe {key}: {error.code}") from error
     except (MinioException, urllib3.exceptions.HTTPError) as error:
-        raise ClusterError(f"MinIO does not answer: {error}") from error
-    headers: Mapping[str, str] = found.metadata or {}
+        raise ClusterError(f"MinIO did not answer: {error}") from error
+    headers: Mapping[str, str] = described.metadata or {}
     told = {name.lower(): value for name, value in headers.items()}
-    return Stored(key, int(found.size or 0), told.get("x-amz-server-side-encryption", ""))
+    return Stored(key, int(described.size or 0), told.get("x-amz-server-side-encryption", ""))
 
 
 def under(store: minio.Minio, prefix: str) -> list[str]:
-    """The keys of all objects whose key begins so."""
+    """The keys of all objects that begin with this prefix."""
     try:
-        found = store.list_objects(bucket_name=BUCKET, prefix=prefix, recursive=True)
-        return sorted(str(item.object_name) for item in found)
+        listing = store.list_objects(bucket_name=BUCKET, prefix=prefix, recursive=True)
+        return sorted(str(item.object_name) for item in listing)
     except (MinioException, urllib3.exceptions.HTTPError) as error:
-        raise ClusterError(f"MinIO does not list {prefix}: {error}") from error
+        raise ClusterError(f"MinIO did not list {prefix}: {error}") from error
 
 
 def announced(database: Connection, project_id: str) -> list[str]:
-    """Keys of a project's objects that no file names: uploads under way, and what is to go."""
+    """Keys of a project's objects without a file: running uploads, and objects to be deleted."""
     query = "SELECT object_key FROM discarded_objects WHERE object_key LIKE %s ORDER BY 1"
     return [str(row[0]) for row in database.execute(query, (f"projects/{project_id}/%",))]
 
 
 def unfinished(store: minio.Minio, key: str) -> list[str]:
-    """Ids of the uploads to the object that MinIO keeps parts of."""
+    """Ids of the uploads to the object of which MinIO keeps parts."""
     try:
-        # the client library has no public way to them
-        found = store._list_multipart_uploads(BUCKET, prefix=key)
+        # the client library has no public method for them
+        listing = store._list_multipart_uploads(BUCKET, prefix=key)
     except (MinioException, urllib3.exceptions.HTTPError) as error:
-        raise ClusterError(f"MinIO does not list uploads to {key}: {error}") from error
-    return [str(one.upload_id) for one in found.uploads if one.object_name == key]
+        raise ClusterError(f"MinIO did not list uploads to {key}: {error}") from error
+    return [str(one.upload_id) for one in listing.uploads if one.object_name == key]
 
 
 def content(store: minio.Minio, key: str) -> bytes:
@@ -91,7 +91,7 @@ def content(store: minio.Minio, key: str) -> bytes:
     try:
         answer = store.get_object(bucket_name=BUCKET, object_name=key)
     except (MinioException, urllib3.exceptions.HTTPError) as error:
-        raise ClusterError(f"MinIO does not give {key}: {error}") from error
+        raise ClusterError(f"MinIO did not return {key}: {error}") from error
     try:
         return answer.read()
     finally:
@@ -100,9 +100,9 @@ def content(store: minio.Minio, key: str) -> bytes:
 
 
 def on_disk(site: Site, key: str) -> bytes:
-    """All that lies on the drive under the object's name, as it lies there.
+    """The bytes on the drive under the object's name, undecoded.
 
-    Raises ClusterError where nodes cannot be reached, Inconclusive where nothing is found.
+    Raises ClusterError where nodes cannot be reached, Inconclusive where there are no files.
     """
     server = containers.find(site, "minio")
     folder = f"{_volume(site, server.pod)}/drive/{BUCKET}/{key}"
@@ -110,31 +110,31 @@ def on_disk(site: Site, key: str) -> bytes:
     files = listed.splitlines()
     if not files:
         raise Inconclusive(f"there are no files in {shlex.quote(folder)} on {server.node}")
-    found = []
+    chunks = []
     for file in files:
         text = containers.on_node(site, server.node, "base64", "--wrap=0", file)
         try:
-            found.append(base64.b64decode(text, validate=True))
+            chunks.append(base64.b64decode(text, validate=True))
         except binascii.Error as error:
-            raise Inconclusive(f"{file} could not be read whole") from error
-    return b"".join(found)
+            raise Inconclusive(f"{file} could not be read as a whole") from error
+    return b"".join(chunks)
 
 
 def rows_with(database: Connection, text: str) -> Mapping[str, int]:
-    """Tables that hold `text` (plain, in hex or base64) in any column, with how many rows."""
+    """Tables with `text` (plain, in hex or base64) in any column → number of such rows."""
     forms = [text, text.encode().hex(), base64.b64encode(text.encode()).decode().rstrip("=")]
-    found = {}
+    tables = {}
     for (name,) in database.execute(_TEXTS).fetchall():
         query = sql.SQL("SELECT count(*) FROM {} t WHERE t::text LIKE ANY (%s::text[])").format(
             sql.Identifier("public", name)
         )
         row = database.execute(query, ([f"%{form}%" for form in forms],)).fetchone()
         if row and row[0]:
-            found[str(name)] = int(row[0])
+            tables[str(name)] = int(row[0])
     large = database.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone()
     if large and large[0]:
-        found["pg_largeobject"] = int(large[0])
-    return found
+        tables["pg_largeobject"] = int(large[0])
+    return tables
 
 
 def _volume(site: Site, pod: str) -> str:

@@ -1,4 +1,4 @@
-"""What a Content-Security-Policy leaves open. Pure."""
+"""The weaknesses of a Content-Security-Policy. Pure."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ _FALLS_BACK = {
 
 
 def weaknesses(policy: str) -> list[str]:
-    """How a page under this policy could still be made to run or embed what is not its own.
+    """How a page under this policy could still run or embed what is not its own.
 
-    policy: the header's value; empty where there is none. Scripts may come from the page's own
-    origin, or be known by nonce or hash; plugins may not be at all; no other site may frame the
-    page, change its base, or get its forms. Empty where nothing is left open.
+    policy: the header's value; empty where there is none. A strict policy allows scripts from the
+    page's own origin, or by nonce or hash; no plugins; and no other site may frame the page, change
+    its base, or receive its forms. Empty where nothing is left open.
     """
     directives: dict[str, list[str]] = {}
     for part in policy.split(";"):
         name, *values = part.split() or [""]
-        directives.setdefault(name.lower(), [value.lower() for value in values])  # the first counts
-    found = []
+        # the first of repeated directives counts
+        directives.setdefault(name.lower(), [value.lower() for value in values])
+    weak = []
     for name, others in _FALLS_BACK.items():
         given = next((one for one in (name, *others) if one in directives), None)
         if given is None:
-            found.append(f"{name} is not bounded")
+            weak.append(f"{name} is not restricted")
             continue
         values = directives[given]
         known: tuple[str, ...] = _NONCES if name in _SCRIPTS else ()
         odd = [value for value in values if value not in _SAFE and not value.startswith(known)]
         if name in ("object-src", "frame-ancestors", "base-uri"):
             odd += [value for value in values if value == "'self'"]
-        found += [f"{name} allows {value}" for value in odd]
-    return found
+        weak += [f"{name} allows {value}" for value in odd]
+    return weak

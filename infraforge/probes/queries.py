@@ -1,7 +1,7 @@
-"""Which statements the backend ran, from PostgreSQL's own count (pg_stat_statements).
+"""The statements that the backend ran, from PostgreSQL's own count (pg_stat_statements).
 
-The backend's logins work as the role that owns the tables, and nobody else does: statements of
-that role are the backend's, those of whoever looks are not.
+The backend's logins act as the role that owns the tables, and nobody else does: that role's
+statements are the backend's, and the observer's are not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HEALTH = "SELECT dealloc, stats_reset::text FROM pg_stat_statements_info"
 
 @dataclass(frozen=True)
 class Look:
-    """The count of each statement at a moment. health: whether counts were lost since."""
+    """Each statement's count at one moment. health: shows whether counts were lost since."""
 
     calls: Mapping[tuple[int, str], int]
     health: tuple[int, str]
@@ -45,34 +45,34 @@ class Look:
 
 @dataclass
 class Counted:
-    """Statements that were run while a block ran, with how often; empty until it is over."""
+    """Statements that ran during a block, with their counts; empty until the block ends."""
 
     calls: dict[str, int] = field(default_factory=dict)
 
     def touching(self, table: str) -> dict[str, int]:
-        """Those that name the table."""
+        """The statements that name the table."""
         name = re.compile(rf"\b{re.escape(table)}\b")
         return {query: calls for query, calls in self.calls.items() if name.search(query)}
 
 
 @contextlib.contextmanager
 def counted(connection: Connection) -> Iterator[Counted]:
-    """Count the backend's statements while the block runs.
+    """Count the backend's statements for the duration of the block.
 
-    Only for whoever holds the stack alone: everybody's statements are counted. Raises Inconclusive
-    where PostgreSQL threw counts away meanwhile.
+    Only for a test that holds the stack alone, since everybody's statements count. Raises
+    Inconclusive where PostgreSQL discarded counts meanwhile.
     """
     before = look(connection)
-    found = Counted()
-    yield found
-    found.calls.update(between(before, look(connection)))
+    statements = Counted()
+    yield statements
+    statements.calls.update(between(before, look(connection)))
 
 
 @contextlib.contextmanager
 def held(connection: Connection, table: str) -> Iterator[Callable[[], int]]:
-    """Let nobody read the table while the block runs; gives how many of the backend wait for it.
+    """Block reads of the table during the block; yields the number of waiting backend sessions.
 
-    Only for moments: statements that wait too long are ended.
+    Only for moments: PostgreSQL ends statements that wait too long.
     """
     lock = sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(table))
     with connection.transaction():
@@ -82,9 +82,9 @@ def held(connection: Connection, table: str) -> Iterator[Callable[[], int]]:
 
 @contextlib.contextmanager
 def held_project(connection: Connection, project_id: str) -> Iterator[Callable[[], int]]:
-    """Let nobody change the project while the block runs; gives how many of the backend wait.
+    """Block changes of the project during the block; yields the number of waiting sessions.
 
-    Only for moments, as `held`.
+    Only for moments, like `held`.
     """
     with connection.transaction():
         connection.execute("SELECT 1 FROM projects WHERE id = %s FOR UPDATE", (project_id,))
@@ -92,33 +92,33 @@ def held_project(connection: Connection, project_id: str) -> Iterator[Callable[[
 
 
 def idle_in_transaction(connection: Connection) -> int:
-    """How many of the backend's sessions wait for its next statement inside a transaction."""
+    """How many of the backend's sessions are idle inside a transaction."""
     row = connection.execute(_IDLE).fetchone()
     return int(row[0]) if row else 0
 
 
 def _number(connection: Connection) -> int:
-    connection.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the first look
+    connection.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees its first look
     row = connection.execute(_WAITING).fetchone()
     return int(row[0]) if row else 0
 
 
 def look(connection: Connection) -> Look:
-    """The backend's statements so far."""
+    """The counts of the backend's statements so far."""
     rows = connection.execute(_CALLS).fetchall()
     health = connection.execute(_HEALTH).fetchone()
     if health is None:
-        raise Inconclusive("pg_stat_statements says nothing about itself")
+        raise Inconclusive("pg_stat_statements reports no state of its own")
     return Look({(row[0], row[1]): int(row[2]) for row in rows}, (int(health[0]), str(health[1])))
 
 
 def between(before: Look, after: Look) -> dict[str, int]:
-    """How often each statement was run between two looks; those that were not are left out."""
+    """How often each statement ran between two looks; others are left out."""
     if before.health != after.health:
         raise Inconclusive(f"counts were lost: {before.health} before, {after.health} after")
-    found: dict[str, int] = {}
+    ran: dict[str, int] = {}
     for key, calls in after.calls.items():
         more = calls - before.calls.get(key, 0)
         if more:
-            found[key[1]] = found.get(key[1], 0) + more
-    return found
+            ran[key[1]] = ran.get(key[1], 0) + more
+    return ran

@@ -1,4 +1,4 @@
-"""What is in the queue, its events and its dead letters, and who may do what there. Looks only."""
+"""The queue, its events and its dead letters, and each user's rights there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOWED, DENIED = "allowed", "denied"
 
 @dataclass(frozen=True)
 class Message:
-    """A message of a stream. headers: its own, by name in small letters."""
+    """A message of a stream. headers: names in lower case."""
 
     subject: str
     data: bytes
@@ -28,12 +28,12 @@ class Message:
 
     @property
     def value(self) -> Any:
-        """Its data as JSON."""
+        """Its data, parsed as JSON."""
         return json.loads(self.data)
 
 
 def waiting(site: Site) -> int:
-    """How many jobs the queue holds: not taken yet, or taken and not acknowledged."""
+    """The number of jobs in the queue: not taken, or taken and not acknowledged."""
 
     async def look(_client: Client, ask: Ask) -> int:
         return int((await ask("$JS.API.STREAM.INFO.JOBS", {}))["state"]["messages"])
@@ -45,7 +45,7 @@ def messages(site: Site, stream: str, subject: str) -> tuple[Message, ...]:
     """All messages of the stream under the subject (`*` and `>` are wildcards), oldest first."""
 
     async def read(_client: Client, ask: Ask) -> tuple[Message, ...]:
-        found: list[Message] = []
+        received: list[Message] = []
         at = 1
         while True:
             try:
@@ -54,11 +54,11 @@ def messages(site: Site, stream: str, subject: str) -> tuple[Message, ...]:
                 )
             except Refused as error:
                 if error.code == _NO_MESSAGE:
-                    return tuple(found)
+                    return tuple(received)
                 raise
             message = answer["message"]
             at = int(message["seq"]) + 1
-            found.append(
+            received.append(
                 Message(
                     message["subject"],
                     base64.b64decode(message.get("data", "")),
@@ -71,18 +71,18 @@ def messages(site: Site, stream: str, subject: str) -> tuple[Message, ...]:
 
 def events(site: Site, project: str) -> tuple[Mapping[str, Any], ...]:
     """The events about a project, oldest first."""
-    found = messages(site, "EVENTS", f"events.*.*.{project}")
-    return tuple(message.value for message in found)
+    received = messages(site, "EVENTS", f"events.*.*.{project}")
+    return tuple(message.value for message in received)
 
 
 def jobs_announced(site: Site, project: str) -> tuple[str, ...]:
-    """The jobs of a project that an event says are done, as often as one says so."""
-    found = messages(site, "EVENTS", f"events.job.done.{project}")
-    return tuple(str(message.value["job"]) for message in found)
+    """The jobs of a project that events announce as done, once for each event."""
+    received = messages(site, "EVENTS", f"events.job.done.{project}")
+    return tuple(str(message.value["job"]) for message in received)
 
 
 def publish(site: Site, subject: str, data: bytes) -> None:
-    """Put a message into the queue as its operator: what no client of the platform can."""
+    """Publish a message to the queue as its operator, which no client of the platform could."""
 
     async def send(client: Client, _ask: Ask) -> None:
         await client.jetstream().publish(subject, data)
@@ -91,7 +91,7 @@ def publish(site: Site, subject: str, data: bytes) -> None:
 
 
 def empty(site: Site) -> None:
-    """Have the queue forget all its jobs, as its operator: what a lost volume does."""
+    """Delete all jobs from the queue as its operator, as the loss of its volume would."""
 
     async def purge(_client: Client, ask: Ask) -> None:
         await ask("$JS.API.STREAM.PURGE.JOBS", {})
@@ -100,35 +100,35 @@ def empty(site: Site) -> None:
 
 
 def may(site: Site, user: str, ways: Sequence[tuple[str, str]]) -> Mapping[str, str]:
-    """`publish SUBJECT` or `subscribe SUBJECT` → allowed or denied, as NATS itself says."""
+    """`publish SUBJECT` or `subscribe SUBJECT` → allowed or denied, as NATS itself decides."""
     complaints: list[str] = []
 
     async def told(error: Exception) -> None:
         complaints.append(str(error).lower())
 
     async def attempt(client: Client, _ask: Ask) -> Mapping[str, str]:
-        found = {}
+        decisions = {}
         for verb, subject in ways:
             complaints.clear()
             if verb == "publish":
-                # a stream that this reached keeps nothing of it: it is not the one expected
+                # a stream that received this would not store it: it is not the expected one
                 await client.publish(subject, b"", headers={"Nats-Expected-Stream": "none"})
             else:
                 await client.subscribe(subject)
             try:
                 await client.flush()
-                await client.flush()  # the complaint came before the second answer
+                await client.flush()  # a complaint arrives before the reply to the flush
             except nats.errors.ConnectionClosedError:
                 complaints.append("permissions violation: connection closed")
             denied = any("permissions violation" in complaint for complaint in complaints)
-            found[f"{verb} {subject}"] = DENIED if denied else ALLOWED
-        return found
+            decisions[f"{verb} {subject}"] = DENIED if denied else ALLOWED
+        return decisions
 
     return Nats().work(site, attempt, user, told)
 
 
 def headers_of(raw: bytes) -> Mapping[str, str]:
-    """The headers in NATS' text form, names in small letters."""
+    """The headers in NATS' text form, names in lower case."""
     lines = raw.decode("utf-8", "replace").splitlines()[1:]
     pairs = [line.partition(":") for line in lines if ":" in line]
     return {name.strip().lower(): value.strip() for name, _, value in pairs}

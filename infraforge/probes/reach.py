@@ -1,7 +1,7 @@
-"""Who can be connected to from inside the cluster, tried from short-lived pods.
+"""Who can be reached from inside the cluster, tested from short-lived pods.
 
-A probe pod wears the labels it is told to, and is never ready, so that no Service sends it
-anybody's traffic. What it could not find out is unknown, never "blocked".
+A probe pod carries the labels it is told to, and is never ready, so that no Service routes traffic
+to it. What it cannot find out is unknown, never "blocked".
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UID = 10001
 
 @dataclass(frozen=True)
 class Target:
-    """A TCP port, by a name that pods resolve."""
+    """A TCP port at a name that pods can resolve."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a probe pod runs and what it looks like to a NetworkPolicy. name: in words."""
+    """Where a probe pod runs, and the labels that a NetworkPolicy sees. name: in words."""
 
     name: str
     namespace: str
@@ -51,7 +51,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Reach:
-    """What was found. table: (source, target) → open, blocked or None; notes: why None."""
+    """The result. table: (source, target) → open, blocked or None; notes: reasons for None."""
 
     table: Table
     notes: tuple[str, ...]
@@ -60,16 +60,18 @@ class Reach:
 def reach(
     site: Site, sources: Sequence[Source], targets: Sequence[Target], within: float = 90.0
 ) -> Reach:
-    """Try every target from every source, all sources at once.
+    """Try every target from every source, all sources in parallel.
 
-    within: seconds for one pod. Raises ClusterError when a pod cannot run or tell.
+    within: seconds for one pod. Raises ClusterError when a pod cannot run or report.
     """
     image = python_image(site)
     with ThreadPoolExecutor(len(sources)) as pool:
-        found = list(pool.map(lambda source: _from(site, source, targets, image, within), sources))
+        results = list(
+            pool.map(lambda source: _from(site, source, targets, image, within), sources)
+        )
     cells: dict[tuple[str, str], Cell] = {}
     notes = []
-    for source, outcomes in zip(sources, found, strict=True):
+    for source, outcomes in zip(sources, results, strict=True):
         for target, (outcome, detail) in zip(targets, outcomes, strict=True):
             known = outcome in (OPEN, BLOCKED)
             cells[source.name, str(target)] = outcome if known else None
@@ -79,17 +81,17 @@ def reach(
 
 
 def read_outcomes(output: str, targets: Sequence[Target]) -> list[tuple[str, str]]:
-    """(outcome, detail) for each target from a probe pod's output.
+    """(outcome, detail) for each target, parsed from a probe pod's output.
 
-    Raises ClusterError for output that is not exactly that.
+    Raises ClusterError for any other output.
     """
     try:
-        found = [(str(outcome), str(detail)) for outcome, detail in json.loads(output)]
+        outcomes = [(str(outcome), str(detail)) for outcome, detail in json.loads(output)]
     except (ValueError, TypeError) as error:
-        raise ClusterError(f"the probe pod said nothing sensible: {output[-300:]!r}") from error
-    if len(found) != len(targets):
-        raise ClusterError(f"the probe pod told of {len(found)} targets, not {len(targets)}")
-    return found
+        raise ClusterError(f"the probe pod's output cannot be read: {output[-300:]!r}") from error
+    if len(outcomes) != len(targets):
+        raise ClusterError(f"the probe pod reported {len(outcomes)} targets, not {len(targets)}")
+    return outcomes
 
 
 def _from(
@@ -115,7 +117,7 @@ def _from(
 
 
 def pod_for(source: Source, targets: Sequence[Target], image: str) -> dict[str, Any]:
-    """The probe pod: Pod Security `restricted`, no token, never ready."""
+    """The probe pod: Pod Security `restricted`, no service account token, never ready."""
     wanted = json.dumps([[target.host, target.port] for target in targets])
     return {
         "apiVersion": "v1",
@@ -129,7 +131,7 @@ def pod_for(source: Source, targets: Sequence[Target], image: str) -> dict[str, 
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "terminationGracePeriodSeconds": 0,
-            # nobody ever sets it: a Service that selects these labels must not send traffic here
+            # nobody ever sets it, so a Service with these labels does not route traffic here
             "readinessGates": [{"conditionType": "infraforge.io/never-ready"}],
             "securityContext": {
                 "runAsNonRoot": True,
@@ -158,17 +160,19 @@ def pod_for(source: Source, targets: Sequence[Target], image: str) -> dict[str, 
 
 
 def python_image(site: Site) -> str:
-    """An image with Python that a node has already: the running backend's own."""
+    """An image with Python that the nodes already have: the running backend's own."""
     namespace, selector = _IMAGE_OF
     pods: Any = site.core.list_namespaced_pod(namespace, label_selector=selector)
     images = [pod.spec.containers[0].image for pod in pods.items if pod.status.phase == "Running"]
     if not images:
-        raise ClusterError("no backend pod runs, so there is no image with Python to make a pod of")
+        raise ClusterError(
+            "no backend pod runs, so its image with Python is not available; see: infraforge status"
+        )
     return str(images[0])
 
 
 def _said(site: Site, namespace: str, name: str) -> str:
-    """What the pod printed, once it has ended well."""
+    """The pod's output, once it has succeeded."""
     pod: Any = site.core.read_namespaced_pod(name, namespace)
     if pod.status.phase == "Succeeded":
         return site.output(namespace, name)
@@ -183,4 +187,6 @@ def _remove(site: Site, namespace: str, name: str) -> None:
         site.core.delete_namespaced_pod(name, namespace, grace_period_seconds=0)
     except client.ApiException as error:
         if error.status != 404:
-            raise ClusterError(f"probe pod {namespace}/{name} stays: {error.reason}") from error
+            raise ClusterError(
+                f"probe pod {namespace}/{name} cannot be removed: {error.reason}"
+            ) from error

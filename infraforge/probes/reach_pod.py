@@ -1,4 +1,4 @@
-"""Runs in a probe pod, where there is only Python's standard library: who can be connected to?
+"""Runs in a probe pod, which has only Python's standard library: tries connections.
 
 argv: a JSON list of [host, port]. Prints a JSON list of [outcome, detail] in the same order.
 """
@@ -13,7 +13,7 @@ PATIENCE = 2.0
 
 
 def once(host: str, port: int) -> tuple[str, str]:
-    """One connection: open, blocked (nothing came back), refused, unresolved or failed."""
+    """Try one connection: open, blocked (no reply at all), refused, unresolved or failed."""
     try:
         address = socket.gethostbyname(host)
     except OSError as error:
@@ -30,14 +30,14 @@ def once(host: str, port: int) -> tuple[str, str]:
 
 
 def several(host: str, port: int) -> tuple[str, str]:
-    """open as soon as one attempt is; blocked only if every attempt was."""
+    """open as soon as one attempt succeeds; blocked only if every attempt is."""
     told = "failed", "not tried"
     for number in range(ATTEMPTS):
-        found = once(host, port)
-        if found[0] == "open":
-            return found
-        if number == 0 or found[0] != "blocked":
-            told = found
+        outcome = once(host, port)
+        if outcome[0] == "open":
+            return outcome
+        if number == 0 or outcome[0] != "blocked":
+            told = outcome
     return told
 
 

@@ -1,7 +1,7 @@
-"""What the local registry lets a node or a pod do: pull, push, reach the listener for pushes.
+"""What the local registry allows a node or a pod: to pull, to push, to reach the push listener.
 
-Nothing is left at the registry: what is pushed is no manifest, and an upload that was begun is not
-ended. What could not be found out is None, never "refused".
+Nothing stays in the registry: a pushed manifest is invalid, and an upload is begun but not ended.
+What cannot be found out is None, never "refused".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ALLOWED, REFUSED = "allowed", "refused"
 OPEN, BLOCKED = "open", "blocked"
 _SECONDS = 4
 _CURL_OPEN, _CURL_BLOCKED = (0, 35, 52, 56, 60), (7, 28)
-"""curl's exit codes: connected, whatever came of it; refused or no answer in time."""
+"""curl's exit codes: connected, whatever followed; refused or timed out."""
 _NO = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED)
 _PINNED = re.compile(r"[^/]+/(?P<repository>[^:@]+)(:[^@]+)?@(?P<digest>sha256:[0-9a-f]{64})")
 _ACCEPT = ", ".join(
@@ -35,7 +35,7 @@ _ACCEPT = ", ".join(
         "docker.distribution.manifest.list.v2",
     )
 )
-"""The registry denies that it has a manifest of a kind that was not asked for."""
+"""Manifest types to accept: the registry denies having one of a type that was not asked for."""
 _NODE_CA = "/etc/containerd/certs.d/ghcr.io/ca.crt"
 _POD_CA = "/etc/registry-ca/registry.crt"
 _IN_POD = """
@@ -65,15 +65,15 @@ Try = Callable[[str, int], str | None]
 
 
 def requests(ask: Ask, image: str) -> Mapping[str, Cell]:
-    """How the reader answers a pull (the control) and each way to push.
+    """How the read-only registry answers a pull (the control) and each way to push.
 
-    image: one that it has, `HOST/REPOSITORY:TAG@sha256:…`. Raises ValueError for another form.
+    image: one that it holds, `HOST/REPOSITORY:TAG@sha256:…`. Raises ValueError for another form.
     """
-    found = _PINNED.fullmatch(image)
-    if found is None:
-        raise ValueError(f"{image} is not pinned")
-    at = f"https://{registry.NAME}:5000/v2/{found['repository']}"
-    pulled = ask("GET", f"{at}/manifests/{found['digest']}")
+    pinned = _PINNED.fullmatch(image)
+    if pinned is None:
+        raise ValueError(f"{image} is not pinned by digest")
+    at = f"https://{registry.NAME}:5000/v2/{pinned['repository']}"
+    pulled = ask("GET", f"{at}/manifests/{pinned['digest']}")
     return {
         "pull by digest": ALLOWED if pulled == HTTPStatus.OK else None,
         "begin an upload": _told(ask("POST", f"{at}/blobs/uploads/")),
@@ -82,12 +82,12 @@ def requests(ask: Ask, image: str) -> Mapping[str, Cell]:
 
 
 def declared_requests() -> Mapping[str, Cell]:
-    """What `requests` has to find."""
+    """The result that `requests` must have."""
     return {"pull by digest": ALLOWED, "begin an upload": REFUSED, "move a tag": REFUSED}
 
 
 def from_node(site: Site, node: str) -> Ask:
-    """Asks by curl, on the node itself. Raises Unable where nodes cannot be reached."""
+    """Send requests with curl on the node itself. Raises Unable where nodes cannot be reached."""
 
     def ask(method: str, url: str) -> int:
         argv = ["--request", method, "--cacert", _NODE_CA, "--write-out", "%{http_code}"]
@@ -100,7 +100,7 @@ def from_node(site: Site, node: str) -> Ask:
 
 
 def from_pod(site: Site, component: str) -> Ask:
-    """Asks from within the component's pod, which must have Python and the registry's CA."""
+    """Send requests from the component's pod, which must have Python and the registry's CA."""
 
     def ask(method: str, url: str) -> int:
         return int(_python(site, component, "ask", str(_SECONDS), _POD_CA, _ACCEPT, method, url))
@@ -109,7 +109,7 @@ def from_pod(site: Site, component: str) -> Ask:
 
 
 def connects_from_node(site: Site, node: str) -> Try:
-    """Tries whether a port can be connected to from the node."""
+    """Try connections to a port from the node."""
 
     def attempt(address: str, port: int) -> str | None:
         code = _curl(site, node, "--insecure", f"https://{address}:{port}/v2/")[1]
@@ -121,7 +121,7 @@ def connects_from_node(site: Site, node: str) -> Try:
 
 
 def connects_from_pod(site: Site, component: str) -> Try:
-    """Tries whether a port can be connected to from the component's pod."""
+    """Try connections to a port from the component's pod."""
 
     def attempt(address: str, port: int) -> str | None:
         said = _python(site, component, "connect", str(_SECONDS), address, str(port))
@@ -131,7 +131,7 @@ def connects_from_pod(site: Site, component: str) -> Try:
 
 
 def connects_from_here(address: str, port: int) -> str | None:
-    """The same from this machine."""
+    """Try a connection from this machine: open, blocked, or None."""
     try:
         socket.create_connection((address, port), timeout=_SECONDS).close()
     except (TimeoutError, ConnectionRefusedError):
@@ -142,7 +142,7 @@ def connects_from_here(address: str, port: int) -> str | None:
 
 
 def writers_addresses() -> Sequence[tuple[str, int]]:
-    """Where the listener that is written to might be met: its own address, the networks' gateways.
+    """Where the push listener could be reached: its own address, and the networks' gateways.
 
     Raises ClusterError where it does not run.
     """
@@ -159,7 +159,7 @@ def writers_addresses() -> Sequence[tuple[str, int]]:
 
 
 def readers_address() -> tuple[str, int]:
-    """Where the nodes meet the listener that is read from. Raises ClusterError."""
+    """Where the nodes reach the read-only listener. Raises ClusterError."""
     return _address(registry.READER), 5000
 
 
@@ -171,14 +171,14 @@ def _address(listener: registry.Listener) -> str:
 
 
 def _told(status: int) -> Cell:
-    """What became of a push: refused, or the status where it was looked at; None for neither."""
+    """The result of a push: refused, or the status that accepted it; None without an answer."""
     if status in _NO:
         return REFUSED
     return None if status == 0 or status >= HTTPStatus.INTERNAL_SERVER_ERROR else status
 
 
 def _curl(site: Site, node: str, *argv: str) -> tuple[str, int]:
-    """What curl on a node writes out, and its exit code."""
+    """The output of curl on a node, and its exit code."""
     options = ("--silent", "--output", "/dev/null", "--noproxy", "*", "--max-time", str(_SECONDS))
     shell = ("sh", "-c", 'curl "$@"; echo " $?"', "curl")
     said = containers.on_node(site, node, *shell, *options, *argv)
@@ -187,7 +187,7 @@ def _curl(site: Site, node: str, *argv: str) -> tuple[str, int]:
 
 
 def _python(site: Site, component: str, *argv: str) -> str:
-    """What the program above says in the component's pod."""
+    """The output of the program above in the component's pod."""
     box = containers.find(site, component)
     command = ("python3", "-c", _IN_POD, *argv)
     return site.execute(box.namespace, box.pod, box.name, *command).strip()

@@ -1,7 +1,7 @@
-"""What a ServiceAccount may do at the API server: as it lists it itself, and as it is when tried.
+"""A ServiceAccount's rights at the API server: those it lists itself, and those it has when tried.
 
-Everything that would change something is tried as a dry run: authorization and admission judge it
-as they would the real thing, and nothing is stored.
+Every request that would change something is a dry run: authorization and admission decide as usual,
+and nothing is stored.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TIMEOUT = 15.0
 
 @dataclass(frozen=True)
 class Request:
-    """One request to the API server. stream: exec and its like, which have no dry run."""
+    """One request to the API server. stream: exec and the like, which have no dry run."""
 
     method: str
     path: str
@@ -34,14 +34,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Tried:
-    """How a request was answered: allowed, refused, or None where that says neither; and why."""
+    """The answer to a request: allowed, refused, or None where it was neither; and the message."""
 
     outcome: str | None
     words: str
 
 
 class Account:
-    """A ServiceAccount at the API server, by a token of its own that lives ten minutes."""
+    """A ServiceAccount at the API server, with its own token, valid ten minutes."""
 
     def __init__(self, site: Site, namespace: str, name: str) -> None:
         configuration = site.cluster.api.configuration
@@ -52,7 +52,7 @@ class Account:
         self._session.headers["Authorization"] = f"Bearer {site.account_token(name, namespace)}"
 
     def listed(self, namespace: str) -> frozenset[str]:
-        """Its rights in a namespace, with those in the whole cluster: `VERB GROUP/RESOURCE[/NAME]`.
+        """Its rights in a namespace, cluster-wide ones included: `VERB GROUP/RESOURCE[/NAME]`.
 
         Raises ClusterError where the API server cannot list them all.
         """
@@ -63,14 +63,18 @@ class Account:
         }
         answer = self._send(Request("POST", _REVIEW, body), dry=False)
         if answer.status_code != 201:
-            raise ClusterError(f"its rights are not told: {answer.status_code} {answer.text[:200]}")
+            raise ClusterError(
+                f"the API server did not list its rights: {answer.status_code} {answer.text[:200]}"
+            )
         status = answer.json()["status"]
         if status.get("incomplete"):
-            raise ClusterError(f"not all rights are told: {status.get('evaluationError')}")
+            raise ClusterError(
+                f"the API server listed only some rights: {status.get('evaluationError')}"
+            )
         return frozenset(right for rule in status["resourceRules"] for right in _rights(rule))
 
     def tries(self, request: Request) -> Tried:
-        """How the request is answered."""
+        """How the API server answers the request."""
         answer = self._send(request, dry=not request.stream and request.method != "GET")
         words = _message(answer)
         by_policy = answer.status_code == 422 and "ValidatingAdmissionPolicy" in words
@@ -98,7 +102,7 @@ class Account:
 
 
 def listed(site: Site, namespace: str, name: str, where: str) -> frozenset[str]:
-    """The account's rights in `where` beyond those that every account has."""
+    """The account's rights in `where`, beyond those that every account has."""
     return Account(site, namespace, name).listed(where) - Account(site, SYSTEM, OPERATOR).listed(
         where
     )

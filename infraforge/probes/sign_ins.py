@@ -1,4 +1,4 @@
-"""Sign-ins as Vault's audit log tells of them."""
+"""Sign-ins as Vault's audit log records them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ LET_IN, DENIED = "let in", "denied"
 
 
 def sign_ins(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Name → what became of each attempt, from audit entries of any kind.
+    """Name → the outcome of each attempt, from audit entries of any kind.
 
-    Only responses count: a request alone does not say how it ended.
+    Only responses count: a request alone does not tell its outcome.
     """
-    found: dict[str, list[str]] = {}
+    outcomes: dict[str, list[str]] = {}
     for entry in entries:
         path = str((entry.get("request") or {}).get("path", ""))
         login = _LOGIN.fullmatch(path)
         if entry.get("type") == "response" and login:
-            found.setdefault(login[1], []).append(_became(entry))
-    return found
+            outcomes.setdefault(login[1], []).append(_became(entry))
+    return outcomes
 
 
 def _became(entry: Mapping[str, Any]) -> str:

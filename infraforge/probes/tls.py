@@ -1,4 +1,4 @@
-"""Which versions and ciphers of TLS a server speaks, found by offering one at a time."""
+"""The TLS versions and ciphers that a server accepts, tested by offering one at a time."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from infraforge.table import Cell
 
 SPOKEN, REFUSED = "spoken", "refused"
 _NO = ("TLSV1_ALERT_PROTOCOL_VERSION",)
-_NO_CIPHER = (  # OpenSSL 3.2 has renamed them
+_NO_CIPHER = (  # OpenSSL 3.2 renamed them
     "SSLV3_ALERT_HANDSHAKE_FAILURE",
     "SSL/TLS_ALERT_HANDSHAKE_FAILURE",
     "TLSV1_ALERT_INSUFFICIENT_SECURITY",
 )
-_EVERY = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"  # what this side has at all, however weak
-_NOT_OFFERED = ("PSK", "SRP")  # they need a secret that this side does not have
+_EVERY = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"  # everything that this client supports, however weak
+_NOT_OFFERED = ("PSK", "SRP")  # they need a secret that this client does not have
 
 
 def speaks(origin: str, ca_file: Path, version: ssl.TLSVersion, timeout: float = 10.0) -> Cell:
     """spoken, refused (the server said so), or None where neither was seen.
 
-    This side's own reluctance to speak an old version is never read as the server's.
+    This client's own refusal to offer an old version never counts as the server's.
     """
     trust = ssl.create_default_context(cafile=str(ca_file))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # an old version is the question
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are offered on purpose
         trust.minimum_version = trust.maximum_version = version
-    trust.set_ciphers("DEFAULT:@SECLEVEL=0")  # else this side would not even offer it
+    trust.set_ciphers("DEFAULT:@SECLEVEL=0")  # else this client would not even offer it
     return _shake(origin, trust, _NO, timeout)
 
 
 def ciphers() -> tuple[str, ...]:
-    """Every cipher of TLS 1.2 that this side can offer, by OpenSSL's name."""
+    """Every TLS 1.2 cipher that this client can offer, by OpenSSL's name."""
     trust = ssl.create_default_context()
     trust.set_ciphers(_EVERY)
     return tuple(
@@ -47,7 +47,7 @@ def ciphers() -> tuple[str, ...]:
 
 
 def speaks_cipher(origin: str, ca_file: Path, cipher: str, timeout: float = 10.0) -> Cell:
-    """spoken, refused (the server said so), or None, where only `cipher` of TLS 1.2 is offered."""
+    """spoken, refused (the server said so), or None, when `cipher` is the only TLS 1.2 offer."""
     trust = ssl.create_default_context(cafile=str(ca_file))
     trust.maximum_version = ssl.TLSVersion.TLSv1_2
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""The report of a run: Allure's HTML, the controls it is evidence for, and a bundle to keep."""
+"""The report of a run: Allure's HTML, the assessed controls, and a bundle of evidence to keep."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pinned Allure, from npm."""
+"""Run the pinned Allure from npm."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _TRACKING = re.compile(
 
 
 class ReportFailed(InfraForgeError):
-    """Allure made no report; says which command, and its last lines."""
+    """Allure made no report; names the command and its last lines."""
 
 
 def render(
     results: Path, out: Path, title: str, history: Path | None = None, *, append: bool = True
 ) -> Path:
-    """Allure's report of `results` as one HTML file in the folder `out`; the file.
+    """Render `results` as one HTML file in the folder `out`; returns the file.
 
-    history: a file in which Allure keeps past runs, for trends; append: add this one to it.
+    history: file in which Allure keeps past runs, for trends; append: add this run to it.
     """
     program = npm.installed(SHIPPED, "allure") / "allure" / "cli.js"
     options = {"reportName": title, "singleFile": True, "reportLanguage": "en"}
@@ -53,7 +53,7 @@ def render(
         )
         pages = sorted(made.rglob("index.html"), key=lambda page: len(page.parts))
         if not pages:
-            raise ReportFailed(f"Allure made no page:\n{said[-2000:]}")
+            raise ReportFailed(f"Allure wrote no page; its output ends:\n{said[-2000:]}")
         page = out / "index.html"
         page.write_text(with_controls(without_tracking(pages[0].read_text())))
     return page
@@ -71,12 +71,14 @@ def with_controls(page: str) -> str:
 
 
 def without_tracking(page: str) -> str:
-    """The page without the visitor counting Allure puts in: evidence tells nobody who reads it.
+    """The page without Allure's visitor counter: evidence must not report its readers.
 
-    Raises ReportFailed where some is left.
+    Raises ReportFailed where part of it is left.
     """
     page = _TRACKING.sub("", page)
     head = page[: page.find("</head>")]
     if "googletagmanager" in head or "gtag(" in head:
-        raise ReportFailed("Allure's page still counts its visitors; see report/allure.py")
+        raise ReportFailed(
+            "Allure's page still counts its visitors; adapt without_tracking in report/allure.py"
+        )
     return page

@@ -1,4 +1,4 @@
-"""One folder that says what one run found: Allure's page, the controls, the timings."""
+"""One folder with the results of one run: Allure's page, the controls, the timings."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _REPORTED = "reported"
 
 
 class RunUnreadable(InfraForgeError):
-    """The index of a run is none; says which, and why."""
+    """The file is not a run's index; says which file, and why."""
 
 
 def generate(run: Run, out: Path = REPORT, history: Path | None = None) -> Path:
-    """As `make`, while nobody else makes a report."""
+    """`make`, one report at a time."""
     with locked():
         return make(run, out, history)
 
 
 def make(run: Run, out: Path = REPORT, history: Path | None = None) -> Path:
-    """The report of the run in `out`, whole or not at all; its page, which opens without a server.
+    """Write the run's report to `out`, whole or not at all; its page, which needs no server.
 
-    history: a file in which past runs are kept, for trends; each run is added once to it.
+    history: file that keeps past runs, for trends; each run is added once.
     Raises UsageError where `out` is not ours to replace, or the run's results are gone.
     """
     refuse_foreign(out, history)
@@ -72,7 +72,7 @@ def make(run: Run, out: Path = REPORT, history: Path | None = None) -> Path:
 
 
 def refuse_foreign(out: Path, history: Path | None = None) -> None:
-    """Raise UsageError where something is in the way that we did not make."""
+    """Raise UsageError where a target exists that the report did not make."""
     protected = {
         "the user's home": places.home(),
         "this repository": REPORTS.parent,
@@ -87,7 +87,7 @@ def refuse_foreign(out: Path, history: Path | None = None) -> None:
 
 
 def read(run: Run) -> Index:
-    """The run's index. Raises RunUnreadable where it is damaged, or of another version, or none."""
+    """The run's index. Raises RunUnreadable where it is missing, damaged, or of another version."""
     if not run.index.is_file() or not run.index.stat().st_size:
         raise RunUnreadable(f"run {run.id} kept no results; see: infraforge report --list")
     try:
@@ -97,20 +97,20 @@ def read(run: Run) -> Index:
 
 
 def title(index: Index) -> str:
-    """What Allure's page is called: InfraForge, and of which run it is."""
+    """The title of Allure's page: InfraForge and the run."""
     return f"InfraForge · {controls.heading(index)}"
 
 
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
-    """One report at a time is written here."""
+    """Only one process at a time writes a report."""
     with CROSSWALK.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _keep_latest(history: Path) -> None:
-    """Leave in Allure's history as many runs as are kept here."""
+    """Trim Allure's history to the number of runs that are kept here."""
     if not history.exists():
         return
     lines = history.read_text().splitlines(keepends=True)

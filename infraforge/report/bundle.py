@@ -1,16 +1,16 @@
 """A bundle: a run's index, results, histories and report in one sealed, signed file.
 
-    run/index.json           what ran, what it said, what that rests on
+    run/index.json           what ran, each result, and the evidence it rests on
     run/allure-results/...   results and attachments, histories and verdicts among them
     run/timings.json
     report/...               Allure's page, the controls
-    controls.toml            the crosswalk that the page of controls was made with
-    signer.pub               the public half of the key that signed
+    controls.toml            the crosswalk behind the controls page
+    signer.pub               the public half of the signing key
     MANIFEST.sha256          a digest of each of these
-    attestation.json         an in-toto statement about the manifest and the run, signed
+    attestation.json         a signed in-toto statement about the manifest and the run
 
-`verify.py` checks all of it. The signature tells who made a bundle only to somebody who has that
-one's public key, or the bundle's own SHA-256, from elsewhere.
+`verify.py` checks all of it. The signature proves who made a bundle only to somebody who has the
+signer's public key, or the bundle's own SHA-256, from another source.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ RUN_INDEX = f"run/{INDEX}"
 CONTROLS_JSON = "report/controls.json"
 CONTROLS_HTML = "report/controls.html"
 UNSIGNED = (MANIFEST, ATTESTATION)
-"""What no line of the manifest is about."""
+"""Members that the manifest does not list."""
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise UsageError where something is in the way that is no bundle."""
+    """Raise UsageError where `path` exists and is not a bundle."""
     refuse_foreign_file(path, "a bundle", container.is_one)
 
 
 def pack(run: Run, report: Path, crosswalk: Path, target: Path, signer: signing.Signer) -> str:
-    """Everything of the run and its report, in `target`; the SHA-256 of the file.
+    """Write the run and its report to the bundle `target`; returns the file's SHA-256.
 
     Raises UsageError where the results are gone, or are too large for a bundle.
     """
@@ -66,21 +66,24 @@ def pack(run: Run, report: Path, crosswalk: Path, target: Path, signer: signing.
 
 
 def results_of(run: Run, index: Index) -> Path:
-    """Where the run's results are. Raises UsageError where they are gone."""
+    """The folder of the run's results. Raises UsageError where they are gone."""
     place = Path(index.results) if index.results else run.results
     if not place.is_dir():
-        raise UsageError(f"the results of run {run.id} are gone: there is no {place}")
+        raise UsageError(
+            f"the results of run {run.id} are gone: there is no {place}; "
+            f"to list runs: infraforge report --list"
+        )
     return place
 
 
 def manifest(members: Mapping[str, bytes]) -> bytes:
-    """A line for each member, as `sha256sum` writes and checks them."""
+    """A line for each member, in the format that `sha256sum` writes and checks."""
     lines = (f"{sha256(data)}  {name}\n" for name, data in sorted(members.items()))
     return "".join(lines).encode()
 
 
 def configuration(members: Mapping[str, bytes]) -> dict[str, str]:
-    """What the statement names as the run's configuration: name → SHA-256."""
+    """The run's configuration, as the statement names it: name → SHA-256."""
     return {name: sha256(members[name]) for name in (RUN_INDEX, CROSSWALK)}
 
 

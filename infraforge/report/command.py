@@ -21,32 +21,42 @@ _HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 def configure(commands: Any) -> None:
     """Add both commands to the subparsers; each sets `run`."""
-    making = commands.add_parser(
-        "report", help="Allure HTML, controls and evidence bundle of a run"
+    report_parser = commands.add_parser(
+        "report", help="write Allure's HTML, the controls and an evidence bundle of a run"
     )
-    making.add_argument("--run", metavar="ID", help="which run (the latest)", dest="which")
-    making.add_argument("--list", action="store_true", help="the runs that there are")
-    making.add_argument("--out", type=Path, default=build.REPORT, help="(%(default)s)")
-    making.add_argument("--bundle", type=Path, default=BUNDLE, help="(%(default)s)")
-    making.add_argument("--history", type=Path, help="a file that keeps past runs, for trends")
-    making.add_argument(
+    report_parser.add_argument(
+        "--run", metavar="ID", help="the run (default: the latest)", dest="which"
+    )
+    report_parser.add_argument(
+        "--list", action="store_true", help="list the recorded runs and stop"
+    )
+    report_parser.add_argument(
+        "--out", type=Path, default=build.REPORT, help="folder of the report (%(default)s)"
+    )
+    report_parser.add_argument(
+        "--bundle", type=Path, default=BUNDLE, help="file of the bundle (%(default)s)"
+    )
+    report_parser.add_argument(
+        "--history", type=Path, help="a file that keeps past runs, for trends"
+    )
+    report_parser.add_argument(
         "--key",
         type=Path,
-        help="sign with this ed25519 key (PEM); else ~/.config/infraforge/signing.key",
+        help="sign with this ed25519 key (PEM; default: ~/.config/infraforge/signing.key)",
     )
-    making.set_defaults(run=report)
-    checking = commands.add_parser("verify", help="check a bundle, recompute its verdicts offline")
-    checking.add_argument("bundle", type=Path, metavar="BUNDLE")
-    checking.add_argument("--sha256", metavar="HEX", help="what `report` printed of the bundle")
-    checking.add_argument(
+    report_parser.set_defaults(run=report)
+    verify_parser = commands.add_parser("verify", help="check a bundle and recompute it offline")
+    verify_parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the file to check")
+    verify_parser.add_argument("--sha256", metavar="HEX", help="the digest that `report` printed")
+    verify_parser.add_argument(
         "--public-key", type=Path, metavar="FILE", help="the key that must have signed it (PEM)"
     )
-    checking.add_argument("--all", action="store_true", help="show the verdicts that agree, too")
-    checking.set_defaults(run=check)
+    verify_parser.add_argument("--all", action="store_true", help="also show verdicts that agree")
+    verify_parser.set_defaults(run=check)
 
 
 def report(options: argparse.Namespace) -> int:
-    """Make report and bundle; 0, whatever the results are."""
+    """Write report and bundle; returns 0 whatever the results are."""
     if options.list:
         return _list()
     build.refuse_foreign(options.out, options.history)
@@ -57,7 +67,7 @@ def report(options: argparse.Namespace) -> int:
     run = runs.named(REPORTS, options.which) if options.which else runs.latest(REPORTS)
     print(controls.heading(build.read(run)))
     if run.busy:
-        print("infraforge: this run is still going on; the report is of what it has kept so far")
+        print("infraforge: this run has not ended; the report covers what it has recorded so far")
     with run.in_use(), build.locked():
         page = build.make(run, options.out, options.history)
         print(f"report: {page}")
@@ -69,34 +79,34 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    found = runs.recorded(REPORTS)
+    recorded = runs.recorded(REPORTS)
     cells: dict[tuple[str, str], str] = {}
-    for run in found:
+    for run in recorded:
         try:
             index = build.read(run)
         except build.RunUnreadable as error:
             cells[run.id, "tests"] = str(error).partition(";")[0]
             continue
         code, tally = index.concluded.exit_code, index.concluded.tally
-        state = "goes on" if run.busy and not index.ended else "did not end"
+        state = "under way" if run.busy and not index.ended else "did not end"
         cells[run.id, "began"] = index.started
         cells[run.id, "profile"] = index.profile.name if index.profile else "none"
         cells[run.id, "commit"] = index.commit[:12] + ("+changes" if index.dirty else "")
         cells[run.id, "exit"] = state if code is None else str(code)
         told = [f"{number} {outcome}" for outcome, number in tally.items() if number]
         cells[run.id, "tests"] = " · ".join(told) or "none"
-    if found:
+    if recorded:
         print(Table(cells).text())
-    print(f"{len(found)} runs in {REPORTS / 'runs'}; the latest {runs.KEPT} are kept")
+    print(f"{len(recorded)} runs in {REPORTS / 'runs'}; the latest {runs.KEPT} are kept")
     return 0
 
 
 def check(options: argparse.Namespace) -> int:
-    """0: all of it agrees, 1: something was changed, 2: something cannot be made again."""
+    """0: all of it agrees, 1: something was changed, 2: something cannot be recomputed."""
     expected = options.sha256
     if expected is not None and not _HEX.fullmatch(expected):
         raise UsageError(
-            f"--sha256 {expected}: 64 hexadecimal digits, as `infraforge report` prints"
+            f"--sha256 {expected}: give the 64 hexadecimal digits that `infraforge report` printed"
         )
     trusted = None
     if options.public_key:
@@ -125,43 +135,43 @@ def _show(examined: Examined, members: int, *, every: bool) -> None:
     if every:
         for one in examined.judged:
             now = str(one.again.outcome) if one.again is not None else f"no: {one.lacks}"
-            _say(f"{one.test}: {one.name}: kept {one.kept}, made again {now}")
+            _say(f"{one.test}: {one.name}: kept {one.kept}, recomputed {now}")
     for finding in examined.findings:
         _say(finding)
     again = sum(one.again is not None for one in examined.judged)
     tests = len(index.tests) if index else 0
     _say(
-        f"{members} members; {tests} tests, {len(examined.judged)} verdicts, {again} made again; "
+        f"{members} members; {tests} tests, {len(examined.judged)} verdicts, {again} recomputed; "
         f"{len(examined.findings)} findings"
     )
     if examined.by_assertion:
         _say(
-            f"{len(examined.by_assertion)} tests rest on assertions in their own code, of which "
-            f"nothing can be made again: {', '.join(_short(examined.by_assertion))}"
+            f"{len(examined.by_assertion)} tests rest on assertions in their own code, which "
+            f"cannot be recomputed: {', '.join(_short(examined.by_assertion))}"
         )
-    _say("Allure's page is its own rendering: it is held to by its digest alone")
+    _say("Allure's page is not recomputed: only its digest is checked")
     if examined.vouched_for:
         _say(f"signed by the key that you named: {examined.signed_by}")
     elif examined.signed_by:
         _say(
-            f"signed by {examined.signed_by}, a key that came with the bundle: nobody vouches for "
-            f"who that is; with the signer's own key: --public-key FILE"
+            f"signed by {examined.signed_by}, a key that came with the bundle and proves nothing "
+            f"about the signer; to check with the signer's own key: --public-key FILE"
         )
     _say(_SAID[examined.exit_code])
 
 
 _SAID = {
     0: "all of it agrees",
-    1: "it was changed, or does not follow from what it rests on",
-    2: "nothing was changed, but not all of it can be made again",
+    1: "it was changed, or does not follow from its evidence",
+    2: "nothing was changed, but not all of it can be recomputed",
 }
 
 
 def _short(tests: list[str]) -> list[str]:
-    """Tests without their cases, each once."""
+    """Tests without their parameters, each once."""
     return list(dict.fromkeys(test.split("[")[0] for test in tests))
 
 
 def _say(text: object) -> None:
-    """Print a line of what a bundle says: control characters are shown, not obeyed."""
+    """Print a line from a bundle; control characters are shown, not obeyed."""
     print("".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text)))

@@ -1,10 +1,10 @@
-"""The file around a bundle's members: a zip that says itself whether a bit of it was changed.
+"""The container of a bundle: a zip that shows by itself whether any bit of it was changed.
 
-Its comment, the last bytes of the file, is the SHA-256 of all that comes before. A zip has fields
-and padding that no reader looks at; the comment covers these, too. Members stand one behind the
-other with nothing between, and each name once.
+The zip's comment, the last bytes of the file, is the SHA-256 of everything before it. It also
+covers fields and padding of a zip that no reader looks at. Members follow each other without gaps,
+and each name occurs once.
 
-What is read may be hostile: sizes, counts and ratios are bounded before anything is unpacked, and
+The input may be hostile: sizes, counts and ratios are bounded before anything is unpacked, and
 nothing is ever written to disk.
 """
 
@@ -28,7 +28,7 @@ MEMBERS = 50_000
 MEMBER_BYTES = 256 * 2**20
 ALL_BYTES = 2**30
 RATIO = 200
-"""Bounds of a bundle: members, bytes of one and of all, and how well one above a MiB may pack."""
+"""Bounds of a bundle: members, bytes of one and of all, and the ratio for one above a MiB."""
 
 _SMALL = 2**20
 _CHUNK = 2**20
@@ -53,7 +53,7 @@ _UNREADABLE = (
 
 @dataclass
 class Content:
-    """What a container held. members: those that could be read, whole; troubles: in words."""
+    """The content of a container. members: those that were read whole; troubles: in words."""
 
     members: dict[str, bytes] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
@@ -61,9 +61,9 @@ class Content:
 
 
 def write(path: Path, members: Mapping[str, bytes]) -> str:
-    """Write the members, in their order, as one sealed zip; the SHA-256 of the file.
+    """Write the members, in their order, as one sealed zip; returns the file's SHA-256.
 
-    Raises UsageError where they are more than a reader would accept.
+    Raises UsageError where they exceed what a reader would accept.
     """
     _refuse_oversized(members)
     with zipfile.ZipFile(path, "w") as packed:
@@ -85,7 +85,7 @@ def write(path: Path, members: Mapping[str, bytes]) -> str:
 
 
 def is_one(path: Path) -> bool:
-    """Whether a file is a container of ours, by its last bytes."""
+    """Whether a file is such a container, judged by its last bytes."""
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         if file.tell() < len(_EMPTY):
@@ -95,54 +95,54 @@ def is_one(path: Path) -> bool:
 
 
 def read(path: Path) -> Content:
-    """What is in the file, and what is wrong with it. Raises UsageError where it cannot be opened.
+    """Read the file, and note what is wrong with it. Raises UsageError where it cannot be opened.
 
-    Never anything else: whatever a damaged or hostile file has zipfile raise becomes a trouble.
+    Nothing else is raised: each error of zipfile for a damaged or hostile file becomes a trouble.
     """
     if not path.exists():
         raise UsageError(f"there is no {path}; make a bundle: infraforge report")
     if not path.is_file():
-        raise UsageError(f"{path} is no file; name a bundle")
-    found = Content()
+        raise UsageError(f"{path} is not a file; name a bundle")
+    content = Content()
     try:
         with path.open("rb") as file:
-            found.troubles += _sealed(file)
+            content.troubles += _sealed(file)
             try:
-                _read_all(file, found)
+                _read_all(file, content)
             except _UNREADABLE as error:
-                found.troubles.append(f"the container is damaged, no zip: {_told(error)}")
+                content.troubles.append(f"the container is damaged, not a zip: {_told(error)}")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    return found
+    return content
 
 
-def _read_all(file: BinaryIO, found: Content) -> None:
+def _read_all(file: BinaryIO, content: Content) -> None:
     if _entries(file) > MEMBERS:  # zipfile would hold them all in memory
-        found.troubles.append(f"the container has more than {MEMBERS} members: none is read")
+        content.troubles.append(f"the container has more than {MEMBERS} members: none is read")
         return
     with zipfile.ZipFile(file) as packed:
         infos = packed.infolist()
         doubled = {name for name, number in Counter(packed.namelist()).items() if number > 1}
-        found.troubles += [f"{_shown(name)} is there twice" for name in sorted(doubled)]
-        found.troubles += _gaps(file, packed, infos)
+        content.troubles += [f"{_shown(name)} is there twice" for name in sorted(doubled)]
+        content.troubles += _gaps(file, packed, infos)
         left = ALL_BYTES
         for info in infos:
             name = info.filename
             trouble = _odd(info, left)
             if not trouble and name not in doubled:
                 try:
-                    found.members[name] = _member(packed, info)
+                    content.members[name] = _member(packed, info)
                     left -= info.file_size
                     continue
                 except _UNREADABLE as error:
                     trouble = f"is damaged: {_told(error)}"
-            found.unreadable.add(name)
+            content.unreadable.add(name)
             if trouble:
-                found.troubles.append(f"{_shown(name)} {trouble}")
+                content.troubles.append(f"{_shown(name)} {trouble}")
 
 
 def _sealed(file: BinaryIO) -> list[str]:
-    """Whether the comment is the digest of what comes before it; what is wrong, in words."""
+    """What is wrong with the seal: the comment must be the digest of everything before it."""
     file.seek(0, os.SEEK_END)
     size = file.tell()
     if not size:
@@ -151,7 +151,7 @@ def _sealed(file: BinaryIO) -> list[str]:
     file.seek(until)
     comment = file.read()
     if not _COMMENT.fullmatch(comment):
-        return ["the container has no seal at its end: cut off, changed there, or no bundle"]
+        return ["the container has no seal at its end: it is truncated, changed, or not a bundle"]
     file.seek(0)
     if _sha256(file, until) != comment[-64:].decode():
         return ["the container was changed: its bytes are not those that were sealed"]
@@ -159,7 +159,7 @@ def _sealed(file: BinaryIO) -> list[str]:
 
 
 def _entries(file: BinaryIO) -> int:
-    """At most so many members are in the directory: each has a mark of its own there."""
+    """An upper bound for the directory's members: each entry begins with a signature."""
     number, before = 0, b""
     file.seek(0)
     while chunk := file.read(_CHUNK):
@@ -169,16 +169,16 @@ def _entries(file: BinaryIO) -> int:
 
 
 def _gaps(file: BinaryIO, packed: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> list[str]:
-    """Bytes that belong to no member, or to two; a bomb has members that overlap."""
+    """Bytes that belong to no member, or to two: a zip bomb has overlapping members."""
     expected = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         if info.header_offset != expected:
             what = "overlaps another" if info.header_offset < expected else "follows hidden bytes"
-            return [f"{_shown(info.filename)} {what}: the container is not as one is written"]
+            return [f"{_shown(info.filename)} {what}: no bundle is written like this"]
         file.seek(info.header_offset)
         header = file.read(_LOCAL_HEADER)
         if len(header) < _LOCAL_HEADER:
-            return [f"{_shown(info.filename)} is cut off"]
+            return [f"{_shown(info.filename)} is truncated"]
         name, extra = struct.unpack("<HH", header[26:30])
         expected = info.header_offset + _LOCAL_HEADER + name + extra + info.compress_size
     if packed.start_dir != expected:
@@ -210,7 +210,7 @@ def _odd(info: zipfile.ZipInfo, left: int) -> str:
 
 
 def _member(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """The member, whole; zipfile stops at the size it claims, and compares its checksum."""
+    """The whole member; zipfile stops at the size it claims, and compares its checksum."""
     pieces = []
     with packed.open(info) as stream:
         while piece := stream.read(_CHUNK):
@@ -222,7 +222,7 @@ def _member(packed: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _packing(data: bytes) -> int:
-    """Packed, unless it packs so well that a reader would take it for a bomb."""
+    """Deflated, unless it packs so well that a reader would take it for a bomb."""
     if len(data) > _SMALL and len(data) > RATIO / 2 * len(zlib.compress(data)):
         return zipfile.ZIP_STORED
     return zipfile.ZIP_DEFLATED
@@ -230,16 +230,25 @@ def _packing(data: bytes) -> int:
 
 def _refuse_oversized(members: Mapping[str, bytes]) -> None:
     if len(members) > MEMBERS:
-        raise UsageError(f"{len(members)} files are too many for a bundle; {MEMBERS} at most")
+        raise UsageError(
+            f"{len(members)} files are too many for a bundle, which takes {MEMBERS}; "
+            f"report a smaller run: infraforge report --run ID"
+        )
     for name, data in members.items():
         if len(data) > MEMBER_BYTES:
-            raise UsageError(f"{name} has {len(data)} bytes; {MEMBER_BYTES} at most in a bundle")
+            raise UsageError(
+                f"{name} has {len(data)} bytes, but a bundle takes {MEMBER_BYTES} per file; "
+                f"attach less in that test"
+            )
     if sum(map(len, members.values())) > ALL_BYTES:
-        raise UsageError(f"these results have more than {ALL_BYTES} bytes: too much for a bundle")
+        raise UsageError(
+            f"these results exceed {ALL_BYTES} bytes, the limit of a bundle; "
+            f"report a smaller run: infraforge report --run ID"
+        )
 
 
 def _sha256(file: BinaryIO, until: int) -> str:
-    """Of the file's next so many bytes."""
+    """SHA-256 of the file's next `until` bytes."""
     digest = hashlib.sha256()
     while until > 0 and (chunk := file.read(min(_CHUNK, until))):
         digest.update(chunk)

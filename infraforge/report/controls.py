@@ -1,7 +1,7 @@
-"""What a run says of each control: from the tests that carry it, and the crosswalk.
+"""A run's result for each control: from the tests that carry it, and the crosswalk.
 
-A control is green only by all of its tests. Which these are, the markers of the whole suites say,
-and not what happened to run: one of thirty is a control that is partly assessed.
+A control is green only if all of its tests are. The markers of the whole suites decide which tests
+those are, not the tests that happened to run: one of thirty means "partly assessed".
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infraforge.verdict import Outcome
 
 
 class State(enum.StrEnum):
-    """Of a control."""
+    """The state of a control."""
 
     HOLDS = "holds"
     BROKEN = "broken"
@@ -35,9 +35,9 @@ _RAN = (Outcome.HOLDS, Outcome.BROKEN, Outcome.UNKNOWN)
 
 @dataclass(frozen=True)
 class Assessed:
-    """One control. tests: each of its tests and what it says: an outcome, or one of the above.
+    """One control. tests: each of its tests → its outcome, `NOT_RUN` or `INAPPLICABLE`.
 
-    whole: whether it is known which tests are its own.
+    whole: whether all of the control's tests are known.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Assessed:
 
     @property
     def state(self) -> State:
-        """Broken over unknown; else it holds only where each test that applies says so."""
+        """Broken over unknown; otherwise it holds only where each applicable test does."""
         said = set(self.tests.values()) - {INAPPLICABLE}
         for worse in (State.BROKEN, State.UNKNOWN):
             if worse.value in said:
@@ -59,7 +59,7 @@ class Assessed:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many of its tests ran, of how many that apply."""
+        """The number of its tests that ran, and of those that apply."""
         ran = sum(said in _RAN for said in self.tests.values())
         return ran, sum(said != INAPPLICABLE for said in self.tests.values())
 
@@ -77,7 +77,7 @@ class Assessed:
 
 
 def assess(index: Index, crosswalk: Mapping[str, Mapping[str, str]]) -> list[Assessed]:
-    """Each control of the crosswalk, in its order, with what its tests say."""
+    """Each control of the crosswalk, in its order, with the results of its tests."""
     carrying: dict[str, dict[str, str]] = {}
     inapplicable = index.inapplicable()
     expected = {node: entry.controls for node, entry in index.tests.items()}
@@ -96,22 +96,22 @@ def assess(index: Index, crosswalk: Mapping[str, Mapping[str, str]]) -> list[Ass
 
 
 def heading(index: Index) -> str:
-    """Of which run a report is, in one line."""
+    """The run that a report is about, in one line."""
     commit = f"commit {index.commit[:12]}" if index.commit else "no commit known"
     commit += " with changes that are not committed" if index.dirty else ""
     profile = f"profile {index.profile.name}" if index.profile else "no profile"
-    ended = f"ended {index.ended}" if index.ended else "it did not come to its end"
+    ended = f"ended {index.ended}" if index.ended else "did not end"
     return f"run {index.run} · {commit} · {profile} · began {index.started} · {ended}"
 
 
 def files(index: Index, controls: Sequence[Assessed]) -> tuple[str, str]:
-    """What is written of the controls: for programs (JSON), and the page."""
+    """The controls as written to disk: JSON for programs, and the page."""
     kept = json.dumps([control.to_dict() for control in controls], indent=1, ensure_ascii=False)
     return f"{kept}\n", page(index, controls)
 
 
 def page(index: Index, controls: Sequence[Assessed]) -> str:
-    """The controls as one plain HTML page that says of which run it is."""
+    """The controls as one plain HTML page with the run's heading."""
     counts = Counter(control.state for control in controls)
     lacks = f" {index.expected_lacks}" if index.expected is None else ""
     return _PAGE.format(
@@ -125,7 +125,7 @@ def page(index: Index, controls: Sequence[Assessed]) -> str:
 def _concluded(index: Index) -> str:
     said = index.concluded
     if said.exit_code is None:
-        return "The run did not come to its end, so it says nothing as a whole."
+        return "The run did not end, so it has no result as a whole."
     tally = " · ".join(f"{said.tally.get(outcome, 0)} {outcome}" for outcome in Outcome)
     missing = f"; {len(said.missing)} required tests did not run" if said.missing else ""
     return f"Tests: {tally}{missing}. Exit code {said.exit_code}."
@@ -145,7 +145,7 @@ def _row(control: Assessed) -> str:
 
 
 def _grouped(tests: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Test → what it says; cases of one test that say the same in one line."""
+    """Test → its result; cases of one test with the same result share a line."""
     groups = Counter((node.split("[")[0], said) for node, said in tests.items())
     return [
         (f"{name} ({number} cases)" if number > 1 else name, said)

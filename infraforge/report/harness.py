@@ -1,4 +1,4 @@
-"""Which harness made a run's verdicts: its version, and a digest of the code that judges."""
+"""The harness that produced a run's verdicts: its version, and a digest of the judging code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JUDGES = (
     "table.py",
     "verdict.py",
 )
-"""What verdicts, outcomes and the page of controls come from: the same code, the same words."""
+"""The code that determines verdicts, outcomes and the controls page: same code, same words."""
 
 
 def version() -> str:

@@ -1,7 +1,7 @@
-"""The index of a run: which tests ran, what each said, and what that rests on. Values, no I/O.
+"""The index of a run: its tests, their outcomes, and the evidence they rest on. Values, no I/O.
 
-One JSON file for each run. What it concludes (outcomes, tally, missing tests, exit code) can be
-made again from what it records; `conclusions` does, for who wrote it and for who checks it.
+One JSON file for each run. Its conclusions (outcomes, tally, missing tests, exit code) follow from
+what it records: `conclusions` computes them, for the writer and for a later check.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from infraforge.verdict import Outcome
 
 SCHEMA = 1
 UNABLE = "not on this cluster: "
-"""How the reason begins for which a test is skipped that this kind of cluster cannot run."""
+"""Prefix of the skip reason of a test that this kind of cluster cannot run."""
 
 _PASSED, _FAILED, _SKIPPED = "passed", "failed", "skipped"
 _PYTEST_RAN = (0, 1, 5)
-"""Pytest's exit codes of a run that came to its end: by them the tests decide."""
+"""pytest's exit codes for a complete run, after which the tests decide."""
 
 
 @dataclass(frozen=True)
 class Phase:
     """One phase of a test (`setup`, `call`, `teardown`) as pytest saw it.
 
-    status: passed, failed or skipped; says: of one that failed, broken or unknown; why: the first
-    line of what was raised.
+    status: passed, failed or skipped; says: broken or unknown, for a failed phase; why: the first
+    line of the error.
     """
 
     status: str
@@ -40,13 +40,13 @@ class Phase:
 
     @property
     def outcome(self) -> Outcome | None:
-        """What the phase says, if it were a test proper; None for nothing."""
+        """The outcome of this phase by itself; None for a phase that passed."""
         if self.says:
             return Outcome(self.says)
         return Outcome.SKIPPED if self.status == _SKIPPED else None
 
     def or_worse(self, other: Phase | None) -> Phase:
-        """The worse of two reports of one phase (subtests make several)."""
+        """The worse of two reports about one phase (subtests make several)."""
         rank = (None, *WORSE)
         return self if other is None else max(other, self, key=lambda p: rank.index(p.outcome))
 
@@ -55,8 +55,8 @@ class Phase:
 class Entry:
     """One test that ran, or was skipped.
 
-    kept: what its verdicts rest on, see `evidence.Evidence.kept`; outcome: as the run counted it;
-    starvation: how short of CPU the machine was meanwhile, where that was measured.
+    kept: the evidence of its verdicts, see `evidence.Evidence.kept`; outcome: as the run counted
+    it; starvation: how short of CPU the machine was meanwhile, where that was measured.
     """
 
     outcome: Outcome
@@ -66,7 +66,7 @@ class Entry:
     starvation: Mapping[str, Any] | None = None
 
     def concluded(self) -> Outcome:
-        """The outcome that its phases and verdicts give: the worst of them."""
+        """The outcome that follows from its phases and verdicts: the worst of them."""
         tally = Tally()
         for name, phase in self.phases.items():
             if said := phase.outcome:
@@ -86,7 +86,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Profiled:
-    """The profile that was under test: its parts, and the tests that it requires of this run."""
+    """The profile under test: its components, and the tests that it requires of this run."""
 
     name: str
     components: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Profiled:
 
 @dataclass(frozen=True)
 class Conclusions:
-    """What a run says as a whole. unable: required cases that this kind of cluster cannot run."""
+    """The results of the run as a whole. unable: required cases that this cluster cannot run."""
 
     tally: Mapping[str, int]
     missing: tuple[str, ...]
@@ -105,13 +105,12 @@ class Conclusions:
 
 @dataclass(frozen=True)
 class Index:
-    """One run. Times are UTC in ISO 8601; ended: "" for a run that did not come to its end.
+    """One run. Times are UTC in ISO 8601; ended: "" for a run that did not end.
 
-    harness: version, and code, a digest of what judges; images: reference → digest;
-    expected: test → controls, of the whole suites that the run was asked about, None where that
-    could not be found out, for the reason in expected_lacks; results: where Allure's results are,
-    if the user chose a place; cases, unable, partly: see `outcome.Tally`;
-    pytest_status: pytest's own exit code.
+    harness: version, and code, a digest of the judging code; images: reference → digest;
+    expected: test → controls, for the whole suites that were selected; None where pytest could not
+    collect them, for the reason in expected_lacks; results: where Allure's results are, if the user
+    chose a place; cases, unable, partly: see `outcome.Tally`; pytest_status: pytest's exit code.
     """
 
     run: str
@@ -139,11 +138,11 @@ class Index:
 
     @property
     def came_to_its_end(self) -> bool:
-        """Whether pytest ran all that it was to run, with whatever outcome."""
+        """Whether pytest ran everything it had selected, whatever the outcomes."""
         return self.pytest_status in _PYTEST_RAN
 
     def conclusions(self) -> Conclusions:
-        """What the recorded tests say: the same rules as those of the run itself."""
+        """The results that follow from the recorded tests, by the run's own rules."""
         outcomes = {node: entry.outcome for node, entry in self.tests.items()}
         unable = {node for node in self.unable if self._says_unable(node)}
         tally = Tally(outcomes, set(self.cases), unable, set(self.partly))
@@ -156,20 +155,20 @@ class Index:
         return Conclusions(counts, tuple(missing), tuple(not_here), code)
 
     def _says_unable(self, node: str) -> bool:
-        """Whether a case was skipped since this cluster cannot run it: no list alone excuses it."""
+        """Whether a case was skipped because of this cluster: a list alone excuses nothing."""
         entry = self.tests.get(node)
         return entry is not None and entry.skipped_because.startswith(UNABLE)
 
     def inapplicable(self) -> dict[str, str]:
-        """Tests that say nothing of this profile, because it lacks what they are about, with why.
+        """Tests that do not apply to this profile, because it lacks their subject → the reason.
 
-        Only those that were skipped for it in so many words, and that the profile does not require;
-        a case of a required test only where it names a component that the profile has not.
+        Only tests skipped for that stated reason, and not required by the profile; a case of a
+        required test only where the reason names a component that the profile lacks.
         """
         profile = self.profile
         if profile is None:
             return {}
-        about, found = f"profile {profile.name} has ", {}
+        about, reasons = f"profile {profile.name} has ", {}
         lacking = re.compile(re.escape(about) + r"no (\S+)")
         for node, entry in self.tests.items():
             why = entry.skipped_because
@@ -178,8 +177,8 @@ class Index:
             named = lacking.search(why)
             absent = named is not None and named[1] not in profile.components
             if node.split("[")[0] not in profile.required or absent:
-                found[node] = why
-        return found
+                reasons[node] = why
+        return reasons
 
     def to_json(self) -> str:
         data = {"schema": SCHEMA, **dataclasses.asdict(self)}
@@ -187,7 +186,7 @@ class Index:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Index:
-        """What `to_json` wrote. Raises ValueError, saying what is odd, for anything else."""
+        """Parse what `to_json` wrote. Raises ValueError, naming what is odd, for anything else."""
         try:
             data = json.loads(text)
             _known(data.pop("schema"))
@@ -203,11 +202,11 @@ class Index:
             )
             odd = _odd(made)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"no index of a run: {type(error).__name__}: {error}") from error
+            raise ValueError(f"not the index of a run: {type(error).__name__}: {error}") from error
         if odd:
-            raise ValueError(f"no index of a run: {odd}")
+            raise ValueError(f"not the index of a run: {odd}")
         if made.to_json().encode() != (text.encode() if isinstance(text, str) else text):
-            raise ValueError("no index of a run: not as one is written")
+            raise ValueError("not the index of a run: not in the form in which one is written")
         return made
 
 
@@ -225,7 +224,7 @@ def _entry(data: Mapping[str, Any]) -> Entry:
 
 
 def _odd(index: Index) -> str:
-    """What in the index is of another kind than it should be; "" for nothing."""
+    """What in the index has a wrong type or value; "" for nothing."""
     texts: list[Any] = [index.run, index.started, index.ended, index.commit, index.expected_lacks]
     texts += [index.results, *index.arguments, *index.cases, *index.unable, *index.partly]
     for told in (index.harness, index.platform, index.images, index.machine):
@@ -243,11 +242,11 @@ def _odd(index: Index) -> str:
         for kept in entry.kept:
             texts += kept.values()
             if "history" not in kept and Outcome(kept["outcome"]) and not kept["verdict"]:
-                return "a verdict is kept nowhere"
+                return "a verdict has no file"
     for number in (index.pytest_status, index.concluded.exit_code):
         if number is not None and not isinstance(number, int):
-            return f"{number!r} is no exit code"
-    return next((f"{text!r} is no text" for text in texts if not isinstance(text, str)), "")
+            return f"{number!r} is not an exit code"
+    return next((f"{text!r} is not text" for text in texts if not isinstance(text, str)), "")
 
 
 def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:

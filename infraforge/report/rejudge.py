@@ -1,4 +1,4 @@
-"""A kept verdict, made again from the history or the tables that were kept with it. Pure."""
+"""Recompute a kept verdict from the history or tables that were kept with it. Pure."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from infraforge.verdict import Outcome, Rule, Verdict
 
 
 class CannotBeMadeAgain(Exception):
-    """Something that a verdict rests on was not kept; says what."""
+    """Something that the verdict rests on was not kept; says what."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A kept verdict beside what its checker says now.
+    """A kept verdict beside its checker's present one.
 
-    again: None where it cannot be made again, for the reason in `lacks`.
+    again: None where it cannot be recomputed, for the reason in `lacks`.
     """
 
     test: str
@@ -40,10 +40,10 @@ class Judged:
 
 
 def judge(test: str, kept: Mapping[str, Any], histories: Mapping[str, bytes]) -> Judged:
-    """The verdict of `kept` (as `Verdict.to_dict` gave it) made again.
+    """Recompute the verdict `kept` (in the form of `Verdict.to_dict`).
 
-    histories: SHA-256 → what was kept. Raises KeyError, TypeError or ValueError where `kept` is no
-    verdict.
+    histories: SHA-256 → the kept history. Raises KeyError, TypeError or ValueError where `kept` is
+    not a verdict.
     """
     name, outcome, told = (
         str(kept["name"]),

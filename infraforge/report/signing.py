@@ -1,7 +1,7 @@
-"""Who made a bundle: an in-toto statement about the run, signed with ed25519 in a DSSE envelope.
+"""The signature of a bundle: an in-toto statement about the run in a DSSE envelope (ed25519).
 
-The key is the user's own and no platform's: it lies in `~/.config/infraforge` (XDG_CONFIG_HOME is
-heeded), is made at first use, and no command removes it.
+The key belongs to the user, not to a platform: it is in `~/.config/infraforge` (or below
+XDG_CONFIG_HOME), is made at first use, and no command removes it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PAYLOAD = "application/vnd.in-toto+json"
 
 @dataclass(frozen=True)
 class Signer:
-    """A private key and where its public half can be read. path: of the public key's file."""
+    """A private key, and the file of its public half (path)."""
 
     key: Ed25519PrivateKey
     path: Path
@@ -45,16 +45,17 @@ class Signer:
 
 
 def default_key() -> Path:
-    """Where the user's own signing key is, or will be."""
+    """The path of the user's own signing key, whether or not it exists."""
     chosen = os.environ.get("XDG_CONFIG_HOME")
     base = Path(chosen) if chosen else places.home() / ".config"
     return base / "infraforge" / "signing.key"
 
 
 def signer(path: Path | None = None) -> Signer:
-    """The key in `path`, which must be there; by default the user's own, made at first use.
+    """The key in `path`, which must exist; by default the user's own, made at first use.
 
-    Raises UsageError for a file that is no unencrypted ed25519 key in PEM, or that others may read.
+    Raises UsageError for a file that is not an unencrypted ed25519 key in PEM, or that others can
+    read.
     """
     chosen = path or default_key()
     try:
@@ -69,7 +70,10 @@ def signer(path: Path | None = None) -> Signer:
     try:
         key = serialization.load_pem_private_key(data, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError(f"signing key {chosen} is no unencrypted key in PEM: {error}") from error
+        raise UsageError(
+            f"signing key {chosen} is not an unencrypted key in PEM: {error}; make one: "
+            f"openssl genpkey -algorithm ed25519 -out FILE"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise UsageError(
             f"signing key {chosen} is not ed25519; make one: "
@@ -86,21 +90,21 @@ def public_key(data: bytes) -> Ed25519PublicKey:
     try:
         key = serialization.load_pem_public_key(data)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ValueError(f"no public key in PEM: {error}") from error
+        raise ValueError(f"not a public key in PEM: {error}") from error
     if not isinstance(key, Ed25519PublicKey):
         raise ValueError("not an ed25519 key")  # noqa: TRY004 - of a file, not of an argument
     return key
 
 
 def pem(key: Ed25519PublicKey) -> bytes:
-    """The key as text, as `openssl pkey -pubin` reads it."""
+    """The key as text, in the format that `openssl pkey -pubin` reads."""
     return key.public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
-    """SHA-256 of the key (DER), in hexadecimal: what to compare over the telephone."""
+    """SHA-256 of the key (DER) in hexadecimal, for comparison over another channel."""
     return hashlib.sha256(
         key.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -111,9 +115,9 @@ def fingerprint(key: Ed25519PublicKey) -> str:
 def statement(index: Index, manifest: bytes, members: Mapping[str, str]) -> dict[str, Any]:
     """The in-toto statement (test-result v0.1) about a run whose bundle has this manifest.
 
-    members: names in the bundle → SHA-256, of the configuration of the run. Only exit code 0 is
-    PASSED, and 3 (some tests cannot be run on such a cluster) is WARNED. A test that is unknown is
-    among those that failed, and one that was skipped is in no list: neither ever passes.
+    members: the run's configuration, name in the bundle → SHA-256. Only exit code 0 is PASSED;
+    3 (this cluster cannot run some tests) is WARNED. An unknown test is listed as failed, and a
+    skipped one is in no list: neither ever passes.
     """
     code = index.concluded.exit_code
     said = {outcome: _named(index, outcome) for outcome in Outcome}
@@ -160,30 +164,30 @@ def seal(said: Mapping[str, Any], key: Ed25519PrivateKey) -> bytes:
 def opened(envelope: bytes, key: Ed25519PublicKey) -> dict[str, Any]:
     """The statement in the envelope. Raises ValueError unless `key` signed exactly this."""
     try:
-        found = json.loads(envelope)
-        body = base64.b64decode(found["payload"], validate=True)
-        (signature,) = found["signatures"]
+        envelope_fields = json.loads(envelope)
+        body = base64.b64decode(envelope_fields["payload"], validate=True)
+        (signature,) = envelope_fields["signatures"]
         key.verify(base64.b64decode(signature["sig"], validate=True), _pae(body))
         said = json.loads(body)
         keyid = signature["keyid"]
     except InvalidSignature:
         raise ValueError(f"not signed by the key {fingerprint(key)}") from None
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise ValueError(f"no signed statement: {type(error).__name__}: {error}") from error
+        raise ValueError(f"not a signed statement: {type(error).__name__}: {error}") from error
     rewritten = {
         "payload": base64.b64encode(_canonical(said)).decode(),
         "payloadType": PAYLOAD,
         "signatures": [{"keyid": fingerprint(key), "sig": signature["sig"]}],
     }
     if keyid != fingerprint(key) or _canonical(rewritten) + b"\n" != envelope:
-        raise ValueError("not as such a statement is written")
+        raise ValueError("not in the form in which such a statement is written")
     if not isinstance(said, dict):
-        raise ValueError("no signed statement: no object")  # noqa: TRY004 - of a file
+        raise ValueError("not a signed statement: not an object")  # noqa: TRY004 - of a file
     return said
 
 
 def _make(path: Path) -> None:
-    """A new key, whole or not at all, readable by its owner alone; another process' stays."""
+    """Make a key, whole or not at all, readable by its owner alone; keep one made meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM,
@@ -204,7 +208,7 @@ def _named(index: Index, outcome: Outcome) -> list[str]:
 
 
 def _pae(body: bytes) -> bytes:
-    """What DSSE signs: payload type and body, each with its length."""
+    """The bytes that DSSE signs: payload type and body, each with its length."""
     kind = PAYLOAD.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(body), body)
 

@@ -1,4 +1,4 @@
-"""Backend processes, a Redis and a PostgreSQL, run step by step on a clock that is set by hand.
+"""Backend processes, a Redis and a PostgreSQL, simulated step by step on a clock set by hand.
 
 The processes run the application's own cache, epoch and database code and its own Lua scripts.
 Each operation is a greenlet. It gives way before everything that others can see or get between: a
@@ -37,7 +37,7 @@ TRANSACTION = 10.0  # seconds after which the server ends one
 
 
 class Clock:
-    """Seconds, and whoever is to hear that they pass."""
+    """A simulated clock, and the callbacks to run as it advances."""
 
     def __init__(self) -> None:
         self.now = 100.0

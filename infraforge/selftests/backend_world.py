@@ -36,8 +36,8 @@ objects = importlib.import_module("infraforge_backend.objects")
 
 def programs() -> Path | None:
     """The folder of PostgreSQL's server programs; None where there are none."""
-    found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else []
+    initdb = shutil.which("initdb")
+    folders = [Path(initdb).parent] if initdb else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((folder for folder in folders if (folder / "initdb").exists()), None)
 
@@ -108,11 +108,11 @@ class Server:
 @contextlib.contextmanager
 def server() -> Iterator[Server]:
     """A running server; skips where this machine has none installed."""
-    found = programs()
-    if found is None:
+    binaries = programs()
+    if binaries is None:
         pytest.skip("needs PostgreSQL's server programs, has none")
     with tempfile.TemporaryDirectory(prefix="infraforge-pg-", ignore_cleanup_errors=True) as name:
-        made = Server(Path(name), found)
+        made = Server(Path(name), binaries)
         made.start()
         try:
             yield made
@@ -141,13 +141,13 @@ class Database:
 
     def _connection(self) -> Any:
         """This thread's; another where it is broken."""
-        found = getattr(self._own, "connection", None)
-        if found is None or found.closed:
-            found = self._own.connection = self._server.connect(user=LOGIN)
-            found.execute(
+        connection = getattr(self._own, "connection", None)
+        if connection is None or connection.closed:
+            connection = self._own.connection = self._server.connect(user=LOGIN)
+            connection.execute(
                 "SELECT set_config('idle_in_transaction_session_timeout', %s, false)", (self._idle,)
             )
-        return found
+        return connection
 
 
 class Store:
@@ -194,7 +194,7 @@ def fresh_application(running: Server) -> Any:
 
 
 def application(running: Server) -> Any:
-    """The application; who asks is told by headers, as in test_app_backend_app."""
+    """The application; headers name the requesting user, as in test_app_backend_app."""
     from infraforge.selftests.test_app_backend_app import NoCredentials  # noqa: PLC0415
 
     made = importlib.import_module("infraforge_backend.app")
@@ -211,19 +211,19 @@ def application(running: Server) -> Any:
 
 def at_once(*work: Callable[[], T]) -> list[T]:
     """What each returns, all begun together."""
-    found: dict[int, T] = {}
+    answers: dict[int, T] = {}
     barrier = threading.Barrier(len(work))
 
     def run(place: int, one: Callable[[], T]) -> None:
         barrier.wait(10)
-        found[place] = one()
+        answers[place] = one()
 
     threads = [threading.Thread(target=run, args=pair) for pair in enumerate(work)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    return [found[place] for place in range(len(work))]
+    return [answers[place] for place in range(len(work))]
 
 
 def _somebody() -> str:

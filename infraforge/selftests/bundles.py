@@ -1,4 +1,4 @@
-"""A run as one leaves it, with its report and bundle, made without a cluster or npm."""
+"""A finished run with its report and bundle, made without a cluster or npm."""
 
 from __future__ import annotations
 

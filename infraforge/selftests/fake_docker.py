@@ -55,8 +55,8 @@ class FakeDocker:
 
     @property
     def containers(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.path.read_text())
-        return found
+        stored: list[dict[str, Any]] = json.loads(self.path.read_text())
+        return stored
 
     def status(self, name: str) -> str:
         """Docker's word for how it is; "gone" where there is none."""

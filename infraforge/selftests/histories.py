@@ -1,4 +1,4 @@
-"""How selftests write a history down: a line an operation, its place in the text is its time.
+"""A notation for histories in selftests: one operation a line, whose position is its time.
 
     a invoke write x "one"
     a ok     write x [1,"one"]

@@ -1,4 +1,4 @@
-"""Real processes for tests of locks and interrupts: a script that says a word, and waits."""
+"""Real processes for tests of locks and interrupts: a script that prints a word, then waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-ins for what a platform stands on, and for those steps of a stand-up that are not tried."""
+"""Stand-ins for what a platform needs, and for steps of a stand-up that are not under test."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Knowledge:
         "a pod begins", "nobody says", "it answered just now",
     ],
 )  # fmt: skip
-def test_only_what_nobody_can_reach_is_gone(
+def test_only_a_database_that_nobody_can_reach_is_gone(
     silent_for: float, addresses: Sequence[str] | None, refusing: set[str], proved: bool
 ) -> None:
     knowledge = Knowledge()
@@ -58,5 +58,5 @@ def test_a_closed_port_refuses_and_an_open_one_does_not() -> None:
     assert absence.refuses("127.0.0.1", port)
 
 
-def test_an_address_that_is_none_does_not_refuse() -> None:
+def test_an_unresolvable_address_is_not_a_refusal() -> None:
     assert not absence.refuses("no.such.host.invalid", 5432)

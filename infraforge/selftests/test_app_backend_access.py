@@ -40,7 +40,7 @@ def test_groups_are_those_of_now_and_not_of_the_sign_in() -> None:
 @pytest.mark.parametrize(
     ("user", "disabled"), [("ada", True), ("", True), ("", False), ("ada2", False)]
 )
-def test_the_disabled_removed_and_renamed_are_nobody(user: str, disabled: bool) -> None:
+def test_disabled_removed_and_renamed_people_have_no_identity(user: str, disabled: bool) -> None:
     who = identity(User="ada", Groups="admin")
     assert who.now(standing.Standing(user, ("admin",), disabled)) is None
 
@@ -88,7 +88,7 @@ def test_role_is_the_highest_group_and_only_exact_names_count(groups: str, role:
         ("guest", set()),
     ],
 )
-def test_table_is_what_is_enforced(group: str, allowed: set[tuple[str, str]]) -> None:
+def test_the_table_of_roles_is_enforced(group: str, allowed: set[tuple[str, str]]) -> None:
     asked = [
         ("GET", "/api/projects"),
         ("HEAD", "/api/projects"),

@@ -68,7 +68,7 @@ def test_without_identity_everything_is_401(app: Any, path: str) -> None:
     assert answer.json["request_id"] == answer.headers["X-Request-Id"]
 
 
-def test_me_says_who_asks(app: Any) -> None:
+def test_me_names_the_requesting_user(app: Any) -> None:
     headers = {**VIEWER, "X-Forwarded-Email": "vera@example.org"}
     answer = app.test_client().get("/api/me", headers=headers)
     assert answer.json == {
@@ -101,7 +101,7 @@ def test_a_role_that_is_too_low_is_403(app: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["former", "nobody"])
-def test_who_is_disabled_or_gone_is_403_everywhere(app: Any, name: str) -> None:
+def test_disabled_or_removed_people_get_403_everywhere(app: Any, name: str) -> None:
     headers = {"X-Forwarded-Subject": f"id-of-{name}", "X-Forwarded-User": name}
     for path in ("/api/me", "/api/projects", "/api/health"):
         answer = app.test_client().get(path, headers={**headers, "X-Forwarded-Groups": "admin"})
@@ -114,7 +114,7 @@ def test_groups_of_the_session_alone_open_nothing(app: Any) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "201", "000000001999", "1" * 5000, "-1", "1.0", "\u0661"])
-def test_a_page_has_a_limit(app: Any, limit: str) -> None:
+def test_the_page_size_is_bounded(app: Any, limit: str) -> None:
     answer = app.test_client().get("/api/projects", headers=VIEWER, query_string={"limit": limit})
     assert answer.status_code == 422
 

@@ -73,7 +73,7 @@ def test_the_applications_logins_add_and_read_and_do_nothing_else(
             )
 
 
-def test_a_platform_that_is_up_hands_its_trail_over(running: backend_world.Server) -> None:
+def test_an_existing_platform_keeps_its_audit_trail(running: backend_world.Server) -> None:
     """Made by the first migrations, owned by the application; what is in it stays."""
     running.fresh()
     database = backend_world.Database(running)
@@ -112,8 +112,8 @@ def test_names_that_become_one_stay_two(running: backend_world.Server) -> None:
         connection.execute(migrations.known()[2].sql.encode())
 
     database.write((), as_it_was)
-    found = database.read(lambda c: c.execute("SELECT name FROM files").fetchall())
-    names = sorted(row["name"] for row in found)
+    file_names = database.read(lambda c: c.execute("SELECT name FROM files").fetchall())
+    names = sorted(row["name"] for row in file_names)
     assert [name for name in names if "(" not in name] == ["caf\u00e9", "plain", "\u00fc"]
     assert len(names) == 4
 
@@ -135,11 +135,11 @@ def test_a_flood_of_denials_is_a_few_rows_and_their_number(
     now[0] = audit.PERIOD
     services.denials.beat()
     services.denials.beat()
-    found = rows(running)
-    assert sum(row["count"] for row in found) == 301
-    assert (len(found), found[-1]["count"]) == (audit.BURST + 2, 300 - audit.BURST)
-    assert found[-1]["target"] == "POST /api/projects/<uuid:project_id>/jobs"
-    assert {(row["actor"], row["outcome"]) for row in found} == {("vera", "denied")}
+    trail = rows(running)
+    assert sum(row["count"] for row in trail) == 301
+    assert (len(trail), trail[-1]["count"]) == (audit.BURST + 2, 300 - audit.BURST)
+    assert trail[-1]["target"] == "POST /api/projects/<uuid:project_id>/jobs"
+    assert {(row["actor"], row["outcome"]) for row in trail} == {("vera", "denied")}
     client.post("/api/projects", headers=VIEWER)  # a new period
     assert len(rows(running)) == audit.BURST + 3
 
@@ -164,9 +164,9 @@ def test_no_row_is_larger_than_its_bound(running: backend_world.Server, app: Any
 @pytest.mark.parametrize("length", [0, 1, 498, 499, 500, 501, 502, 3000])
 def test_a_field_is_cut_between_characters(length: int) -> None:
     for text in ("a" * length, "\u00fc" * length, "\U0001f4ca" * length):
-        found = audit.cut(text)
-        assert len(found.encode()) <= audit.FIELD_BYTES
-        assert found == text or text.startswith(found[:-1])
+        cut = audit.cut(text)
+        assert len(cut.encode()) <= audit.FIELD_BYTES
+        assert cut == text or text.startswith(cut[:-1])
 
 
 def test_old_rows_are_pruned_and_denials_drive_nothing_else_out(

@@ -47,8 +47,8 @@ class World:
         self.redis.server.zadd("k:lease", {token: 10**15})
 
     def read(self, process: Any) -> tuple[bytes | None, str]:
-        found = process.read("k", lambda: self.row)
-        return found.body, found.how
+        answer = process.read("k", lambda: self.row)
+        return answer.body, answer.how
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_fill_sent_to_a_stopped_redis_is_void_when_it_goes_on(world: World) -> N
     assert world.read(late)[0] == b"v2"
 
 
-def test_silent_redis_is_asked_once_and_then_left_alone_until_it_answers(world: World) -> None:
+def test_a_silent_redis_is_tried_once_and_then_skipped_until_it_answers(world: World) -> None:
     one = world.process()
     world.redis.stopped = True
     assert world.read(one) == (b"v1", "bypass")
@@ -151,13 +151,13 @@ def test_mark_of_a_write_that_redis_got_late_is_taken_back(world: World) -> None
     assert world.redis.holders() == []
 
 
-def test_what_is_not_there_is_cached_like_what_is(world: World) -> None:
+def test_absence_is_cached_like_presence(world: World) -> None:
     one, two = world.process(), world.process()
-    found = [process.read("k", lambda: None) for process in (one, two)]
-    assert [(each.body, each.how) for each in found] == [(None, "miss"), (None, "hit")]
+    reads = [process.read("k", lambda: None) for process in (one, two)]
+    assert [(each.body, each.how) for each in reads] == [(None, "miss"), (None, "hit")]
 
 
-def test_what_is_put_where_nothing_was_is_read_at_once(world: World) -> None:
+def test_a_new_value_replaces_a_cached_absence_at_once(world: World) -> None:
     one, two = world.process(), world.process()
     world.row = None
     assert world.read(one) == (None, "miss")
@@ -179,10 +179,10 @@ def test_absence_read_before_something_is_put_there_is_not_stored(world: World) 
     assert world.read(reader) == (b"v1", "miss")
 
 
-def test_many_who_read_what_is_not_there_are_one_query() -> None:
+def test_concurrent_reads_of_an_absent_key_are_one_query() -> None:
     """And none of them holds its thread longer than that query takes."""
     world, readers, queries = World(), 8, []
-    started, found = threading.Barrier(readers), []
+    started, answers = threading.Barrier(readers), []
 
     def load() -> None:
         queries.append(1)
@@ -192,7 +192,7 @@ def test_many_who_read_what_is_not_there_are_one_query() -> None:
         process = world.process(meanwhile=lambda: threading.Event().wait(0.02))
         started.wait(10)
         began = time.monotonic()
-        found.append((process.read("k", load).body, time.monotonic() - began))
+        answers.append((process.read("k", load).body, time.monotonic() - began))
 
     threads = [threading.Thread(target=ask) for _ in range(readers)]
     for thread in threads:
@@ -200,11 +200,11 @@ def test_many_who_read_what_is_not_there_are_one_query() -> None:
     for thread in threads:
         thread.join(30)
     assert len(queries) == 1
-    assert [body for body, _ in found] == [None] * readers
-    assert max(seconds for _, seconds in found) < 4 * 0.2 + 1  # one by one: 8 times
+    assert [body for body, _ in answers] == [None] * readers
+    assert max(seconds for _, seconds in answers) < 4 * 0.2 + 1  # one by one: 8 times
 
 
-def test_miss_beside_a_fill_waits_for_it_and_asks_nobody_else(world: World) -> None:
+def test_a_miss_during_a_fill_waits_for_it(world: World) -> None:
     filler = world.process()
     answers = []
 
@@ -223,10 +223,10 @@ def test_miss_beside_a_fill_waits_for_it_and_asks_nobody_else(world: World) -> N
         assert world.redis.eval(fill, 2, "k", "k:lease", token, b"1\nv1", 1000) == 1
 
     assert filler.read("k", load_while_another_reads).body == b"v1"
-    assert [(found.body, found.how) for found in answers] == [(b"v1", "hit")]
+    assert [(answer.body, answer.how) for answer in answers] == [(b"v1", "hit")]
 
 
-def test_one_that_waited_long_enough_asks_for_itself_and_stores_nothing(
+def test_a_reader_that_waited_too_long_reads_the_database_and_stores_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "WAIT_SECONDS", 0.0)
@@ -241,14 +241,14 @@ def test_nobody_waits_behind_a_writers_mark(world: World) -> None:
     assert world.read(reader) == (b"v1", "miss")
 
 
-def test_one_that_waits_takes_over_when_the_lease_is_given_back(world: World) -> None:
+def test_a_waiting_reader_takes_over_a_released_lease(world: World) -> None:
     world.hold("another's")
     waiting = world.process(meanwhile=lambda: world.redis.server.delete("k:lease"))
     assert world.read(waiting) == (b"v1", "miss")
     assert world.redis.server.get("k") == b"1\nv1"
 
 
-def test_one_that_waits_leaves_the_cache_once_its_epoch_may_be_old(world: World) -> None:
+def test_a_waiting_reader_bypasses_the_cache_once_its_epoch_may_be_old(world: World) -> None:
     """Its writer has raised the epoch and acknowledged meanwhile; the fill is under the old one."""
 
     def a_writer_is_done() -> None:
@@ -260,7 +260,7 @@ def test_one_that_waits_leaves_the_cache_once_its_epoch_may_be_old(world: World)
     assert world.read(world.process(meanwhile=a_writer_is_done)) == (b"v1", "bypass")
 
 
-def test_a_load_that_fails_gives_its_lease_back(world: World) -> None:
+def test_a_failed_load_releases_its_lease(world: World) -> None:
     def load() -> None:
         raise ConnectionError
 
@@ -269,7 +269,7 @@ def test_a_load_that_fails_gives_its_lease_back(world: World) -> None:
     assert world.redis.server.keys() == []
 
 
-def test_writers_that_meet_have_a_mark_each(world: World) -> None:
+def test_concurrent_writers_have_a_mark_each(world: World) -> None:
     """The one that ends first leaves the other's fence, and so nothing old when that one dies."""
     one, two, reader = world.process(), world.process(), world.process()
     first, second = one.fence(["k"]), two.fence(["k"])

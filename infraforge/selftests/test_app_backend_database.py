@@ -1,4 +1,4 @@
-"""What becomes of reads and writes when PostgreSQL or the connection to it fails."""
+"""Reads and writes when PostgreSQL or the connection to it fails."""
 
 from __future__ import annotations
 
@@ -112,13 +112,13 @@ def made(
     pool: Pool, cache: Cache | None = None, pause: Callable[[float], None] | None = None
 ) -> Any:
     paused = pause or (lambda _: None)
-    found = database.Database(config.Config(), cache or Cache(), deadline.Watchdog(), paused)
-    found._pool = pool
-    return found
+    opened = database.Database(config.Config(), cache or Cache(), deadline.Watchdog(), paused)
+    opened._pool = pool
+    return opened
 
 
 @pytest.mark.parametrize("name", [*FAULTS, "InterfaceError", "OperationalError"])
-def test_a_fault_costs_the_connection_and_not_the_change(name: str) -> None:
+def test_a_fault_loses_the_connection_but_not_the_change(name: str) -> None:
     pool = Pool(change=[error_of(name)])
     assert made(pool).write(["k"], lambda c: c.execute("change")) is not None
     assert pool.executed == ["change"]
@@ -147,7 +147,7 @@ def test_a_pool_that_has_no_connection_is_unavailable() -> None:
             made(Pool(connect=fails)).read(lambda c: c.execute("look"))
 
 
-def test_what_a_statement_is_to_blame_for_is_not_hidden() -> None:
+def test_errors_of_a_statement_are_not_hidden() -> None:
     for name in ("42703", "22001", "23505"):
         with pytest.raises(psycopg.Error) as told:
             made(Pool(change=[error_of(name)])).write((), lambda c: c.execute("change"))
@@ -174,7 +174,7 @@ def test_a_commit_that_the_server_refuses_is_tried_again(monkeypatch: pytest.Mon
     assert pool.commits == 1
 
 
-def test_an_error_without_the_servers_word_is_no_refusal() -> None:
+def test_an_error_without_the_servers_message_is_not_a_refusal() -> None:
     assert not database._commit_was_refused(error_of("40001"))
     assert not database._commit_was_refused(error_of("OperationalError"))
 
@@ -210,5 +210,5 @@ def test_an_epoch_that_cannot_be_raised_leaves_the_outcome_unknown(name: str) ->
 
 def test_connections_are_to_a_primary() -> None:
     """A standby would show an epoch, and rows, from before."""
-    found = database.parameters(config.Config(), database.Login("v-1", "secret"))
-    assert found["target_session_attrs"] == "primary"
+    parameters = database.parameters(config.Config(), database.Login("v-1", "secret"))
+    assert parameters["target_session_attrs"] == "primary"

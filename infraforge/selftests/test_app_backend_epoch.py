@@ -30,7 +30,7 @@ def knowledge(clock: Clock) -> object:
     return epoch.EpochKnowledge(2.0, clock)
 
 
-def test_nothing_known_is_nothing_usable(knowledge: object) -> None:
+def test_without_knowledge_nothing_is_usable(knowledge: object) -> None:
     assert knowledge.usable() is None
     knowledge.refused(50.0)
     assert knowledge.usable() is None
@@ -59,7 +59,7 @@ def test_while_nobody_gets_into_the_database_hits_go_on(knowledge: object, clock
         assert knowledge.usable() == 7
 
 
-def test_what_has_run_out_is_not_extended(knowledge: object, clock: Clock) -> None:
+def test_expired_knowledge_is_not_extended(knowledge: object, clock: Clock) -> None:
     """A writer may have raised the epoch and acknowledged before PostgreSQL went away."""
     knowledge.seen(7, clock.now)
     clock.now += 30
@@ -69,9 +69,7 @@ def test_what_has_run_out_is_not_extended(knowledge: object, clock: Clock) -> No
     assert knowledge.usable() == 8
 
 
-def test_a_proof_that_comes_when_all_has_run_out_is_too_late(
-    knowledge: object, clock: Clock
-) -> None:
+def test_a_proof_after_expiry_is_too_late(knowledge: object, clock: Clock) -> None:
     """Whatever it was asked for: PostgreSQL may have been there until just now."""
     knowledge.seen(7, clock.now)
     clock.now += 1.9

@@ -32,7 +32,7 @@ def test_names_that_deceive_or_do_not_fit_are_refused(name: str) -> None:
         validation.new_file_name(name)
 
 
-def test_what_is_stored_already_can_still_be_named() -> None:
+def test_stored_names_stay_valid() -> None:
     """A name from before a rule can be read and deleted; only none is given any more."""
     assert validation.file_name("\u200b") == "\u200b"
     with pytest.raises(validation.Invalid):
@@ -63,7 +63,7 @@ def test_content_disposition_is_plain_ascii_with_nothing_to_break_out_of(name: s
 
 
 @given(st.binary(max_size=2000), st.integers(1, 700))
-def test_reader_hashes_what_passes_whatever_the_piece(data: bytes, piece: int) -> None:
+def test_the_reader_hashes_all_bytes_whatever_the_chunk_size(data: bytes, piece: int) -> None:
     reader = objects.HashingReader(io.BytesIO(data), 10_000)
     while reader.read(piece):
         pass
@@ -78,7 +78,7 @@ def test_reader_stops_at_the_limit() -> None:
     assert objects.HashingReader(io.BytesIO(b"x" * 10), 10).read(100) == b"x" * 10
 
 
-def test_cursor_comes_back_and_anything_else_is_refused() -> None:
+def test_only_a_genuine_cursor_is_accepted() -> None:
     import datetime  # noqa: PLC0415
     import uuid  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""No order of steps, faults and deaths makes the backend's cache serve what was replaced.
+"""No order of steps, faults and deaths makes the backend's cache serve stale values.
 
 Hypothesis searches the orders; the same search with one of the rules taken out finds the fault
 that the rule is there for.
@@ -83,7 +83,7 @@ class Backend(RuleBasedStateMachine):
         self._step(1)
 
     def _step(self, who: int) -> None:
-        """One step of the process' writer; it begins anew where it is over."""
+        """One step of the process' writer; it starts over after its last."""
         writer = self.writers[who]
         if writer is None or not writer.at:
             writer = self.writers[who] = self.begin(who, "put")

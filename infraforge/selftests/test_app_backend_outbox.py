@@ -88,7 +88,7 @@ def drain(one: Any, most: int = 50) -> int:
     raise AssertionError("there was always more")
 
 
-def test_a_bus_that_is_slower_than_a_transaction_may_idle_is_no_hindrance(database: Any) -> None:
+def test_a_bus_slower_than_the_transactions_idle_limit_does_no_harm(database: Any) -> None:
     """Each message takes longer than the server lets a transaction wait (0.5 s here, 5 s there)."""
     bus = Bus()
     bus.really_slow = 0.8
@@ -118,7 +118,7 @@ def test_a_batch_ends_within_its_turn(database: Any) -> None:
     assert len(waits(database)) == 50 - len(bus.ids)
 
 
-def test_what_was_confirmed_before_the_bus_went_is_done_with(database: Any) -> None:
+def test_events_confirmed_before_an_outage_are_not_sent_again(database: Any) -> None:
     bus = Bus()
     ids = fill(database, 3)
     first = bus.publish
@@ -161,7 +161,7 @@ def test_one_process_at_a_time_has_the_turn(database: Any) -> None:
     assert bus.offered == [*ids, *more]
 
 
-def test_one_that_dies_after_it_published_has_no_second_effect(database: Any) -> None:
+def test_a_process_that_dies_after_publishing_has_no_second_effect(database: Any) -> None:
     bus = Bus()
     ids = fill(database, 3)
     one, other = carrier(database, bus), carrier(database, bus)
@@ -197,8 +197,8 @@ def ask(database: Any, job: uuid.UUID, project: uuid.UUID = PROJECT) -> Any:
 
 
 def name_in(payload: str) -> Any:
-    found = json.loads(payload)
-    return tasks.Name(uuid.UUID(found["job"]), uuid.UUID(found["row"]))
+    message = json.loads(payload)
+    return tasks.Name(uuid.UUID(message["job"]), uuid.UUID(message["row"]))
 
 
 def states(database: Any) -> dict[str, str]:
@@ -284,7 +284,7 @@ def test_a_long_queue_is_not_filled_by_repetition(database: Any) -> None:
     assert 5 <= told <= 11
 
 
-def test_what_is_still_in_the_outbox_or_over_is_not_told_of_again(database: Any) -> None:
+def test_jobs_unpublished_or_done_are_not_announced_again(database: Any) -> None:
     ask(database, uuid.uuid4())
     older(database, 500)
     assert database.write((), lambda c: relay.retell(c, 120)) == 0  # the bus is away

@@ -1,4 +1,4 @@
-"""The backend's way to the platform API: what is passed on, as whom, and what comes back."""
+"""The backend's calls of the platform API: what it forwards, for whom, and what it returns."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def headers(groups: str, **more: str) -> dict[str, str]:
     } | more
 
 
-def test_who_asks_is_passed_on_with_the_pods_own_word(client: Any, pool: Pool) -> None:
+def test_the_users_identity_is_passed_on_with_the_pods_token(client: Any, pool: Pool) -> None:
     own = {"Authorization": "Bearer mine", "X-Request-Id": "0123456789abcdef", "Cookie": "s=1"}
     answer = client.get(f"{PLACE}?a=%2F%20b&c", headers=headers("viewer,x", **own))
     (sent,) = pool.sent
@@ -92,7 +92,7 @@ def test_who_asks_is_passed_on_with_the_pods_own_word(client: Any, pool: Pool) -
 @pytest.mark.parametrize(
     ("groups", "status"), [("admin", 200), ("developer", 403), ("viewer", 403)]
 )
-def test_a_change_goes_on_for_admins_alone(
+def test_only_admins_changes_are_passed_on(
     client: Any, pool: Pool, groups: str, status: int
 ) -> None:
     body = {"replicas": 2}
@@ -102,7 +102,7 @@ def test_a_change_goes_on_for_admins_alone(
 
 
 @pytest.mark.parametrize("name", ["..", "a%2Fb", "A", "a b", "%00", "\u00e4", "a" * 64])
-def test_a_name_that_cannot_be_is_not_passed_on(client: Any, pool: Pool, name: str) -> None:
+def test_an_impossible_name_is_not_passed_on(client: Any, pool: Pool, name: str) -> None:
     answer = client.get(f"{PLACE}/{name}", headers=headers("admin"))
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
     assert pool.sent == []
@@ -121,7 +121,7 @@ def test_no_request_line_can_be_broken(client: Any, pool: Pool) -> None:
         (urllib3.exceptions.NewConnectionError(None, ""), False),  # type: ignore[arg-type]
     ],
 )
-def test_no_answer_is_503_and_says_what_is_known(
+def test_no_answer_is_503_with_what_is_known(
     client: Any, pool: Pool, error: Exception, unknown: bool
 ) -> None:
     pool.answers = error
@@ -132,7 +132,7 @@ def test_no_answer_is_503_and_says_what_is_known(
     assert ("unknown" in changed.json["detail"]) == unknown
 
 
-def test_a_token_that_is_not_taken_signs_nobody_out(client: Any, pool: Pool) -> None:
+def test_a_rejected_token_signs_nobody_out(client: Any, pool: Pool) -> None:
     """The platform API's 401 is about this pod; the user's session is in order."""
     pool.answers = SimpleNamespace(status=401, headers={}, data=b"")
     assert client.get(PLACE, headers=headers("viewer")).status_code == 503

@@ -1,4 +1,4 @@
-"""What somebody is now: how long an answer of Vault's counts, and what counts without one."""
+"""A person's present standing: how long Vault's answer counts, and what counts without one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def world() -> World:
     return World()
 
 
-def test_an_answer_counts_for_so_long_and_no_longer(world: World) -> None:
+def test_an_answer_counts_for_a_limited_time(world: World) -> None:
     process = world.process()
     assert process.of("e1").groups == ("developer",)
     world.disabled, world.groups = True, []
@@ -81,7 +81,7 @@ def test_half_way_through_it_is_asked_again_in_the_background(world: World) -> N
     assert world.asked == 2
 
 
-def test_who_is_not_there_is_disabled(world: World) -> None:
+def test_an_unknown_person_is_disabled(world: World) -> None:
     assert world.process().of("e2") == standing.Standing("", (), True)
 
 
@@ -192,7 +192,7 @@ def test_a_vault_that_forbids_is_not_silent(world: World) -> None:
     assert process.of("e1").disabled
 
 
-def test_silence_that_ends_in_a_refusal_is_over(world: World) -> None:
+def test_a_refusal_ends_the_silence(world: World) -> None:
     process = world.process()
     process.of("e1")
     world.up = False

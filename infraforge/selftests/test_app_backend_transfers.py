@@ -1,4 +1,4 @@
-"""Places for transfers: given back exactly once, whatever becomes of the answer."""
+"""Transfer slots: each is returned exactly once, whatever happens to the answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pieces() -> Iterator[bytes]:
     yield b"b"
 
 
-def test_no_more_than_there_are_places_and_each_comes_back_once() -> None:
+def test_slots_bound_the_transfers_and_each_is_returned_once() -> None:
     places = transfers.Places("downloads", 2)
     first, _ = places.take(), places.take()
     with pytest.raises(problems.Problem) as caught:
@@ -34,7 +34,7 @@ def test_no_more_than_there_are_places_and_each_comes_back_once() -> None:
 
 
 @pytest.mark.parametrize("read", [0, 1, 2])
-def test_an_answer_gives_its_place_back_however_much_of_it_was_read(read: int) -> None:
+def test_an_answer_returns_its_slot_however_much_was_read(read: int) -> None:
     places = transfers.Places("downloads", 1)
     sending = transfers.Sending(pieces(), places.take())
     body = iter(sending)
@@ -44,7 +44,7 @@ def test_an_answer_gives_its_place_back_however_much_of_it_was_read(read: int) -
     places.take()
 
 
-def test_an_answer_whose_pieces_fail_to_close_gives_its_place_back() -> None:
+def test_an_answer_that_fails_to_close_returns_its_slot() -> None:
     class Broken:
         def __iter__(self) -> Iterator[bytes]:
             return iter(())
@@ -58,7 +58,7 @@ def test_an_answer_whose_pieces_fail_to_close_gives_its_place_back() -> None:
     places.take()
 
 
-def test_a_head_request_holds_no_place() -> None:
+def test_a_head_request_takes_no_slot() -> None:
     places = transfers.Places("downloads", 1)
     app = flask.Flask("x")
 
@@ -89,7 +89,7 @@ def test_every_answer_must_be_read_in_time_and_no_body_is_bounded_by_it() -> Non
         assert link.gettimeout() == transfers.PIECE_SECONDS
 
 
-def test_a_reader_who_is_given_up_on_is_not_waited_for() -> None:
+def test_the_backend_does_not_wait_for_a_dropped_reader() -> None:
     serving = importlib.import_module("infraforge_shared.serving")
     link, other = socket.socketpair()
     with link, other:

@@ -1,4 +1,4 @@
-"""What an upload leaves behind is removed, whoever died when; what is under way is not."""
+"""Remains of an upload are removed, whichever process died when; running uploads are kept."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_an_upload_that_is_slow_is_kept_for_as_long_as_its_process_says_so(
     assert listed(services) == {}
 
 
-def test_nobodys_word_counts_for_ever(services: Any) -> None:
+def test_no_claim_on_an_upload_lasts_forever(services: Any) -> None:
     now = [0.0]
     mine = uploads.Uploads(services.database, lambda: now[0])
     add = "INSERT INTO discarded_objects VALUES ('k', now())"
@@ -103,7 +103,7 @@ def test_nobodys_word_counts_for_ever(services: Any) -> None:
     assert listed(services) == {}
 
 
-def test_one_that_fails_is_removed_at_once(app: Any, services: Any) -> None:
+def test_a_failed_upload_is_removed_at_once(app: Any, services: Any) -> None:
     ask = Client(app)
     file = f"{ask.project()}/files/f"
     services.objects.before_end = lambda: (_ for _ in ()).throw(problems.Unavailable("away"))
@@ -112,7 +112,7 @@ def test_one_that_fails_is_removed_at_once(app: Any, services: Any) -> None:
     assert (services.objects.parts, listed(services)) == ({}, {})
 
 
-def test_one_whose_condition_fails_at_the_end_leaves_nothing(app: Any, services: Any) -> None:
+def test_an_upload_whose_condition_fails_at_the_end_leaves_nothing(app: Any, services: Any) -> None:
     ask, once = Client(app), iter([True, False])
     file = f"{ask.project()}/files/f"
     # in a thread of its own: a request within a request would share its globals
@@ -126,7 +126,7 @@ def test_one_whose_condition_fails_at_the_end_leaves_nothing(app: Any, services:
 
 
 def test_an_upload_cannot_take_back_what_is_being_removed(app: Any, services: Any) -> None:
-    """The collector has marked the object: the upload is told so, and the row names nothing."""
+    """The collector has marked the object: the upload fails, and the row names no object."""
     ask = Client(app)
     file = f"{ask.project()}/files/f"
 
@@ -158,7 +158,7 @@ def test_a_slow_store_holds_up_no_transaction(services: Any) -> None:
     assert (sorted(removed), listed(services)) == ([f"k{n}" for n in range(1, 8)], {})
 
 
-def test_what_was_removed_is_struck_off_though_the_next_fails(services: Any) -> None:
+def test_a_removed_object_is_struck_off_even_if_the_next_fails(services: Any) -> None:
     add = "INSERT INTO discarded_objects SELECT 'k' || n, now() FROM generate_series(1, 3) n"
     services.database.write((), lambda c: c.execute(add))
 

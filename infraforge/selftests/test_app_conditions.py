@@ -39,7 +39,7 @@ DATES = [
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_cannot_be_read_is_400(name: str) -> None:
+def test_unreadable_conditions_get_400(name: str) -> None:
     for text in MALFORMED[name]:
         with pytest.raises(problems.Problem) as refused:
             _read({name: text})
@@ -64,7 +64,7 @@ def test_all_three_forms_of_a_date_are_one_moment() -> None:
     assert len({_read({"If-Modified-Since": date}).modified_since for date in DATES}) == 1
 
 
-def test_no_text_takes_long() -> None:
+def test_parsing_any_text_is_fast() -> None:
     for text in ('"a"' + ",   " * 2000 + "x", '"' * 8000, "W/" * 4000, '"a",' * 2000 + "b"):
         began = time.process_time()
         with pytest.raises(problems.Problem):
@@ -207,7 +207,7 @@ def test_a_file_is_replaced_only_as_it_was_read(ask: Client, app: Any) -> None:
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_of_two_uploads_at_once_that_must_be_alone_one_is(app: Any, there: bool) -> None:
+def test_of_two_concurrent_exclusive_uploads_one_succeeds(app: Any, there: bool) -> None:
     """Both have sent all before either is switched to: the check is in the transaction."""
     ask, store = Client(app), app.extensions["infraforge"].objects
     file = f"{ask.project()}/files/f"
@@ -222,7 +222,7 @@ def test_of_two_uploads_at_once_that_must_be_alone_one_is(app: Any, there: bool)
     assert sorted(answers) == [201, 412]
 
 
-def test_of_two_changes_of_a_version_at_once_one_is(ask: Client) -> None:
+def test_of_two_concurrent_changes_of_a_version_one_succeeds(ask: Client) -> None:
     place = ask.project()
     tag = ask("GET", place).headers["ETag"]
     answers = backend_world.at_once(
@@ -303,7 +303,7 @@ CHANGES = [
         ("If-Unmodified-Since", OLD, 412),
     ],
 )
-def test_no_change_is_made_whose_conditions_are_not_honoured(
+def test_a_change_with_an_unsupported_condition_is_refused(
     ask: Client, name: str, value: str, status: int
 ) -> None:
     place = ask.project()
@@ -317,7 +317,7 @@ def test_no_change_is_made_whose_conditions_are_not_honoured(
     assert len(ask("GET", "/api/projects?limit=200").json["items"]) == many
 
 
-def test_who_may_not_change_it_is_told_so_first(app: Any) -> None:
+def test_permission_is_checked_before_conditions(app: Any) -> None:
     headers = {**VIEWER, "If-Match": "nonsense", "Content-Type": "application/json"}
     answer = app.test_client().post("/api/projects", headers=headers, data=io.BytesIO(b"{}"))
     assert answer.status_code == 403

@@ -1,4 +1,4 @@
-"""The follower: what it makes of a directory, and what of it Vault is told."""
+"""The follower: how it reads a directory, and what it writes to Vault."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ VERA = directory.Person("vera@infraforge.example", disabled=False)
 
 def said(people: Mapping[str, Any] | None = None, **groups: set[str]) -> Any:
     everybody = {"ada": ADA, "vera": VERA} if people is None else people
-    found = {group: frozenset(groups.get(group, ())) for group in GROUPS}
-    return directory.Said(everybody, found)
+    members = {group: frozenset(groups.get(group, ())) for group in GROUPS}
+    return directory.Said(everybody, members)
 
 
 class Vault:
@@ -94,7 +94,7 @@ def stage() -> Stage:
     return made
 
 
-def test_vault_is_told_of_everybody_by_name_address_and_groups(stage: Stage) -> None:
+def test_vault_learns_everybodys_name_address_and_groups(stage: Stage) -> None:
     assert stage.vault.aliases == {"ada": "id-of-ada", "vera": "id-of-vera"}
     assert stage.vault.entities["id-of-ada"]["metadata"] == {"email": ADA.email}
     assert stage.vault.members == {
@@ -134,7 +134,7 @@ def test_whoever_is_locked_is_disabled_and_whoever_is_removed_is_gone(stage: Sta
     assert set(stage.vault.entities) == set(stage.vault.aliases.values()) == {"id-of-ada"}
 
 
-def test_somebody_who_signed_in_before_they_were_told_of_gets_their_name(stage: Stage) -> None:
+def test_a_person_who_signed_in_before_the_first_sync_gets_their_name(stage: Stage) -> None:
     stage.vault.aliases["new"] = "e9"
     stage.vault.entities["e9"] = {"id": "e9", "name": "entity_1", "metadata": None}
     stage.says = said({"ada": ADA, "new": VERA}, viewer={"new"})
@@ -161,7 +161,7 @@ def test_groups_that_are_all_empty_are_not_believed(
     assert stage.vault.members == before
 
 
-def test_what_vault_lost_meanwhile_it_is_told_again_within_a_minute(stage: Stage) -> None:
+def test_what_vault_lost_is_restored_within_a_minute(stage: Stage) -> None:
     stage.vault.members["viewer"] = ["id-of-ada"]
     stage.vault.entities["id-of-vera"]["disabled"] = True
     stage.now = 60.0
@@ -170,7 +170,7 @@ def test_what_vault_lost_meanwhile_it_is_told_again_within_a_minute(stage: Stage
     assert not stage.vault.entities["id-of-vera"]["disabled"]
 
 
-def test_a_round_that_failed_half_way_is_done_again_from_the_start(stage: Stage) -> None:
+def test_a_failed_round_starts_over(stage: Stage) -> None:
     stage.says = said(viewer={"ada", "vera"})
     stage.vault.fails_at = "identity/group/name/viewer"
     with pytest.raises(ConnectionError):
@@ -194,13 +194,13 @@ def test_members_are_those_people_whose_entries_they_name_in_any_case() -> None:
         entry("uid=cy,ou=people", uid=[b"cy"], pwdAccountLockedTime=[b"20261125120000Z"]),
     ]
     groups = [entry("cn=Viewer", cn=[b"Viewer"], member=[b"UID=ada,ou=people", b"cn=nobody"])]
-    found = directory.understood(people, groups)
-    assert found.people["ada"] == directory.Person("ada@x.example", disabled=False)
-    assert {name for name, person in found.people.items() if person.disabled} == {"bob"}
-    assert found.groups == {"viewer": frozenset({"ada"})}
+    understood = directory.understood(people, groups)
+    assert understood.people["ada"] == directory.Person("ada@x.example", disabled=False)
+    assert {name for name, person in understood.people.items() if person.disabled} == {"bob"}
+    assert understood.groups == {"viewer": frozenset({"ada"})}
 
 
-def test_a_name_that_two_have_is_nobodys() -> None:
+def test_a_name_shared_by_two_entries_is_disabled() -> None:
     people = [entry("uid=a,ou=x", uid=[b"a"]), entry("uid=A,ou=y", uid=[b"A"])]
     assert directory.understood(people, ()).people["a"].disabled
 

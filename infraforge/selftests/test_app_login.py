@@ -195,11 +195,11 @@ def test_all_ways_to_write_a_name_share_its_wrong_passwords(at_directory: FlaskC
 
 
 @pytest.mark.parametrize(("took", "in_all"), [(0.02, 0.5), (0.31, 0.5), (0.5, 0.5), (0.74, 1.0)])
-def test_how_long_a_denial_takes_tells_nothing(took: float, in_all: float) -> None:
+def test_the_duration_of_a_denial_reveals_nothing(took: float, in_all: float) -> None:
     assert took + application.rest_of_step(took) == pytest.approx(in_all)
 
 
-def test_every_denial_waits_and_no_other_answer_does(browser: FlaskClient, clock: Clock) -> None:
+def test_every_denial_and_nothing_else_is_delayed(browser: FlaskClient, clock: Clock) -> None:
     sign_in(browser, "ada", PASSWORD)
     sign_in(browser, "a/b", PASSWORD)
     assert clock.pauses == []
@@ -208,7 +208,7 @@ def test_every_denial_waits_and_no_other_answer_does(browser: FlaskClient, clock
     assert 0 <= pause <= 0.5
 
 
-def test_vault_that_cannot_answer_is_told_in_words(browser: FlaskClient, seen: Seen) -> None:
+def test_an_unavailable_vault_is_reported_in_words(browser: FlaskClient, seen: Seen) -> None:
     seen.broken = True
     answer = sign_in(browser, "ada", PASSWORD)
     assert answer.status_code == 503
@@ -355,7 +355,7 @@ def wrong(browser: FlaskClient, times: int, name: str = "ada") -> list[int]:
     return [sign_in(browser, name, "wrong").status_code for _ in range(times)]
 
 
-def test_wrong_passwords_are_slowed_down_and_then_not_even_looked_at(
+def test_wrong_passwords_are_slowed_down_and_then_not_checked(
     browser: FlaskClient, seen: Seen, clock: Clock
 ) -> None:
     assert wrong(browser, 10) == [401] * 5 + [429] * 5
@@ -374,7 +374,7 @@ def test_wrong_passwords_are_slowed_down_and_then_not_even_looked_at(
     assert wrong(browser, 5) == [401] * 5  # a right one gives all tries back
 
 
-def test_nobody_is_held_up_by_somebody_elsewhere(browser: FlaskClient, clock: Clock) -> None:
+def test_nobody_is_delayed_by_guesses_from_elsewhere(browser: FlaskClient, clock: Clock) -> None:
     elsewhere = browser.application.test_client()
     elsewhere.environ_base["HTTP_X_REAL_IP"] = "203.0.113.9"
     assert wrong(browser, 6)[-1] == 429
@@ -382,7 +382,7 @@ def test_nobody_is_held_up_by_somebody_elsewhere(browser: FlaskClient, clock: Cl
     assert sign_in(elsewhere, "ada", PASSWORD).status_code == 303
 
 
-def test_a_known_browser_is_not_held_up_by_a_stranger_beside_it(browser: FlaskClient) -> None:
+def test_a_known_browser_is_not_delayed_by_a_stranger_at_its_address(browser: FlaskClient) -> None:
     own = browser.application.test_client()
     assert sign_in(own, "ada", PASSWORD).status_code == 303
     assert wrong(browser, 300)[-1] == 429  # the same address
@@ -391,7 +391,7 @@ def test_a_known_browser_is_not_held_up_by_a_stranger_beside_it(browser: FlaskCl
     assert sign_in(own, "nogroup", "wrong").status_code == 401
 
 
-def test_a_browser_is_known_for_one_name_and_not_by_its_own_word(config: Config) -> None:
+def test_a_browser_is_known_for_one_name_by_a_signed_cookie(config: Config) -> None:
     known = guesses.Known(config.key)
     cookie = known.make("ada")
     assert known.place(cookie, "Ada") == cookie.partition(".")[0]
@@ -414,18 +414,18 @@ def test_under_attack_from_everywhere_each_place_has_one_free_try(clock: Clock) 
     assert [counts.attempt("ada", "address new", known=False) for _ in range(5)] == [0] * 5
 
 
-def test_many_tries_at_one_moment_are_as_many_as_one_after_the_other(clock: Clock) -> None:
+def test_concurrent_attempts_count_like_consecutive_ones(clock: Clock) -> None:
     counts = guesses.Guesses(clock)
     waits = [counts.attempt("ada", "here", known=False) for _ in range(50)]
     assert waits.count(0) == guesses.FREE
 
 
-def test_what_vault_did_not_answer_is_no_wrong_password(browser: FlaskClient, seen: Seen) -> None:
+def test_an_unanswered_attempt_is_not_a_wrong_password(browser: FlaskClient, seen: Seen) -> None:
     seen.broken = True
     assert wrong(browser, 20) == [503] * 20
 
 
-def test_counts_do_not_grow_without_end(clock: Clock) -> None:
+def test_counts_are_bounded(clock: Clock) -> None:
     counts = guesses.Guesses(clock)
     for number in range(guesses._MOST + 10):
         counts.attempt(f"name {number}", "here", known=False)
@@ -437,9 +437,9 @@ def url(**changes: str) -> str:
 
 
 def seal_in(page: str) -> str:
-    found = re.search(r'name="form" value="([^"]+)"', page)
-    assert found, page
-    return html.unescape(found[1])
+    match = re.search(r'name="form" value="([^"]+)"', page)
+    assert match, page
+    return html.unescape(match[1])
 
 
 def without_seal(page: str) -> str:

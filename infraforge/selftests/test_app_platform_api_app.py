@@ -1,4 +1,4 @@
-"""The platform API's application alone: who is answered, what is refused, what is written down."""
+"""The platform API's application alone: who may call it, what it refuses, what it records."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_the_backend_itself_is_told_the_addresses_of_pods(client: Any) -> None:
         ("/pods/layer/vault", "POST", headers(), 405),
     ],
 )
-def test_of_pods_nobody_is_told_more(
+def test_no_other_request_about_pods_is_answered(
     client: Any, path: str, method: str, sent: dict[str, str], status: int
 ) -> None:
     assert client.open(path, method=method, headers=sent).status_code == status
@@ -170,7 +170,7 @@ def test_the_backend_has_the_same_rules() -> None:
         headers(user=""),
     ],
 )
-def test_who_is_not_the_backend_or_names_nobody_gets_401(client: Any, sent: Any) -> None:
+def test_callers_other_than_the_backend_or_without_user_get_401(client: Any, sent: Any) -> None:
     for path in ("components", "actions", "openapi.json", "nothing"):
         answer = client.get(f"/api/platform/{path}", headers=sent)
         assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
@@ -214,7 +214,7 @@ def test_a_change_is_written_down_before_and_after(client: Any, cluster: Cluster
     assert (kept[0]["outcome"], kept[0]["request_id"]) == ("done", "0123456789abcdef")
 
 
-def test_what_cannot_be_written_down_is_not_done(client: Any, cluster: Cluster) -> None:
+def test_an_action_that_cannot_be_recorded_is_not_done(client: Any, cluster: Cluster) -> None:
     cluster.book_is_away = True
     answer = client.post("/api/platform/components/login/restart", headers=headers())
     assert (answer.status_code, cluster.changes) == (503, [])
@@ -234,7 +234,7 @@ def test_outcomes_are_told_apart(client: Any, cluster: Cluster) -> None:
     assert seen == [(409, "failed"), (503, "unknown"), (503, "failed"), (202, "done")]
 
 
-def test_the_book_keeps_the_latest_and_is_read_page_by_page(client: Any, cluster: Cluster) -> None:
+def test_the_log_of_actions_keeps_the_latest_and_is_paged(client: Any, cluster: Cluster) -> None:
     for _ in range(7):
         client.post("/api/platform/components/login/restart", headers=headers())
     assert len(cluster.book) == 5
@@ -296,7 +296,7 @@ def test_a_restart_changes_one_annotation(client: Any, cluster: Cluster) -> None
 
 def test_answers_are_as_described_whatever_is_asked(app: Any) -> None:
     """Every operation, with what the description allows and with what it does not."""
-    found = described.ask(
+    result = described.ask(
         openapi.document(),
         lambda case: case.call(app=app, headers=headers()),
         seed=1,
@@ -304,15 +304,15 @@ def test_answers_are_as_described_whatever_is_asked(app: Any) -> None:
         methods=("GET", "PUT", "POST"),
         known={"name": ["login", "vault", "sealed"]},
     )
-    assert not found.complaints, str(found)
-    assert found.statuses
-    assert all({200, 202} & set(counted) for counted in found.statuses.values()), str(found)
+    assert not result.complaints, str(result)
+    assert result.statuses
+    assert all({200, 202} & set(counted) for counted in result.statuses.values()), str(result)
 
 
 def test_a_description_that_is_not_kept_is_noticed(app: Any) -> None:
     told = copy.deepcopy(openapi.document())
     told["components"]["schemas"]["Component"]["properties"]["restarts"] = {"type": "string"}
-    found = described.ask(
+    result = described.ask(
         told, lambda case: case.call(app=app, headers=headers()), seed=1, examples=3
     )
-    assert "/api/platform/components" in found.complaints[0]
+    assert "/api/platform/components" in result.complaints[0]

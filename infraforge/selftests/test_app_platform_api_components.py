@@ -1,4 +1,4 @@
-"""The platform API's pure parts: what a component is like, and how its images stand."""
+"""The platform API's pure parts: a component's state, and that of its images."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def pod(name: str = "login-a", digest: str = ONE, **box: Any) -> dict[str, Any]:
 def test_status_is_one_word_for_what_the_cluster_says(
     wanted: int, status: dict[str, int], word: str
 ) -> None:
-    found = components.component("Deployment", workload(wanted, **status), [pod()])
-    assert found.status == word
-    assert found.changing == (word == "updating" or found.replicas.updated < wanted)
+    component = components.component("Deployment", workload(wanted, **status), [pod()])
+    assert component.status == word
+    assert component.changing == (word == "updating" or component.replicas.updated < wanted)
 
 
 def test_a_stateful_set_after_a_rollout_is_settled() -> None:
@@ -67,10 +67,10 @@ def test_a_stateful_set_after_a_rollout_is_settled() -> None:
 def test_version_digests_and_restarts_are_read_from_manifest_and_pods() -> None:
     leaving = pod("login-c", TWO)
     leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    found = components.component(
+    component = components.component(
         "Deployment", workload(), [pod(), pod("login-b"), leaving]
     ).document(3, restart=True)
-    assert found["images"] == (
+    assert component["images"] == (
         {
             "container": "login",
             "reference": "ghcr.io/x/login:0.1.0",
@@ -79,7 +79,7 @@ def test_version_digests_and_restarts_are_read_from_manifest_and_pods() -> None:
             "running": (ONE,),
         },
     )
-    assert (found["restarts"], found["scale"], found["restart"]) == (
+    assert (component["restarts"], component["scale"], component["restart"]) == (
         2,
         {"least": 1, "most": 3},
         True,
@@ -100,9 +100,9 @@ def test_version_digests_and_restarts_are_read_from_manifest_and_pods() -> None:
         ),
     ],
 )
-def test_trouble_is_told_in_words(box: dict[str, Any], said: str) -> None:
-    found = components.component("Deployment", workload(readyReplicas=1), [pod(**box)])
-    assert found.trouble == (said,)
+def test_trouble_is_described_in_words(box: dict[str, Any], said: str) -> None:
+    component = components.component("Deployment", workload(readyReplicas=1), [pod(**box)])
+    assert component.trouble == (said,)
 
 
 def test_only_what_is_labelled_as_the_platforms_is_a_component() -> None:
@@ -112,9 +112,9 @@ def test_only_what_is_labelled_as_the_platforms_is_a_component() -> None:
     other["metadata"] = {**other["metadata"], "name": "login-of-somebody-else"}
     stranger = pod()
     stranger["metadata"]["labels"] = {components.NAME: "login"}
-    found = components.of_platform("Deployment", [workload(), foreign, other], [stranger])
-    assert [one.name for one in found] == ["login"]
-    assert found[0].restarts == 0
+    ours = components.of_platform("Deployment", [workload(), foreign, other], [stranger])
+    assert [one.name for one in ours] == ["login"]
+    assert ours[0].restarts == 0
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_only_what_is_labelled_as_the_platforms_is_a_component() -> None:
         ("login@sha256:short", ("login", "", "")),
     ],
 )
-def test_references_are_taken_apart(text: str, parts: tuple[str, str, str]) -> None:
-    found = images.Reference.parse(text)
-    assert (found.repository, found.tag, found.digest) == parts
+def test_image_references_are_parsed(text: str, parts: tuple[str, str, str]) -> None:
+    reference = images.Reference.parse(text)
+    assert (reference.repository, reference.tag, reference.digest) == parts
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_references_are_taken_apart(text: str, parts: tuple[str, str, str]) -> N
         ("", (ONE,), True, ONE, "unpinned"),
     ],
 )
-def test_state_of_an_image(
+def test_the_state_of_an_image_follows_from_its_digests(
     pinned: str, running: tuple[str, ...], held: bool | None, tagged: str | None, word: str
 ) -> None:
     assert images.state(pinned, running, held, tagged) == word

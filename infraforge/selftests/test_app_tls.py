@@ -1,4 +1,4 @@
-"""An error that another connection left behind in a thread breaks no healthy one."""
+"""An OpenSSL error left in a thread by one connection does not break a healthy one."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def test_a_read_that_waits_is_not_broken_by_a_former_error(
     assert link.recv(100) == b"who is it?"
 
 
-def test_neither_is_a_write(link: ssl.SSLSocket, go: threading.Event) -> None:
+def test_a_write_that_waits_is_not_broken_by_a_former_error(
+    link: ssl.SSLSocket, go: threading.Event
+) -> None:
     go.set()
     for _ in range(3):
         leave_an_error()
@@ -93,7 +95,7 @@ def test_neither_is_a_write(link: ssl.SSLSocket, go: threading.Event) -> None:
         assert link.recv(100) == b"who is it?"
 
 
-def test_nor_an_object_without_a_socket(
+def test_an_object_without_a_socket_is_not_broken_by_a_former_error(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     _server, client = contexts
@@ -105,7 +107,7 @@ def test_nor_an_object_without_a_socket(
         made.do_handshake()
 
 
-def test_the_error_is_one_that_matters(link: ssl.SSLSocket) -> None:
+def test_a_plain_socket_is_broken_by_a_former_error(link: ssl.SSLSocket) -> None:
     """The control: without the queue emptied, the very same read is broken."""
     link.sendall(b"who is it?")
     leave_an_error()
@@ -113,7 +115,7 @@ def test_the_error_is_one_that_matters(link: ssl.SSLSocket) -> None:
         ssl.SSLSocket.read(link, 100)
 
 
-def test_all_contexts_make_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_contexts_make_such_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("sslsocket_class", "sslobject_class"):
         monkeypatch.setattr(ssl.SSLContext, name, getattr(ssl.SSLContext, name))
     tls.install()

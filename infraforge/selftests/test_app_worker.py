@@ -1,4 +1,4 @@
-"""The worker without a queue: what it does with each delivery, and what it never does early."""
+"""The worker without a queue: how it handles each delivery, and what it never does early."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_job_is_acknowledged_after_it_is_done() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["known", "gone"])
-def test_a_job_that_is_over_is_acknowledged(outcome: str) -> None:
+def test_a_job_already_done_is_acknowledged(outcome: str) -> None:
     assert deliver(Stream(outcome)) == ["do", "ack"]
 
 
@@ -114,7 +114,7 @@ def test_a_job_that_killed_its_workers_is_not_tried_again() -> None:
     assert deliver(Stream(attempt=worker.TRIES + 1)) == ["bury", "give up", "ack"]
 
 
-def test_an_outage_of_others_uses_up_no_try() -> None:
+def test_an_outage_of_a_dependency_uses_up_no_attempt() -> None:
     away = problems.Unavailable("away")
     stream = Stream(away, away, "done", attempt=worker.TRIES)
     assert deliver(stream) == ["do", "do", "do", "ack"]
@@ -132,7 +132,7 @@ def test_a_worker_that_is_stopped_leaves_a_waiting_job_for_another() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"x", b"[]", b"null", b'{"job": 1}', b'{"job": "x"}', b"\xff", b"[" * 5000]
 )
-def test_poison_is_buried_whole(data: bytes) -> None:
+def test_a_poison_message_is_buried_whole(data: bytes) -> None:
     stream = Stream(data=data)
     assert deliver(stream) == ["bury", "ack"]
     assert stream.buried[0][1] == data

@@ -1,4 +1,4 @@
-"""The law of dependencies, read from the source: who may import whom, sleep, or do I/O."""
+"""The rules of dependencies, read from the source: who may import whom, sleep, or do I/O."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def parts() -> Iterator[tuple[str, Path]]:
 
 def imported(path: Path) -> set[str]:
     """Parts of infraforge, and other modules, that a file imports."""
-    found: set[str] = set()
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return found
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return modules
 
 
 def test_dependencies_point_one_way() -> None:
@@ -96,7 +96,7 @@ def test_dependencies_point_one_way() -> None:
     assert not wrong, "\n".join(sorted(set(wrong)))
 
 
-def test_every_part_has_a_place_in_the_law_or_is_at_the_top() -> None:
+def test_every_package_is_in_the_table_of_layers_or_at_the_top() -> None:
     top = {"bench", "certificates", "cli", "doctor", "healing", "plugin", "render"}
     top |= {"running", "recording", "commands", "ending", "sabotage", "session", "fixtures"}
     top |= {"noting", "listing", "judging", "demo"}
@@ -194,7 +194,7 @@ def tracked() -> list[Path]:
 @pytest.mark.parametrize("pattern", UNSAFE)
 def test_nothing_switches_verification_off(pattern: str) -> None:
     """Nowhere in code, manifests or configuration; sabotages break things on purpose."""
-    found = [
+    offences = [
         path.relative_to(ROOT)
         for path in tracked()
         if path.suffix in (".py", ".yaml", ".toml", ".conf", ".cfg", ".env", ".ini", ".js", ".vue")
@@ -202,7 +202,7 @@ def test_nothing_switches_verification_off(pattern: str) -> None:
         and not path.is_relative_to(ROOT / "chaos" / "sabotages")
         and re.search(pattern, path.read_text(errors="replace"))
     ]
-    assert not found
+    assert not offences
 
 
 def test_no_image_is_called_latest_and_no_pod_is_privileged() -> None:

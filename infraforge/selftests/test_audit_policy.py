@@ -94,7 +94,7 @@ WAYS_IN = [
 def test_a_way_into_a_pod_or_node_is_written_down(
     resource: str, verb: str, who: tuple[str, Sequence[str]]
 ) -> None:
-    """Whoever takes it, and by whatever verb: over WebSocket all of these are `get`."""
+    """For every user and every verb: over WebSocket all of these are `get`."""
     assert level(Request(verb, resource).by(who)) == "Metadata"
 
 
@@ -123,7 +123,7 @@ def test_whoever_reads_a_secret_is_written_down(verb: str, who: tuple[str, Seque
     ],
     ids=lambda r: f"{r.verb} {r.resource or r.path}",
 )
-def test_it_is_written_down(request_: Request) -> None:
+def test_it_is_logged_without_its_body(request_: Request) -> None:
     assert level(request_) == "Metadata"
 
 
@@ -139,7 +139,7 @@ def test_it_is_written_down(request_: Request) -> None:
     ],
     ids=lambda r: f"{r.verb} {r.resource or r.path}",
 )
-def test_the_clusters_chatter_is_not(request_: Request) -> None:
+def test_the_clusters_own_chatter_is_not_logged(request_: Request) -> None:
     """Else the log would turn over before anybody could read it."""
     assert level(request_) == "None"
 

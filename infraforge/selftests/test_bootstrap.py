@@ -116,24 +116,24 @@ def test_a_failure_of_its_own_is_64_and_named(
 
 
 @pytest.mark.parametrize("command", ["no-such-command", "usage", "cd", "/nosuch/tox"])
-def test_a_command_that_is_none_is_64(machine: Path, command: str) -> None:
+def test_an_unknown_command_is_64(machine: Path, command: str) -> None:
     code, said = run(machine, command)
     assert code == 64
     assert f"command not found: {command}" in said
 
 
-def test_without_a_home_it_is_looked_up(machine: Path) -> None:
+def test_without_home_in_the_environment_it_is_looked_up(machine: Path) -> None:
     """`set -u` ended that with 1."""
     code, said = run(machine, "true", HOME="", INFRAFORGE_CACHE=str(machine / "cache"))
     assert (code, "unbound" in said) == (0, False)
 
 
-def test_what_failed_half_way_is_done_again(machine: Path) -> None:
+def test_a_step_that_failed_half_way_is_repeated(machine: Path) -> None:
     assert run(machine, "true", PIP_CODE="1")[0] == 64
     assert run(machine, "true")[0] == 0
 
 
-def test_two_at_once_take_turns(machine: Path) -> None:
+def test_concurrent_runs_take_turns(machine: Path) -> None:
     first = subprocess.Popen(
         [str(machine / "bootstrap"), "true"],
         env=environment(machine, {"PIP_SECONDS": "2"}),
@@ -150,7 +150,7 @@ def test_two_at_once_take_turns(machine: Path) -> None:
     assert "preparing" not in said
 
 
-def test_its_lock_is_not_the_commands(machine: Path) -> None:
+def test_the_command_does_not_inherit_its_lock(machine: Path) -> None:
     """Else the next one would wait for as long as this COMMAND runs."""
     began = time.monotonic()
     assert run(machine, str(machine / "bootstrap"), "true")[0] == 0
@@ -174,7 +174,7 @@ def test_a_member_of_the_group_is_not_put_there_again(machine: Path) -> None:
     assert (machine / "log").read_text() == "sg docker\n"
 
 
-def test_who_may_not_use_docker_even_so_is_refused_at_once(machine: Path) -> None:
+def test_a_user_who_still_may_not_use_docker_is_refused_at_once(machine: Path) -> None:
     stub(machine, "id", A_USER)
     began = time.monotonic()
     code, said = run(machine, "true", REFUSED="yes", INFRAFORGE_JOINED="", SUDO_CODE="1")

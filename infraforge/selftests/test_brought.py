@@ -22,7 +22,7 @@ from infraforge.profile import Ports, Profile
 
 
 class ApiServer(ThreadingHTTPServer):
-    """As much of an API server as tells a UID, and what was asked of it."""
+    """An API server that returns a UID and records its requests."""
 
     def __init__(self, uid: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -102,7 +102,7 @@ def test_the_pinned_cluster_is_found_by_its_uid(kubeconfig: Path) -> None:
 def test_another_cluster_in_its_place_is_refused(kubeconfig: Path, server: ApiServer) -> None:
     known(kubeconfig, "one")
     server.uid = "two"
-    with pytest.raises(OtherCluster, match="its UID is two, agreed to was one"):
+    with pytest.raises(OtherCluster, match="its UID is two, but one was agreed to"):
         brought.name_of(kubeconfig, "work", "minimal")
     for touch in (
         lambda: stack.attach("existing"),
@@ -120,13 +120,13 @@ def test_another_cluster_in_its_place_is_refused(kubeconfig: Path, server: ApiSe
     assert not state.state_dir().exists()
 
 
-def test_a_cluster_nobody_agreed_to_is_no_platform(kubeconfig: Path, server: ApiServer) -> None:
+def test_a_cluster_without_agreement_is_not_a_platform(kubeconfig: Path, server: ApiServer) -> None:
     with pytest.raises(UsageError, match="infraforge up --cluster existing"):
         brought.name_of(kubeconfig, None, "minimal")
     assert server.changes == []
 
 
-def test_a_no_leaves_nothing_behind(
+def test_a_refused_agreement_leaves_nothing_behind(
     kubeconfig: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
@@ -134,14 +134,14 @@ def test_a_no_leaves_nothing_behind(
     monkeypatch.setattr(brought, "images_for", lambda *_args: brought.Images({}))
     monkeypatch.setattr(Existing, "node_addresses", lambda _self: ["10.0.0.1"])
     wish = brought.Wish(Profile.load("minimal", stack.TREE), kubeconfig, "work")
-    with pytest.raises(UsageError, match="not agreed to"):
+    with pytest.raises(UsageError, match="did not agree"):
         brought.stand_up("existing", wish, lambda question: bool(asked.append(question)))
     assert "UID          one" in asked[0]
     assert server.changes == []
     assert not state.state_dir().exists()
 
 
-def test_our_own_commands_keep_their_hands_off(kubeconfig: Path) -> None:
+def test_commands_for_own_clusters_do_not_touch_a_brought_one(kubeconfig: Path) -> None:
     known(kubeconfig, "one")
     for touch in (
         lambda: stack.stand_up("existing", Profile.load("minimal", stack.TREE)),

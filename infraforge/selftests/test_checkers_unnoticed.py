@@ -1,4 +1,4 @@
-"""One failed request among many is a failed request, and where nothing was done nothing is said."""
+"""One failed request among many is a failure, and without any request the verdict is unknown."""
 
 from __future__ import annotations
 

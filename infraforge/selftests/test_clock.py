@@ -24,7 +24,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, headers: Mapping[str, str]) -> An
 
 
 @pytest.mark.parametrize("seconds", [0, 1, -1, 119, -119])
-def test_clocks_that_hardly_differ_are_fine(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+def test_a_small_difference_is_accepted(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
     theirs = email.utils.format_datetime(NOON + datetime.timedelta(seconds=seconds), usegmt=True)
     clock.check(answering(monkeypatch, {"date": theirs}), lambda: NOON)
 
@@ -32,7 +32,7 @@ def test_clocks_that_hardly_differ_are_fine(monkeypatch: pytest.MonkeyPatch, sec
 @pytest.mark.parametrize(
     ("seconds", "word"), [(-121, "ahead of"), (121, "behind"), (86400, "86400")]
 )
-def test_a_clock_that_is_wrong_is_told_before_anything_is_made(
+def test_a_wrong_clock_is_reported_before_any_certificate_is_made(
     monkeypatch: pytest.MonkeyPatch, seconds: int, word: str
 ) -> None:
     theirs = email.utils.format_datetime(NOON + datetime.timedelta(seconds=seconds), usegmt=True)
@@ -40,11 +40,11 @@ def test_a_clock_that_is_wrong_is_told_before_anything_is_made(
         clock.check(answering(monkeypatch, {"Date": theirs}), lambda: NOON)
 
 
-def test_who_says_no_time_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_without_date_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     clock.check(answering(monkeypatch, {}), lambda: NOON)
 
 
-def test_a_slow_answer_is_no_wrong_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_answer_is_not_a_wrong_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter([NOON, NOON + datetime.timedelta(minutes=10)])
     theirs = email.utils.format_datetime(NOON + datetime.timedelta(minutes=5), usegmt=True)
     clock.check(answering(monkeypatch, {"date": theirs}), lambda: next(moments))

@@ -1,4 +1,4 @@
-"""PostgreSQL, both Redis and MinIO without a cluster: what is made for them and what they read."""
+"""PostgreSQL, both Redis and MinIO without a cluster: their secrets and configuration."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ STORES = ("redis-cache", "redis-sessions")
 
 
 def documents(name: str) -> list[dict[str, Any]]:
-    found = []
+    parsed = []
     for path in sorted((FOLDERS / name).glob("*.yaml")):
-        found += [document for document in yaml.safe_load_all(path.read_text()) if document]
-    return found
+        parsed += [document for document in yaml.safe_load_all(path.read_text()) if document]
+    return parsed
 
 
 def kinds(name: str, kind: str) -> list[dict[str, Any]]:
@@ -38,8 +38,10 @@ def kinds(name: str, kind: str) -> list[dict[str, Any]]:
 
 
 def patroni() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((FOLDERS / "postgres" / "patroni.yml").read_text())
-    return found
+    settings_of_patroni: dict[str, Any] = yaml.safe_load(
+        (FOLDERS / "postgres" / "patroni.yml").read_text()
+    )
+    return settings_of_patroni
 
 
 def users(store: str) -> dict[str, str]:
@@ -91,14 +93,14 @@ def test_no_manifest_holds_a_password(name: str) -> None:
     ],
 )
 def test_only_the_declared_callers_get_in(name: str, callers: set[str]) -> None:
-    found = set()
+    admitted = set()
     for policy in kinds(name, "NetworkPolicy"):
         assert policy["spec"]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": name}
         for rule in policy["spec"].get("ingress", ()):
             assert rule["ports"]
             for peer in rule["from"]:
-                found.add(peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"])
-    assert found == callers
+                admitted.add(peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"])
+    assert admitted == callers
 
 
 # PostgreSQL
@@ -225,8 +227,8 @@ def test_the_sweeper_may_run_its_script_and_no_more() -> None:
     """And it looks at sessions alone, of which a person's life is longer than idle ones' is."""
     folder = FOLDERS / "redis-sessions"
     script = (folder / "idle.lua").read_text()
-    found = re.findall(r"call\('(\w+)'(?:, '(IDLETIME)')?", script)
-    called = {"|".join(filter(None, words)).lower() for words in found}
+    in_script = re.findall(r"call\('(\w+)'(?:, '(IDLETIME)')?", script)
+    called = {"|".join(filter(None, words)).lower() for words in in_script}
     rule = users("redis-sessions")["sweeper"]
     assert commands(rule) == called | {"eval", "client|setinfo"}
     keys = [word for word in rule.split() if "~" in word]
@@ -238,12 +240,12 @@ def test_the_sweeper_may_run_its_script_and_no_more() -> None:
 
 @pytest.mark.parametrize("store", STORES)
 def test_redis_speaks_tls_only(store: str) -> None:
-    found = settings(store)
-    assert (found["port"], found["tls-port"]) == ("0", "6379")
-    assert found["aclfile"] == "/etc/redis-acl/users.acl"
+    configured = settings(store)
+    assert (configured["port"], configured["tls-port"]) == ("0", "6379")
+    assert configured["aclfile"] == "/etc/redis-acl/users.acl"
 
 
-def test_the_cache_forgets_and_the_session_store_does_not() -> None:
+def test_the_cache_evicts_and_the_session_store_does_not() -> None:
     forgets, keeps = settings("redis-cache"), settings("redis-sessions")
     assert (forgets["maxmemory-policy"], forgets["appendonly"]) == ("allkeys-lru", "no")
     assert (keeps["maxmemory-policy"], keeps["appendonly"]) == ("noeviction", "yes")
@@ -281,7 +283,7 @@ def test_minios_keys_are_new_and_the_encryption_key_has_256_bits() -> None:
     assert len(base64.b64decode(key)) == 32
 
 
-def test_minio_encrypts_unasked() -> None:
+def test_minio_encrypts_by_default() -> None:
     (workload,) = kinds("minio", "StatefulSet")
     (container,) = workload["spec"]["template"]["spec"]["containers"]
     values = {entry["name"]: entry.get("value") for entry in container["env"]}

@@ -34,19 +34,19 @@ def bare(text: str) -> str:
 
 def locations(text: str) -> dict[str, str]:
     """Location → its body, of a configuration without nested locations."""
-    found = {}
+    by_path = {}
     for start in re.finditer(r"^ *location (.+) \{\n", text, re.MULTILINE):
         depth, at = 1, start.end()
         while depth:
             depth += {"{": 1, "}": -1}.get(text[at], 0)
             at += 1
-        found[start[1]] = text[start.end() : at - 1]
-    return found
+        by_path[start[1]] = text[start.end() : at - 1]
+    return by_path
 
 
 def upstream(body: str) -> str | None:
-    found = re.search(r"proxy_pass https://(\w+?)(?:_auth)?[/;]", body)
-    return found[1] if found else None
+    match = re.search(r"proxy_pass https://(\w+?)(?:_auth)?[/;]", body)
+    return match[1] if match else None
 
 
 CONF = bare((INGRESS / "nginx.conf").read_text())
@@ -76,7 +76,7 @@ def ways(entry: str) -> list[tuple[str, str]]:
 WAYS = [(entry, *way) for entry in ENTRIES for way in ways(entry)]
 
 
-def test_the_locations_are_found() -> None:
+def test_the_configuration_has_locations() -> None:
     assert {"= /_auth", "@read_again", "@sign_in"} <= set(LOCATIONS)
     assert {"~ ^/login/", "= /oauth2/callback", UPLOADS, "/api/", "/"} <= set(ENTRIES)
     internal = {name for name, body in PASSING.items() if "internal;" in body}
@@ -94,7 +94,7 @@ def test_only_listed_headers_are_passed_on_over_verified_tls(name: str) -> None:
     assert not re.search(r"proxy_pass_request_headers|proxy_ssl_verify", body)
 
 
-def test_the_common_part_lists_no_header_that_says_who_asks() -> None:
+def test_the_common_part_lists_no_identity_header() -> None:
     part = PARTS["proxy.conf"]
     assert "proxy_pass_request_headers off;" in part
     assert "proxy_ssl_verify on;" in part
@@ -104,7 +104,7 @@ def test_the_common_part_lists_no_header_that_says_who_asks() -> None:
     assert not re.search(r"\$http_(x_|authorization|proxy|forwarded|host)", part)
 
 
-def test_who_asks_comes_from_the_session_alone() -> None:
+def test_the_identity_comes_from_the_session_alone() -> None:
     identity, auth = PARTS["identity.conf"], PARTS["auth.conf"]
     assert dict(re.findall(r"proxy_set_header (\S+) (\S+);", identity)) == {
         "X-Forwarded-Subject": "$auth_subject",
@@ -119,13 +119,13 @@ def test_who_asks_comes_from_the_session_alone() -> None:
         "$auth_groups": "$upstream_http_x_auth_request_groups",
     }
     for name, part in PARTS.items():
-        found = re.search(
+        match = re.search(
             r"(?i)proxy_set_header x-(forwarded-(subject|user|email|groups)|auth)", part
         )
-        assert name == "identity.conf" or found is None, name
+        assert name == "identity.conf" or match is None, name
 
 
-def test_who_asks_is_answered_by_the_process_that_can_end_no_session() -> None:
+def test_authentication_requests_go_to_the_process_that_cannot_end_sessions() -> None:
     assert "https://oauth2_proxy_auth/oauth2/auth;" in LOCATIONS["= /_auth"]
     assert "https://oauth2_proxy_auth/ready;" in LOCATIONS["= /_store"]
 
@@ -164,12 +164,12 @@ def test_nothing_behind_the_sign_in_is_reached_without_it_or_gets_its_cookie(
 
 
 @pytest.mark.parametrize("name", sorted(ENTRIES.keys() - {"/", "= /oauth2/callback"}))
-def test_what_changes_something_comes_from_no_other_site(name: str) -> None:
+def test_changes_from_other_sites_are_refused(name: str) -> None:
     assert "if ($cross_site) { return 403; }" in ENTRIES[name]
 
 
 @pytest.mark.parametrize("name", sorted(ENTRIES.keys() - {"= /oauth2/callback", "~ ^/login/"}))
-def test_two_sessions_at_once_are_refused_wherever_one_counts(name: str) -> None:
+def test_two_session_cookies_are_refused_wherever_one_counts(name: str) -> None:
     assert "if ($two_sessions) { return 400; }" in ENTRIES[name]
 
 
@@ -192,7 +192,7 @@ def test_every_connection_is_counted_before_http_begins() -> None:
     assert not open_ports & set(others)
 
 
-def test_a_read_is_tried_again_only_after_all_that() -> None:
+def test_a_retried_read_has_passed_every_check_before() -> None:
     body = PASSING["@read_again"]
     assert "Cookie" not in body
     assert "auth" not in body
@@ -200,7 +200,7 @@ def test_a_read_is_tried_again_only_after_all_that() -> None:
     assert "@read_again;" not in CONF
 
 
-def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
+def test_the_authentication_request_is_internal_and_its_errors_stay_errors() -> None:
     for body in (LOCATIONS["= /_auth"], LOCATIONS["= /_store"]):
         assert "internal;" in body
         assert "error_page" not in body
@@ -208,9 +208,9 @@ def test_the_question_who_asks_is_internal_and_its_errors_stay_errors() -> None:
     for inside in LOCATIONS.values():
         around = around.replace(inside, "")
     early = {"400", "405", "414", "431", "494", "497", "501", "505"}  # before there is a location
-    found = re.findall(r"error_page ((?:\d+ )+)", around)
-    assert found
-    for codes in found:
+    error_codes = re.findall(r"error_page ((?:\d+ )+)", around)
+    assert error_codes
+    for codes in error_codes:
         assert set(codes.split()) <= early, "the server's are inherited by /_auth"
     assert [name for name, body in PASSING.items() if "/oauth2/auth" in body] == ["= /_auth"]
 
@@ -320,7 +320,7 @@ def test_an_origin_is_compared_as_browsers_write_it(written: str, browsers: str)
         "https://a.example;", "https://a.example\n", "https://$host", "https://a b",
     ],
 )  # fmt: skip
-def test_an_odd_origin_is_refused(origin: str) -> None:
+def test_an_invalid_origin_is_refused(origin: str) -> None:
     with pytest.raises(UsageError, match="origin"):
         site_conf(origin)
 
@@ -330,16 +330,16 @@ def test_an_odd_origin_is_refused(origin: str) -> None:
     [("backend", 8443), ("frontend", 8443), ("login", 8443),
      ("oauth2_proxy", 4180), ("oauth2_proxy_auth", 4181)],
 )  # fmt: skip
-def test_connections_to_what_is_behind_are_kept_and_verified(name: str, port: int) -> None:
-    found = re.search(rf"upstream {name} {{(.*?)}}", CONF, re.DOTALL)
-    assert found is not None
+def test_upstream_connections_are_kept_alive_and_verified(name: str, port: int) -> None:
+    block = re.search(rf"upstream {name} {{(.*?)}}", CONF, re.DOTALL)
+    assert block is not None
     service = name.removesuffix("_auth").replace("_", "-")
-    assert re.search(rf"server {service}\.infraforge-\w+\.svc\.cluster\.local:{port};", found[1])
-    assert "include /etc/ingress/kept.conf;" in found[1]
+    assert re.search(rf"server {service}\.infraforge-\w+\.svc\.cluster\.local:{port};", block[1])
+    assert "include /etc/ingress/kept.conf;" in block[1]
     assert "proxy_ssl_session_reuse off;" in PARTS["proxy.conf"]
 
 
-def test_the_front_door_starts_once_all_it_names_is_there() -> None:
+def test_the_ingress_starts_after_its_upstreams() -> None:
     text = (INGRESS / "nginx.conf").read_text()
     named = set(re.findall(r"server ([a-z0-9-]+)\.infraforge-\w+\.svc", text))
     assert set(components.load("ingress").needs) == named

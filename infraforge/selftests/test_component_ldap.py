@@ -1,4 +1,4 @@
-"""The directory without a cluster: what its files say, and who counts the stated seconds."""
+"""The directory without a cluster: its files, and the promised times with the follower's share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_managers_password_is_kept_as_a_salted_hash() -> None:
     assert one != two
 
 
-def test_the_directory_and_vault_are_told_of_the_same_base_and_accounts() -> None:
+def test_directory_and_vault_agree_on_base_and_accounts() -> None:
     conf = (FOLDER / "slapd.conf").read_text()
     named = set(re.findall(r'"([a-z]+=[^"]+)"', conf))
     accounts = {directory.account_dn(name) for name in directory.ACCOUNTS}
@@ -41,14 +41,14 @@ def test_the_directory_and_vault_are_told_of_the_same_base_and_accounts() -> Non
     assert all(dn in probe for dn in accounts)
 
 
-def test_no_other_listener_than_tls_is_asked_for() -> None:
+def test_the_only_listener_is_tls() -> None:
     workload = yaml.safe_load((FOLDER / "statefulset.yaml").read_text())
     slapd, _ = workload["spec"]["template"]["spec"]["containers"]
     listeners = slapd["args"][slapd["args"].index("-h") + 1].split()
     assert listeners == ["ldaps://0.0.0.0:6360/"]
 
 
-def test_the_follower_may_write_the_groups_there_are() -> None:
+def test_the_follower_may_write_exactly_the_existing_groups() -> None:
     policy = (FOLDER / "vault-policy.hcl").read_text()
     groups = re.findall(r'path "identity/group/name/([^"]+)"', policy)
     assert tuple(groups) == Identities.load(TREE).groups

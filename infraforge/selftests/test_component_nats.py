@@ -38,7 +38,7 @@ def test_the_server_gets_hashes_and_no_password() -> None:
         assert hashes[user] in text
 
 
-def test_nobody_listens_to_anothers_answers() -> None:
+def test_nobody_may_subscribe_to_another_users_replies() -> None:
     assert RULES
     for user, rule in RULES.items():
         assert rule["subscribe"] == [f"_INBOX_{user}.>"]
@@ -67,7 +67,7 @@ def test_worker_and_consumer_agree() -> None:
     assert worker.DEAD in RULES["worker"]["publish"]
 
 
-def test_the_backend_knows_of_the_queue_where_there_is_one() -> None:
+def test_the_backend_uses_the_queue_where_there_is_one() -> None:
     minimal, standard = (Profile.load(name, TREE) for name in ("minimal", "standard"))
     assert backend.profile_settings(minimal) == {}
     assert backend.profile_settings(standard) == {

@@ -57,14 +57,14 @@ def test_what_may_be_patched_is_what_the_limits_allow() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
-def test_no_right_is_wide(rule: Any) -> None:
+def test_every_right_is_narrow(rule: Any) -> None:
     said = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
     assert not said & {"*", "secrets", "pods/exec", "pods/log", "delete", "update", "impersonate"}
     assert "create" not in rule["verbs"] or rule["resources"] == ["tokenreviews"]
     assert "patch" not in rule["verbs"] or rule["resourceNames"]
 
 
-def test_a_patch_is_judged_by_a_policy_that_is_in_force() -> None:
+def test_the_policy_that_judges_patches_is_in_force() -> None:
     policies = {
         item["metadata"]["name"]: item["spec"]
         for item in objects(OWN)
@@ -108,7 +108,7 @@ def test_no_generated_name_is_one_that_a_role_means() -> None:
     assert not generated & {name for rule in RULES for name in rule.get("resourceNames", ())}
 
 
-def test_it_looks_at_every_layer() -> None:
+def test_it_reads_every_namespace_of_the_platform() -> None:
     settings = dict(line.split("=", 1) for line in (OWN / "settings.env").read_text().splitlines())
     assert set(settings["NAMESPACES"].split(",")) == set(ALL)
 

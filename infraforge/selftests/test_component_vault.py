@@ -19,7 +19,7 @@ TREE = Path(__file__).parents[2] / "platform"
 POLICIES = TREE / "components" / "vault" / "policies"
 
 
-def test_root_token_comes_out_of_its_one_time_pad() -> None:
+def test_the_root_token_is_decoded_with_its_one_time_pad() -> None:
     token, pad = "hvs.abcdefghijklmnopqrstuvwx", "0123456789012345678901234567"
     raw = bytes(a ^ b for a, b in zip(token.encode(), pad.encode(), strict=True))
     encoded = base64.b64encode(raw).decode().rstrip("=")
@@ -35,7 +35,7 @@ def test_a_pad_of_another_length_is_an_error() -> None:
     "line",
     ["", "==> Vault server started!", "{", "[1]", '{"type": "other"}', '"request"'],
 )
-def test_other_output_is_no_audit_entry(line: str) -> None:
+def test_other_output_is_not_an_audit_entry(line: str) -> None:
     assert audit_entry(line) is None
 
 
@@ -97,12 +97,12 @@ def test_audit_devices_become_those_of_the_tree(
     assert min(vault.numbers, default=1) == least, "for a moment nobody was told"
 
 
-def test_every_component_with_a_policy_says_from_where_it_signs_in() -> None:
+def test_every_component_with_a_policy_names_its_namespace() -> None:
     components = TREE / "components"
     having = sorted(path.parent.name for path in components.glob("*/vault-policy.hcl"))
-    found = vault_accounts.accounts(TREE, [*having, "frontend"])
-    assert [account.name for account in found] == having
-    for account in found:
+    declared = vault_accounts.accounts(TREE, [*having, "frontend"])
+    assert [account.name for account in declared] == having
+    for account in declared:
         assert account.role["bound_service_account_names"] == [account.name]
         assert account.role["bound_service_account_namespaces"][0].startswith("infraforge-")
         assert account.role["token_policies"] == [account.name]
@@ -128,7 +128,7 @@ class PoliciesOfAVault:
         return {"data": self.kept[path]} if path in self.kept else None
 
 
-def test_what_components_may_do_is_put_right_where_it_differs() -> None:
+def test_differing_rights_of_components_are_corrected() -> None:
     vault: Any = PoliciesOfAVault()
     wanted = vault_accounts.accounts(TREE, ["backend", "worker"])
     assert not vault_accounts.there(vault, wanted)

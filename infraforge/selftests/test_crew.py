@@ -1,4 +1,4 @@
-"""Threads that work while a block runs: they end with it, and a failure is told."""
+"""Threads that work for the duration of a block: they end with it and report failures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def often() -> float:
     return 0.001
 
 
-def test_each_task_is_done_again_and_again_until_the_block_ends() -> None:
+def test_each_task_repeats_until_the_block_ends() -> None:
     counts = {name: itertools.count() for name in ("one", "two")}
     done = dict.fromkeys(counts, 0)
 
@@ -34,29 +34,29 @@ def test_each_task_is_done_again_and_again_until_the_block_ends() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name in done]
 
 
-def test_a_task_that_fails_is_told_at_the_end() -> None:
+def test_a_failed_task_is_reported_at_the_end() -> None:
     with pytest.raises(Inconclusive, match="ZeroDivisionError"), Crew({"one": fail}, often):
         pass
 
 
-def test_a_task_that_fails_is_told_at_once_to_who_asks() -> None:
+def test_a_failed_task_is_reported_on_request() -> None:
     with contextlib.suppress(Inconclusive), Crew({"one": fail}, often) as crew:
         wait_until(lambda: "one" not in names(), seconds(10), every=0.01)
         with pytest.raises(Inconclusive, match="division"):
             crew.complain()
 
 
-def test_what_went_wrong_in_the_block_comes_first() -> None:
+def test_the_blocks_own_error_comes_first() -> None:
     with pytest.raises(KeyError), Crew({"one": fail}, often):
         raise KeyError
 
 
-def test_a_task_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_does_not_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it goes on recording is not in the history that is judged."""
     monkeypatch.setattr(crews, "_STOPS_WITHIN", 0.01)
     ends = threading.Event()
     with (
-        pytest.raises(Inconclusive, match="still goes on: endless"),
+        pytest.raises(Inconclusive, match=r"did not stop within .* s: endless"),
         Crew({"endless": lambda: ends.wait(30)}, often),
     ):
         pass

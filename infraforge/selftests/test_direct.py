@@ -44,7 +44,7 @@ def proxied(
     return proxy
 
 
-def test_without_this_the_clients_do_ask_the_proxy(proxied: Api, api: Api) -> None:
+def test_without_no_proxy_the_clients_use_the_proxy(proxied: Api, api: Api) -> None:
     """The control: on this machine the proxy would be asked."""
     with pytest.raises(client.ApiException, match="502"):
         client.VersionApi(client.ApiClient(client.Configuration(host=api.url))).get_code()
@@ -76,7 +76,7 @@ def test_every_client_goes_to_this_machine_directly(proxied: Api, api: Api, host
     assert proxied.asked == 0
 
 
-def test_what_the_user_keeps_direct_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_own_exceptions_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "example.com")
     monkeypatch.setenv("no_proxy", ".corp")
     direct.keep("10.0.0.0/8")

@@ -1,4 +1,4 @@
-"""How a run of pytest ends that meets something unforeseen: never with 1, never with pytest's 3."""
+"""A pytest run that meets an unforeseen error never ends with 1, nor with pytest's own 3."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def run(folder: Path, *argv: str, conftest: str = "", test: str = PASSES) -> tup
     ],
     ids=["nothing", "start", "end", "later", "loop", "usage", "verdict"],
 )
-def test_what_is_unforeseen_is_unknown_or_the_machines(
+def test_an_unforeseen_error_is_unknown_or_the_machines(
     tmp_path: Path, conftest: str, code: int, words: str
 ) -> None:
     """And a 3 that was meant stays one."""
-    found, said = run(tmp_path, conftest=conftest)
-    assert found == code, said
+    exit_code, said = run(tmp_path, conftest=conftest)
+    assert exit_code == code, said
     assert words in said
 
 
@@ -86,7 +86,7 @@ def test_a_failed_test_is_still_a_failed_test(tmp_path: Path) -> None:
     assert run(tmp_path, test="def test_one(): assert False\n")[0] == 1
 
 
-def test_a_plugin_that_cannot_be_imported_is_no_verdict(tmp_path: Path) -> None:
+def test_a_plugin_that_cannot_be_imported_is_not_a_verdict(tmp_path: Path) -> None:
     """Pytest's code for it would be 3."""
     package = tmp_path / "infraforge"
     package.mkdir()

@@ -1,4 +1,4 @@
-"""The last handler: what nobody foresaw ends with 2 or 64, in words, its trace in a file."""
+"""The last error handler: an unforeseen error ends with 2 or 64, in words, its trace kept."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def endless() -> int:
         (raising(SystemExit(None)), 0, ""),
     ],
 )
-def test_every_end_has_a_code_that_is_meant(
+def test_every_exit_code_is_deliberate(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     body: Callable[[], int],
@@ -97,7 +97,7 @@ def test_the_trace_is_in_a_file_for_its_owner_alone(
     assert trace.stat().st_mode & 0o77 == 0
 
 
-def test_what_was_foreseen_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_foreseen_error_leaves_no_trace(tmp_path: Path) -> None:
     entry.guard("infraforge", raising(ClusterError("told")), lambda: tmp_path)
     assert not [*tmp_path.iterdir()]
 
@@ -153,7 +153,7 @@ def script(body: str, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("body", [PRINTS, SHOWS, PRINTS_A_WORD])
-def test_a_reader_that_went_away_is_no_verdict_and_no_trace(tmp_path: Path, body: str) -> None:
+def test_a_closed_pipe_is_neither_a_verdict_nor_a_trace(tmp_path: Path, body: str) -> None:
     """`infraforge images list | head -1`: as a program that dies of SIGPIPE."""
     reader, writer = os.pipe()
     os.close(reader)
@@ -167,7 +167,7 @@ def test_a_reader_that_went_away_is_no_verdict_and_no_trace(tmp_path: Path, body
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("body", [PRINTS_A_WORD, f"{PRINTS_A_WORD}; raise SystemExit(0)"])
-def test_output_to_a_full_disk_is_the_machines(tmp_path: Path, body: str) -> None:
+def test_output_to_a_full_disk_is_the_machines_fault(tmp_path: Path, body: str) -> None:
     """Python's own code for that would be 120."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -249,11 +249,11 @@ def test_a_broken_installation_is_told(tmp_path: Path) -> None:
         ("Error: No such container: x", ""),
     ],
 )
-def test_a_programs_words_tell_whether_it_is_the_machine(said: str, words: str) -> None:
+def test_a_programs_output_tells_whether_the_machine_is_at_fault(said: str, words: str) -> None:
     assert (words in machine_fault(said)) if words else not machine_fault(said)
 
 
-def test_a_build_that_the_machine_stopped_is_no_question_about_the_platform(tmp_path: Path) -> None:
+def test_a_build_that_the_machine_stopped_is_the_machines_fault(tmp_path: Path) -> None:
     full = BuildError("node", "docker build", ["no space left on device"], tmp_path)
     assert (full.exit_code, BuildError("node", "make", ["error"], tmp_path).exit_code) == (64, 2)
 

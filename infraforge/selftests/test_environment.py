@@ -1,4 +1,4 @@
-"""What doctor says of a machine that lacks something, and that a build says the same at once."""
+"""What doctor reports of a machine that lacks something; a build reports the same at once."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def a_user(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"unwritable": {"/cache": "is no folder"}}, False, ("/cache: is no folder",)),
     ],
 )
-def test_what_is_against_a_profile_is_said(
+def test_reasons_against_a_profile_are_named(
     differs: dict[str, object], takes_root: bool, lacks: tuple[str, ...]
 ) -> None:
     fit = machine(**differs).fit(Profile.load("minimal", TREE), takes_root=takes_root)
@@ -77,9 +77,7 @@ def test_what_is_against_a_profile_is_said(
     assert fit.fits is not bool(lacks)
 
 
-def test_root_is_had_by_sudo_that_asks_nothing(
-    programs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sudo_without_password_gives_root(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a_user(monkeypatch)
     assert debian.as_root() is None
     program(programs, "sudo", "exit 1")  # it wants a password
@@ -90,7 +88,7 @@ def test_root_is_had_by_sudo_that_asks_nothing(
     assert debian.as_root() == []
 
 
-def test_a_proxy_goes_along_by_name_and_not_in_the_arguments(
+def test_sudo_keeps_the_proxy_by_variable_name_not_as_argument(
     programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everybody on the machine reads arguments."""
@@ -111,7 +109,7 @@ def test_a_build_without_root_is_refused_before_anything_is_begun(
     begun: list[str] = []
     monkeypatch.setattr(disk, "check_room", lambda *_: None)
     monkeypatch.setattr(build, "_build_all", lambda *_: begun.append("build"))
-    with pytest.raises(UsageError, match="takes root"):
+    with pytest.raises(UsageError, match="needs root"):
         build.build(["vault", "base-trixie"], Catalogue.load(TREE))
     assert not begun
 
@@ -136,7 +134,9 @@ def test_doctor_says_the_same(
         (None, "docker is missing"),
     ],
 )
-def test_why_docker_does_not_answer_is_told(programs: Path, body: str | None, trouble: str) -> None:
+def test_the_reason_why_docker_does_not_answer_is_named(
+    programs: Path, body: str | None, trouble: str
+) -> None:
     if body is not None:
         program(programs, "docker", body)
     version, why = environment._docker()
@@ -147,10 +147,10 @@ def test_why_docker_does_not_answer_is_told(programs: Path, body: str | None, tr
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     odd, fine = tmp_path / "file" / "cache", tmp_path / "not" / "yet"
-    assert environment._unwritable(odd, fine) == {str(odd): f"{tmp_path / 'file'} is no folder"}
+    assert environment._unwritable(odd, fine) == {str(odd): f"{tmp_path / 'file'} is not a folder"}
 
 
-def test_a_daemon_that_is_gone_in_the_middle_is_the_machines(programs: Path) -> None:
+def test_a_daemon_that_stops_half_way_is_the_machines_fault(programs: Path) -> None:
     program(programs, "docker", "echo 'Cannot connect to the Docker daemon at x' >&2; exit 1")
     with pytest.raises(UsageError, match="no Docker daemon answers"):
         docker("ps")
@@ -159,7 +159,7 @@ def test_a_daemon_that_is_gone_in_the_middle_is_the_machines(programs: Path) -> 
         docker("ps")
 
 
-def test_what_root_makes_belongs_to_who_asked(
+def test_files_made_by_root_belong_to_the_calling_user(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """debootstrap's tree is packed and gone, whatever happens; the archive is the user's."""

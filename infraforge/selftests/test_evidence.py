@@ -1,4 +1,4 @@
-"""Evidence: what is written, and that nothing secret or lost is among it."""
+"""Evidence: what is written, and that it holds no secret and loses nothing."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ STALE = history("""
 
 @pytest.fixture
 def attached(monkeypatch: pytest.MonkeyPatch) -> list[evidence.Attachment]:
-    found: list[evidence.Attachment] = []
+    attachments: list[evidence.Attachment] = []
 
     def take(one: evidence.Attachment) -> None:
-        found.append(one)
+        attachments.append(one)
 
     monkeypatch.setattr(evidence.Attachment, "attach", take)
-    return found
+    return attachments
 
 
-def test_a_history_is_kept_for_people_and_for_checkers(
+def test_a_history_is_kept_readable_and_machine_readable(
     attached: list[evidence.Attachment],
 ) -> None:
     verdict = check(STALE, no_stale_read)
@@ -55,7 +55,7 @@ def test_a_history_is_kept_for_people_and_for_checkers(
     assert (kept.ending, checked.ending) == (evidence.HISTORY, evidence.VERDICT)
 
 
-def test_what_is_attached_is_noted_for_the_index(attached: list[evidence.Attachment]) -> None:
+def test_attachments_are_recorded_for_the_index(attached: list[evidence.Attachment]) -> None:
     made = evidence.Evidence("test")
     verdict = check(STALE, no_stale_read)
     made.attach(STALE, verdict, "words")
@@ -76,15 +76,15 @@ def test_a_comparison_is_kept_as_the_tables_it_compares(
     assert kept["checker"] == {"name": "cells_match", "parameters": {"name": "mine"}}
 
 
-def test_a_table_of_what_is_no_cell_is_said_to_be_lost(
+def test_a_table_with_an_invalid_cell_is_reported_as_not_kept(
     attached: list[evidence.Attachment],
 ) -> None:
     odd: Any = Table({("a", "b"): {"a": "mapping"}})
     evidence.Evidence("test").attach(cells_match(odd, odd))
-    assert "is no cell" in json.loads(attached[-1].body)["lacks"]
+    assert "which a cell cannot hold" in json.loads(attached[-1].body)["lacks"]
 
 
-def test_of_a_long_history_people_see_what_the_verdict_rests_on() -> None:
+def test_a_long_history_is_cut_to_what_the_verdict_rests_on() -> None:
     lines = [Operation("a", Kind.INVOKE, "add", None, n, n) for n in range(1000)]
     long = History(tuple(lines))
     assert evidence.readable(long, []) == []
@@ -116,14 +116,14 @@ def test_the_run_is_described_beside_its_results(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "categories.json").read_text())
 
 
-def test_timings_of_processes_side_by_side_are_all_kept(tmp_path: Path) -> None:
+def test_timings_of_concurrent_processes_are_all_kept(tmp_path: Path) -> None:
     path = tmp_path / "timings.json"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: evidence.note_timings({f"s{n}": n}, path), range(40)))
     with pytest.raises(ZeroDivisionError), evidence.stage("failing", path):
         raise ZeroDivisionError
-    found = json.loads(path.read_text())
-    assert set(found) == {*(f"s{n}" for n in range(40)), "failing"}
+    timings = json.loads(path.read_text())
+    assert set(timings) == {*(f"s{n}" for n in range(40)), "failing"}
     assert [path.name for path in tmp_path.iterdir()] == ["timings.json"]
 
 
@@ -173,7 +173,7 @@ def test_events_are_those_since_the_test_began() -> None:
     assert diagnosis.events_text([], SINCE) == "none"
 
 
-def test_pods_are_told_by_state_and_never_by_environment() -> None:
+def test_pods_are_described_without_their_environment() -> None:
     ended = SimpleNamespace(exit_code=137, reason="OOMKilled", finished_at=SINCE)
     box = SimpleNamespace(
         name="postgres",

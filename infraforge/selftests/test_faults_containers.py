@@ -1,4 +1,4 @@
-"""Pausing and killing containers, against a cluster that is made of a few values."""
+"""Pausing and killing containers, against a simulated cluster."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ class Pods:
         return SimpleNamespace(items=list(self.pods))
 
     def read_namespaced_pod(self, name: str, namespace: str) -> Any:
-        for found in self.pods:
-            if (found.metadata.name, found.metadata.namespace) == (name, namespace):
-                return found
+        for pod in self.pods:
+            if (pod.metadata.name, pod.metadata.namespace) == (name, namespace):
+                return pod
         raise client.ApiException(status=404, reason="Not Found")
 
     def delete_namespaced_pod(self, name: str, namespace: str, body: Any) -> None:
@@ -92,13 +92,13 @@ def site(*pods: Any, cluster: Any = None) -> Any:
     )
 
 
-def test_the_state_of_a_task_is_read_and_of_no_other() -> None:
+def test_the_state_of_exactly_one_task_is_read() -> None:
     assert [task_state(LISTING, name) for name in ("aaa", "bbb", "aa", "TASK")] == [
         "RUNNING", "PAUSED", "", "STATUS",
     ]  # fmt: skip
 
 
-def test_pause_is_proven_by_containerd_and_ended_by_its_undo() -> None:
+def test_containerd_proves_a_pause_and_its_undo_ends_it() -> None:
     node = Node(**{"redis-id": "RUNNING"})
     here = site(pod("redis-cache-0", "1", "redis"), cluster=node)
     aimed = faults.Pause("redis-cache").aim(here)
@@ -118,7 +118,7 @@ def test_resuming_what_is_not_paused_is_no_error(states: dict[str, str]) -> None
 
 def test_a_pause_needs_a_cluster_with_nodes_at_hand() -> None:
     here = site(pod("redis-cache-0", "1", "redis"), cluster=SimpleNamespace())
-    with pytest.raises(Unable, match="needs a way onto the cluster's nodes"):
+    with pytest.raises(Unable, match="needs access to the cluster's nodes"):
         faults.Pause("redis-cache").aim(here)
 
 
@@ -132,7 +132,7 @@ def test_pods_of_other_namespaces_and_dying_ones_are_not_struck() -> None:
     strange = pod("vault-0", "1", "vault", namespace="somebody-else")
     dying = pod("vault-1", "2", "vault")
     dying.metadata.deletion_timestamp = "2026-01-01"
-    with pytest.raises(ClusterError, match="no pod of it runs"):
+    with pytest.raises(ClusterError, match="none of its pods runs"):
         containers.find(site(strange, dying), "vault")
 
 
@@ -161,7 +161,7 @@ def test_a_killed_container_is_proven_by_its_restarts() -> None:
     assert aimed.took_effect(here).endswith("restarts 2 → 3")
 
 
-def test_a_component_that_was_not_well_is_not_struck() -> None:
+def test_an_unready_component_is_not_struck() -> None:
     ill = pod("vault-0", "1", "vault")
     ill.status.conditions[0].status = "False"
     with pytest.raises(ClusterError, match="no ready pod before the fault"):

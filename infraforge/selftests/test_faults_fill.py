@@ -1,4 +1,4 @@
-"""Filling a folder: what proves it, and what ends it, against a cluster of a few values."""
+"""Filling a folder: its witness and its undo, against a simulated cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TARGET = containers.Container("infraforge-access", "login-1", "u1", "node", "log
 
 
 class World:
-    """One pod, and what is run in it and asked of it."""
+    """One pod, with the commands run in it and the requests about it."""
 
     def __init__(self) -> None:
         self.uid, self.phase = "u1", "Running"
@@ -50,7 +50,7 @@ def world() -> Any:
     return World()
 
 
-def test_it_is_proved_by_what_is_written(world: Any) -> None:
+def test_the_written_bytes_prove_the_fault(world: Any) -> None:
     aimed = Filling(TARGET, TMP, 3)
     assert aimed.took_effect(world) == ""
     aimed.strike(world)
@@ -58,17 +58,17 @@ def test_it_is_proved_by_what_is_written(world: Any) -> None:
     assert str(3 * MIB) in aimed.took_effect(world)
 
 
-def test_what_is_half_written_proves_nothing(world: Any) -> None:
+def test_a_partial_write_proves_nothing(world: Any) -> None:
     world.size = 3 * MIB - 1
     assert Filling(TARGET, TMP, 3).took_effect(world) == ""
 
 
-def test_a_pod_that_was_put_out_for_it_proves_it_too(world: Any) -> None:
+def test_the_eviction_of_the_pod_proves_the_fault(world: Any) -> None:
     world.phase = "Succeeded"
-    assert "put out" in Filling(TARGET, TMP, 3).took_effect(world)
+    assert "was evicted" in Filling(TARGET, TMP, 3).took_effect(world)
 
 
-def test_another_process_can_end_it(world: Any) -> None:
+def test_another_process_can_undo_it(world: Any) -> None:
     undo = Filling(TARGET, TMP, 3).undo
     again = faults.UNDOS[undo.kind].restored(dict(undo.parameters))
     assert again == undo
@@ -94,6 +94,8 @@ def test_remains_are_removed_and_a_successor_is_not(world: Any) -> None:
     [("u1", "Running", False), ("u1", "Failed", True), ("u1", "Succeeded", True),
      ("u1", "Pending", False), ("u2", "Running", True)],
 )  # fmt: skip
-def test_who_is_put_out(world: Any, uid: str, phase: str, out: bool) -> None:
+def test_only_a_pod_that_is_gone_or_over_was_evicted(
+    world: Any, uid: str, phase: str, out: bool
+) -> None:
     world.uid, world.phase = uid, phase
     assert put_out(world, Empty("n", "p", "u1", "c", TMP)) is out

@@ -1,4 +1,4 @@
-"""The impostor's program, spoken to over real sockets, and what is read from its output."""
+"""The impostor's program over real sockets, and the parser of its output."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def caller(trust: ssl.SSLContext) -> Iterator[tuple[socket.socket, list[Told]]]:
         its.close()
 
 
-def test_who_believes_the_certificate_is_heard(trust: ssl.SSLContext, authority: Authority) -> None:
+def test_a_client_that_trusts_the_certificate_is_heard(
+    trust: ssl.SSLContext, authority: Authority
+) -> None:
     client = ssl.create_default_context(cafile=str(authority.ca_file))
     with caller(trust) as (ours, told):
         ours.sendall(SSL_REQUEST)
@@ -63,7 +65,9 @@ def test_who_believes_the_certificate_is_heard(trust: ssl.SSLContext, authority:
     assert told == [{"heard": "a startup message", "user": "v-backend"}]
 
 
-def test_who_does_not_believe_it_tells_nothing(trust: ssl.SSLContext, tmp_path: Path) -> None:
+def test_a_client_that_does_not_trust_it_tells_nothing(
+    trust: ssl.SSLContext, tmp_path: Path
+) -> None:
     foreign = Authority.load_or_create(tmp_path)
     client = ssl.create_default_context(cafile=str(foreign.ca_file))
     with caller(trust) as (ours, told):
@@ -71,29 +75,29 @@ def test_who_does_not_believe_it_tells_nothing(trust: ssl.SSLContext, tmp_path: 
         ours.recv(1)
         with pytest.raises(ssl.SSLCertVerificationError):
             client.wrap_socket(ours, server_hostname="localhost")
-    assert [found and found["heard"] for found in told] == ["nothing"]
+    assert [line and line["heard"] for line in told] == ["nothing"]
 
 
-def test_who_asks_for_no_tls_is_heard_too(trust: ssl.SSLContext) -> None:
+def test_a_client_without_tls_is_heard_too(trust: ssl.SSLContext) -> None:
     with caller(trust) as (ours, told):
         ours.sendall(STARTUP)
     assert told == [{"heard": "a startup message", "user": "without TLS"}]
 
 
-def test_a_probe_that_says_nothing_is_nobody(trust: ssl.SSLContext) -> None:
+def test_a_silent_probe_is_not_a_client(trust: ssl.SSLContext) -> None:
     with caller(trust) as (_ours, told):
         pass
     assert told == [None]
 
 
 def test_its_output_is_understood() -> None:
-    found = heard.read(
+    parsed = heard.read(
         '{"heard": "nothing", "why": "unknown ca"}\n{"heard": "a startup message", "user": "v-1"}\n'
     )
-    assert found == heard.Heard(2, frozenset({"v-1"}), frozenset({"unknown ca"}))
+    assert parsed == heard.Heard(2, frozenset({"v-1"}), frozenset({"unknown ca"}))
 
 
 @pytest.mark.parametrize("output", ["Traceback", "[]", "{}", '{"heard": "a startup message"}'])
-def test_other_output_says_nothing(output: str) -> None:
+def test_other_output_is_an_error(output: str) -> None:
     with pytest.raises(ClusterError):
         heard.read(output)

@@ -1,4 +1,4 @@
-"""Ending the backend's logins, against a database that is made of a few values."""
+"""Ending the backend's logins, against a simulated database."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_a_backend_without_sessions_or_whose_logins_never_end_is_not_struck(
     database: Database,
 ) -> None:
     database.until = dict.fromkeys(database.until)
-    with pytest.raises(ClusterError, match="no session of a login that ends"):
+    with pytest.raises(ClusterError, match="no session under a login that expires"):
         faults.LoginsEnd().aim(SimpleNamespace())  # type: ignore[arg-type]
     database.sessions.clear()
-    with pytest.raises(ClusterError, match="no session of a login that ends"):
+    with pytest.raises(ClusterError, match="no session under a login that expires"):
         faults.LoginsEnd().aim(SimpleNamespace())  # type: ignore[arg-type]

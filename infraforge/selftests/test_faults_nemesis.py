@@ -1,4 +1,4 @@
-"""The nemesis and its journal, on faults that live in memory: every one is undone, whoever dies."""
+"""The nemesis and its journal, with faults in memory: each is undone, whichever process dies."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_undo_is_on_disk_before_the_fault_strikes(nemesis: Nemesis) -> None:
     assert seen == [["break disk"]]
 
 
-def test_faults_are_undone_the_latest_first(nemesis: Nemesis, world: World) -> None:
+def test_faults_are_undone_in_reverse_order(nemesis: Nemesis, world: World) -> None:
     for name in ("one", "two", "three"):
         nemesis.inject(Break(name))
     assert nemesis.heal() == ("break three", "break two", "break one")
@@ -130,7 +130,7 @@ def test_faults_are_undone_the_latest_first(nemesis: Nemesis, world: World) -> N
     assert in_journal() == []
 
 
-def test_what_a_test_changes_by_itself_is_undone_too_whoever_dies(
+def test_a_change_declared_by_a_test_is_undone_even_after_its_death(
     nemesis: Nemesis, world: World
 ) -> None:
     nemesis.owe(Mend("one"), "scale one")
@@ -162,7 +162,7 @@ def test_a_proven_fault_is_an_ok_operation_and_so_is_its_end(nemesis: Nemesis) -
     assert fault_took_effect(nemesis.history).outcome is Outcome.HOLDS
 
 
-def test_a_fault_that_does_not_bite_is_told_and_undone(nemesis: Nemesis, world: World) -> None:
+def test_a_fault_without_effect_is_reported_and_undone(nemesis: Nemesis, world: World) -> None:
     with pytest.raises(TimedOut, match="break one took effect"):
         nemesis.inject(Break("one", bites=False))
     assert fault_took_effect(nemesis.history).outcome is Outcome.UNKNOWN
@@ -181,10 +181,10 @@ def test_a_fault_that_fails_to_strike_is_undone(nemesis: Nemesis, world: World) 
     assert (world.broken, world.mended) == ([], ["one"])
 
 
-def test_a_lasting_fault_that_ended_by_itself_is_told(nemesis: Nemesis, world: World) -> None:
+def test_a_lasting_fault_that_ended_by_itself_is_reported(nemesis: Nemesis, world: World) -> None:
     nemesis.inject(Break("one"))
     world.broken.clear()
-    with pytest.raises(Inconclusive, match="over before it was to be undone: break one"):
+    with pytest.raises(Inconclusive, match="ended before it was undone: break one"):
         nemesis.heal()
     assert in_journal() == []
     assert nemesis.heal() == ()  # told once
@@ -201,7 +201,7 @@ def test_a_lasting_fault_that_ended_by_itself_is_told(nemesis: Nemesis, world: W
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_cannot_be_undone_stays_and_keeps_nobody_else(
+def test_a_fault_that_cannot_be_undone_stays_and_blocks_no_other(
     nemesis: Nemesis, world: World, error: Exception, told: str
 ) -> None:
     """Each undo is tried, whatever the one before ran into."""
@@ -246,32 +246,32 @@ def test_a_nemesis_undoes_only_its_own(nemesis: Nemesis, world: World) -> None:
     assert in_journal() == ["break theirs"]
 
 
-def test_all_failures_are_told(nemesis: Nemesis, world: World) -> None:
+def test_all_failures_are_reported(nemesis: Nemesis, world: World) -> None:
     for name in ("one", "two", "three", "four"):
         nemesis.inject(Break(name))
     world.stubborn = {"one": KeyError("x"), "three": OSError("disk")}
     world.broken.remove("four")
     with pytest.raises(Inconclusive) as told:
         nemesis.heal()
-    for part in ("break three: OSError: disk", "break one: KeyError", "over before.*break four"):
+    for part in ("break three: OSError: disk", "break one: KeyError", "ended before.*break four"):
         assert re.search(part, str(told.value)), part
     assert in_journal() == ["break one", "break three"]
     with pytest.raises(Inconclusive, match="break three: OSError: disk; break one: KeyError"):
         heal(world, UNDOS)  # type: ignore[arg-type]
 
 
-def test_a_proof_that_breaks_keeps_no_undo_from_being_tried(
+def test_a_failing_proof_does_not_prevent_any_undo(
     nemesis: Nemesis, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("one", "two"):
         nemesis.inject(Break(name))
     monkeypatch.setattr(Break, "took_effect", lambda *_: 1 / 0)
-    with pytest.raises(Inconclusive, match="over before it was to be undone"):
+    with pytest.raises(Inconclusive, match="ended before it was undone"):
         nemesis.heal()
     assert world.mended == ["two", "one"]
 
 
-def test_an_entry_says_whose_it_is(nemesis: Nemesis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_names_its_owner(nemesis: Nemesis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFRAFORGE_RUN", "20260101T000000Z-abcdef")
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "suites/x.py::test_a b (call)")
     nemesis.inject(Break("one"))
@@ -309,7 +309,7 @@ def test_an_entry_of_an_older_version_has_no_owner_and_is_undone(world: World) -
     assert heal(world, UNDOS) == ("break one",)  # type: ignore[arg-type]
 
 
-def test_what_is_not_chosen_stays_in_the_journal(nemesis: Nemesis, world: World) -> None:
+def test_entries_not_chosen_stay_in_the_journal(nemesis: Nemesis, world: World) -> None:
     for name in ("one", "two"):
         nemesis.inject(Break(name))
     undone = heal(world, UNDOS, which=lambda entry: entry.fault == "break one")  # type: ignore[arg-type]
@@ -324,16 +324,16 @@ def test_a_journal_that_is_gone_with_its_cluster_is_not_made_again(nemesis: Neme
     assert state.names() == []
 
 
-def test_a_torn_last_line_is_told_and_the_rest_undone(nemesis: Nemesis, world: World) -> None:
+def test_a_torn_last_line_is_reported_and_the_rest_undone(nemesis: Nemesis, world: World) -> None:
     nemesis.inject(Break("one"))
     with journal().path.open("a") as file:
         file.write('{"kind": "mend", "param')
-    with pytest.warns(JournalDamaged, match="no entry and was passed over"):
+    with pytest.warns(JournalDamaged, match="is not an entry and was skipped"):
         assert heal(world, UNDOS) == ("break one",)  # type: ignore[arg-type]
     assert not journal().path.exists()
 
 
-def test_a_torn_line_alone_is_told_and_cleared(world: World) -> None:
+def test_a_lone_torn_line_is_reported_and_cleared(world: World) -> None:
     journal().path.parent.mkdir(parents=True)
     journal().path.write_text('{"kind"')
     with pytest.warns(JournalDamaged):
@@ -345,16 +345,16 @@ def test_an_entry_after_a_torn_line_stands_on_a_line_of_its_own(nemesis: Nemesis
     journal().path.parent.mkdir(parents=True)
     journal().path.write_text('{"kind"')
     nemesis.inject(Break("one"))
-    found = journal().read()
-    assert [entry.fault for entry in found.entries] == ["break one"]
-    assert found.unreadable == ('{"kind"',)
+    contents = journal().read()
+    assert [entry.fault for entry in contents.entries] == ["break one"]
+    assert contents.unreadable == ('{"kind"',)
 
 
 @pytest.mark.parametrize(
     "line",
     ["[]", "7", "null", '{"kind": "mend"}', '{"kind": "mend", "parameters": [], "entry_id": "1"}'],
 )
-def test_json_that_is_no_entry_is_unreadable(line: str) -> None:
+def test_json_that_is_not_an_entry_is_unreadable(line: str) -> None:
     journal().path.parent.mkdir(parents=True)
     journal().path.write_text(line + "\n")
     assert journal().read().unreadable == (line,)
@@ -365,14 +365,14 @@ def test_json_that_is_no_entry_is_unreadable(line: str) -> None:
     [Entry("unheard-of", {}, "a fault of a newer version"), Entry("mend", {}, "without a name")],
     ids=["unknown kind", "parameter missing"],
 )
-def test_an_undo_that_cannot_be_made_again_stays(world: World, entry: Entry) -> None:
+def test_an_undo_that_cannot_be_restored_stays(world: World, entry: Entry) -> None:
     journal().add(entry)
-    with pytest.raises(Inconclusive, match=f"{entry.fault}: no undo of kind '{entry.kind}'"):
+    with pytest.raises(Inconclusive, match=f"{entry.fault}: the journal's entry of kind"):
         heal(world, UNDOS)  # type: ignore[arg-type]
     assert in_journal() == [entry.fault]
 
 
-def test_the_journal_lies_with_the_clusters_files_and_holds_plain_strings() -> None:
+def test_the_journal_is_among_the_clusters_files_and_holds_plain_strings() -> None:
     journal().add(Entry("mend", {"name": "one"}, "break one"))
     path = state.cluster_dir(CLUSTER) / "undo.jsonl"
     (line,) = path.read_text().splitlines()

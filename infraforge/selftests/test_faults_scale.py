@@ -1,4 +1,4 @@
-"""Scaling to nothing and back, against workloads and pods that are made of a few values."""
+"""Scaling to nothing and back, against simulated workloads and pods."""
 
 from __future__ import annotations
 
@@ -80,21 +80,21 @@ def test_a_pod_that_went_by_itself_is_no_error() -> None:
     aimed.strike(here)
 
 
-def test_it_is_not_undone_before_all_pods_are_ready() -> None:
+def test_the_undo_ends_when_all_pods_are_ready() -> None:
     undo = faults.Rescale("backend", "Deployment", "infraforge-application", 2, 0.2)
     here = site(backend(), backend=0)
     with pytest.raises(TimedOut, match="2 pods of backend are ready"):
         undo.perform(here)
 
 
-def test_what_is_down_already_or_has_no_replicas_is_not_struck() -> None:
+def test_a_component_that_is_down_or_has_no_replicas_is_not_struck() -> None:
     with pytest.raises(ClusterError, match="no ready pod before the fault"):
         faults.ScaledToNothing("backend").aim(site(backend=1))
-    with pytest.raises(ClusterError, match="is no StatefulSet or Deployment"):
+    with pytest.raises(ClusterError, match="is not a StatefulSet or Deployment"):
         faults.ScaledToNothing("backend").aim(site(backend()))
 
 
-def test_what_is_scaled_to_nothing_is_never_ready() -> None:
+def test_a_workload_scaled_to_nothing_is_never_ready() -> None:
     """Else `up` would find nothing to do on a platform whose fault was not undone."""
 
     def found(replicas: int, **status: str) -> Any:

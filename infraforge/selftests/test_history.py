@@ -1,4 +1,4 @@
-"""Histories: recording, pairing, joining, and the text that is kept as evidence."""
+"""Histories: recording, pairing, joining, and the text kept as evidence."""
 
 from __future__ import annotations
 

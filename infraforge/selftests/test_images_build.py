@@ -1,4 +1,4 @@
-"""Building: its order, its errors, its display and its manners with the disk; no runtime needed."""
+"""Building images: order, errors, display and use of the disk; no runtime needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_images_are_made_in_the_order_their_programs_come() -> None:
+def test_images_are_built_in_the_order_of_their_programs() -> None:
     base = Image("base", "1", debootstrap="trixie")
     late = Image("late", "1", base="base", modules=("second",))
     upon = Image("upon", "1", base="late")
@@ -57,7 +57,7 @@ def test_a_missing_program_is_a_failed_step_too() -> None:
         Steps("app").run("start", ["no-such-program"])
 
 
-def test_a_log_tells_of_one_build() -> None:
+def test_a_log_covers_one_build() -> None:
     steps = Steps("app")
     steps.run("old", ["echo", "yesterday"])
     steps.begin()
@@ -67,7 +67,7 @@ def test_a_log_tells_of_one_build() -> None:
     assert "yesterday" not in text
 
 
-def test_an_image_never_built_is_said_to_be_so() -> None:
+def test_an_image_that_was_never_built_is_reported() -> None:
     with pytest.raises(UsageError, match="infraforge images build pause"):
         build.record("pause", Catalogue.load(TREE))
 
@@ -77,7 +77,9 @@ def test_too_small_a_disk_is_refused_with_figures(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(100e9, 91e9, 9e9))
     catalogue = Catalogue.load(TREE)
     disk.check_room([catalogue["python"]], catalogue)
-    with pytest.raises(UsageError, match=r"9 GB free, \d+ GB are needed.*INFRAFORGE_CACHE"):
+    with pytest.raises(
+        UsageError, match=r"9 GB free, but building .* needs \d+ GB.*INFRAFORGE_CACHE"
+    ):
         disk.check_room([catalogue["vault"], catalogue["cilium"]], catalogue)
 
 
@@ -91,15 +93,15 @@ def test_plain_lines_say_what_began_and_how_it_ended() -> None:
     assert ended.endswith("vault: built in 3 s")
 
 
-def test_what_takes_long_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_step_is_repeated_in_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_REMIND", 0.01)
     stream = io.StringIO()
     with progress.shown(stream) as say:
         say("vault", "compile")
-        wait_until(lambda: "vault: still compile, since" in stream.getvalue(), within=5)
+        wait_until(lambda: "vault: still compile, for" in stream.getvalue(), within=5)
 
 
-def test_modes_in_an_image_are_not_those_of_who_builds(tmp_path: Path) -> None:
+def test_modes_in_an_image_do_not_depend_on_the_builders_umask(tmp_path: Path) -> None:
     tree = tmp_path / "platform"
     contents = {
         "images/images.toml": 'prefix = "a/b"\n[images.app]\nversion = "1"\napps = ["apps/app"]',

@@ -1,4 +1,4 @@
-"""The catalogue: what is wrong with it is said by name, and hashes follow content, only content."""
+"""The catalogue: errors name the entry, and hashes follow the content alone."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def hash_of(tree: Path, name: str = "app") -> str:
         ('["tool"]', '"tool"', "images.app.modules must be a list of strings"),
         ('["tool"]', "[1]", "images.app.modules must be a list of strings"),
         ('"2.0"', "2.0", "images.app.version must be a string"),
-        ('"2.0"', '"latest"', "is no version that can be pinned"),
+        ('"2.0"', '"latest"', "is not a fixed version"),
         ('version = "2.0"\n', "", "images.app: version is missing"),
         ('base = "base"', 'base = "bass"', "app: there is no base 'bass'"),
-        ('"1"\ndeb', '"1"\nbase = "other"\ndeb', "bases go in a circle: base -> other -> base"),
+        ('"1"\ndeb', '"1"\nbase = "other"\ndeb', "bases form a circle: base -> other -> base"),
     ],
 )
 def test_an_error_in_the_catalogue_is_named(tree: Path, old: str, new: str, says: str) -> None:
@@ -142,7 +142,7 @@ def test_every_input_changes_the_hash(tree: Path, change: Callable[[Path], objec
 
 
 @pytest.mark.parametrize("change", NO_CHANGES.values(), ids=NO_CHANGES)
-def test_nothing_else_changes_the_hash(tree: Path, change: Callable[[Path], object]) -> None:
+def test_only_inputs_change_the_hash(tree: Path, change: Callable[[Path], object]) -> None:
     before = hash_of(tree)
     change(tree)
     assert hash_of(tree) == before
@@ -170,7 +170,7 @@ def test_images_of_a_profile_are_those_its_manifests_name(tree: Path) -> None:
 def test_a_manifest_cannot_name_what_the_catalogue_lacks(tree: Path) -> None:
     manifest = tree / "components/app/workload.yaml"
     manifest.write_text("image: registry.example/platform/app:2.1")
-    with pytest.raises(UsageError, match=r"app:2\.1; the catalogue has app:2\.0"):
+    with pytest.raises(UsageError, match=r"app:2\.1 is not in the catalogue, which has app:2\.0"):
         Catalogue.load(tree).deployed(["app"])
     manifest.write_text("image: registry.example/platform/nobody:1")
     with pytest.raises(UsageError, match="there is no image 'nobody'"):

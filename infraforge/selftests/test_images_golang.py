@@ -1,4 +1,4 @@
-"""Go programs: what a content hash covers, what a failure says, and that nothing is half-done.
+"""Go programs: what a content hash covers, what a failure reports, and that builds are atomic.
 
 A stand-in for `go` on PATH records how it was called and makes what the real one would make.
 """
@@ -134,7 +134,7 @@ def test_programs_of_a_module_share_one_call(bench: Bench) -> None:
         ("example.test/v2/cmd/vet", "vet"),
     ],
 )
-def test_major_version_is_no_program_name(package: str, name: str) -> None:
+def test_a_major_version_is_not_a_program_name(package: str, name: str) -> None:
     """Go names a program after the last element that is no major version."""
     assert golang._executable(package) == name
 
@@ -153,7 +153,7 @@ def test_failure_names_step_last_lines_and_log(bench: Bench) -> None:
 
 
 def test_missing_go_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without Go is told so, not shown a traceback."""
+    """A machine without Go gets a message, not a traceback."""
     monkeypatch.setenv("PATH", str(bench.module))
     with pytest.raises(BuildError, match=r"go: No such file or directory; is it installed\?"):
         bench.build()
@@ -207,7 +207,7 @@ def copying(bench: Bench, sum_: str) -> None:
 def test_patched_copy_is_refused_when_its_sum_differs(bench: Bench) -> None:
     """A module that go.sum cannot cover is never compiled unless it is the one pinned."""
     copying(bench, "h1:other")
-    with pytest.raises(BuildError, match="its sum is h1:published, not h1:other"):
+    with pytest.raises(BuildError, match=r"its sum is h1:published, but module\.toml has h1:other"):
         bench.build()
     assert not bench.calls("build")
 

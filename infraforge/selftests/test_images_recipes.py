@@ -38,7 +38,7 @@ def last(image: Image, instruction: str) -> str:
 
 
 @pytest.mark.parametrize("image", CATALOGUE.images.values(), ids=lambda image: image.name)
-def test_everything_an_image_is_made_of_is_there(image: Image) -> None:
+def test_every_ingredient_of_an_image_exists(image: Image) -> None:
     assert CATALOGUE.content_hash(image.name)
     for module in image.modules:
         assert (CATALOGUE.module_dir(module) / "module.toml").is_file()
@@ -72,7 +72,7 @@ def test_programs_are_started_directly(image: Image) -> None:
 
 
 @pytest.mark.parametrize("image", MADE_BY_DOCKER, ids=lambda image: image.name)
-def test_apt_lists_go_where_they_came(image: Image) -> None:
+def test_apt_lists_are_removed_in_the_layer_that_fetched_them(image: Image) -> None:
     """Of the last stage only: what earlier stages leave is in no image."""
     steps = instructions(image)
     start = max(at for at, (word, _) in enumerate(steps) if word == "FROM")
@@ -101,7 +101,7 @@ def test_python_packages_are_pinned_and_hashed(image: Image) -> None:
             assert "--hash=sha256:" in requirement, requirement
 
 
-def test_static_programs_are_of_their_modules() -> None:
+def test_static_programs_match_their_modules() -> None:
     """An image of one static program names a program that its module builds."""
     programs = [image for image in CATALOGUE.images.values() if image.program]
     assert programs
@@ -111,7 +111,7 @@ def test_static_programs_are_of_their_modules() -> None:
         assert re.search(rf"^{re.escape(image.program)} = ", text, re.MULTILINE), image.name
 
 
-def test_what_kubernetes_expects_of_versions() -> None:
+def test_versions_are_those_that_kubernetes_expects() -> None:
     """kubeadm asks for its parts under the cluster's own version."""
     versions = {
         image.version for image in CATALOGUE.images.values() if image.modules == ("kubernetes",)

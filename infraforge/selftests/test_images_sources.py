@@ -98,7 +98,7 @@ def test_what_the_registry_holds_is_not_made_again(catalogue: Catalogue) -> None
     assert planned(catalogue)["own"] is Source.REGISTRY
 
 
-def test_pins_of_images_that_are_named_no_more_are_dropped(
+def test_pins_of_images_no_longer_named_are_dropped(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = catalogue.tree / "images" / "upstream.toml"
@@ -122,10 +122,10 @@ def packed(tmp_path: Path, images: list[dict[str, object]], tool: bytes, checksu
 
 def test_an_archive_of_another_version_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
     image = {"name": "own", "reference": "x/own:1", "hash": "b", "digest": DIGEST, "record": None}
-    found = archive.Archive(packed(tmp_path, [image], b"", ""))
+    opened = archive.Archive(packed(tmp_path, [image], b"", ""))
     with pytest.raises(UsageError, match=r"another version of the platform: x/own:1"):
-        found.fitting(catalogue)
-    found.close()
+        opened.fitting(catalogue)
+    opened.close()
 
 
 def test_a_damaged_program_is_not_taken(catalogue: Catalogue, tmp_path: Path) -> None:

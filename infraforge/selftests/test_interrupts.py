@@ -1,4 +1,4 @@
-"""Signals to real processes: the first one ends the work, none disturbs the tidying up."""
+"""Signals to real processes: the first ends the work, none disturbs the clean-up."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_each_signal_ends_the_work_and_what_was_made_is_removed(
 
 
 @names
-def test_further_signals_do_not_disturb_the_tidying_up(
+def test_further_signals_do_not_disturb_the_clean_up(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with other(WORKS, str(tmp_path), stderr=subprocess.DEVNULL) as one:
@@ -71,7 +71,7 @@ def test_further_signals_do_not_disturb_the_tidying_up(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_closed_terminal_does_not_keep_it_from_tidying_up(tmp_path: Path) -> None:
+def test_a_closed_terminal_does_not_prevent_the_clean_up(tmp_path: Path) -> None:
     """SIGHUP comes because nobody is there any more: what is said then fails."""
     main, child = pty.openpty()
     process = subprocess.Popen(
@@ -105,7 +105,7 @@ def test_a_hang_up_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
         assert (tmp_path / "made").exists()
 
 
-def test_children_are_told_too_and_not_while_they_tidy_up() -> None:
+def test_children_get_the_signal_but_not_during_clean_up() -> None:
     """As Ctrl-C on a terminal tells them: a build must not go on without who asked for it."""
     script = """
 import subprocess, sys
@@ -148,7 +148,7 @@ with interrupts.heeded():
         assert [one.hears(), one.hears()] == ["whole", "interrupted"]
 
 
-def test_who_calls_has_its_own_handlers_back() -> None:
+def test_the_callers_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
     from infraforge.cli import main  # noqa: PLC0415 - with all that the command line brings
 

@@ -1,4 +1,4 @@
-"""A run's beginning and end, with pytest in processes of its own and a platform made of files.
+"""The beginning and end of a run, with pytest in processes of its own and a platform of files.
 
 The stand-in platform is up while there is a note of it; what is broken of it is a file each.
 """
@@ -539,7 +539,7 @@ def test_heal_leaves_the_fault_of_a_live_test_to_it(world: World) -> None:
         world.left("older", dead())
         code, said = cli(world, "heal", "--name", NAME)
         assert code == 2
-        assert "of a run that goes on" in said
+        assert "faults of a running test" in said
         assert "suites/test_breaks.py::test_break" in said
         assert world.broken == ["disk"]
     finally:

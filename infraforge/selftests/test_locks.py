@@ -40,7 +40,7 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFRAFORGE_STATE", str(tmp_path / "state"))
 
 
-def test_a_refused_second_one_does_not_let_a_third_one_in() -> None:
+def test_a_refused_second_process_does_not_let_a_third_in() -> None:
     """Who is refused must leave the first one's lock file where it is."""
     with other(HOLDS, "mine") as first:
         assert first.hears() == "held"
@@ -64,7 +64,7 @@ def test_the_lock_of_a_killed_process_is_free() -> None:
             pass
 
 
-def test_forgetting_removes_the_locks_that_nobody_holds_and_only_those(tmp_path: Path) -> None:
+def test_forgetting_removes_exactly_the_locks_that_nobody_holds(tmp_path: Path) -> None:
     with other(HOLDS, "mine") as first:
         first.hears()
         with state.healing("mine"), turn(state.locks_dir(), "mine", alone=False):
@@ -78,7 +78,7 @@ def test_forgetting_removes_the_locks_that_nobody_holds_and_only_those(tmp_path:
     assert not (tmp_path / "state").exists()
 
 
-def test_who_waited_for_a_lock_that_was_removed_holds_one_that_others_see(tmp_path: Path) -> None:
+def test_a_waiter_for_a_removed_lock_gets_one_that_others_see(tmp_path: Path) -> None:
     """Held and unlinked, waited for meanwhile: the waiter must not hold the unlinked file."""
     path = tmp_path / "x.lock"
     first = locks.take(path)
@@ -114,7 +114,7 @@ def compete(path: Path, counter: Path, times: int) -> None:
         locks.remove(path)
 
 
-def test_nothing_is_lost_where_many_take_and_remove_one_lock(tmp_path: Path) -> None:
+def test_no_update_is_lost_while_many_take_and_remove_one_lock(tmp_path: Path) -> None:
     counter = tmp_path / "counter"
     counter.write_text("0")
     crowd = [
@@ -130,7 +130,7 @@ def test_nothing_is_lost_where_many_take_and_remove_one_lock(tmp_path: Path) -> 
     assert counter.read_text() == "800"
 
 
-def test_the_last_user_of_a_platform_is_told_so_and_no_other() -> None:
+def test_only_the_last_user_of_a_platform_is_told_so() -> None:
     with other(USES, "mine") as first, other(USES, "mine") as second:
         assert (first.hears(), second.hears()) == ("joined", "joined")
         first.tell()
@@ -139,7 +139,7 @@ def test_the_last_user_of_a_platform_is_told_so_and_no_other() -> None:
         assert second.hears() == "True"
 
 
-def test_who_removes_a_platform_is_refused_while_it_is_used_and_told_by_whom() -> None:
+def test_removal_of_a_used_platform_is_refused_naming_its_users() -> None:
     with other(USES, "mine") as run:
         run.hears()
         told = rf"in use by process {run.process.pid} \(pytest suites, since .*\); wait for it"
@@ -162,7 +162,7 @@ def test_nobody_begins_on_a_platform_that_is_being_removed_or_broken() -> None:
     Use("mine", "pytest").join().leave()
 
 
-def test_a_child_of_who_holds_a_platform_alone_may_use_it() -> None:
+def test_a_child_of_the_process_that_holds_a_platform_may_use_it() -> None:
     """The tests that a sabotage starts."""
     with Use("mine", "infraforge sabotage").join().alone(), other(USES, "mine") as child:
         assert child.hears() == "joined"
@@ -170,7 +170,7 @@ def test_a_child_of_who_holds_a_platform_alone_may_use_it() -> None:
         assert child.hears() == "False"  # and never removes it
 
 
-def test_a_refused_wish_to_be_alone_leaves_a_run_its_use() -> None:
+def test_a_run_refused_exclusive_use_keeps_its_shared_use() -> None:
     use = Use("mine", "infraforge test").join()
     with other(USES, "mine") as run:
         run.hears()
@@ -196,7 +196,7 @@ with state.sharing_machine():
     assert stack.remove_shared() == [f"files in {state.registry_ca_dir()}"]
 
 
-def test_a_name_that_could_be_another_lock_is_refused() -> None:
+def test_a_name_that_collides_with_another_lock_is_refused() -> None:
     for name in ("_machine", "_chromium", "../x", "a.lock"):
         with pytest.raises(UsageError), state.locked(name):
             pass
@@ -209,7 +209,7 @@ def rewrite(path: Path, letter: str) -> None:
         pki.write_private(path, letter * 50_000)
 
 
-def test_a_file_written_by_many_at_once_is_always_one_of_theirs(tmp_path: Path) -> None:
+def test_a_file_with_concurrent_writers_is_always_whole(tmp_path: Path) -> None:
     path = tmp_path / "key"
     pki.write_private(path, "a" * 50_000)
     crowd = [
@@ -223,7 +223,7 @@ def test_a_file_written_by_many_at_once_is_always_one_of_theirs(tmp_path: Path) 
         assert len(seen) == 50_000
         assert len(set(seen)) == 1
     assert [one.exitcode for one in crowd] == [0, 0, 0, 0]
-    assert [found.name for found in tmp_path.iterdir()] == ["key"]
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -241,4 +241,4 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
     with pytest.raises(ZeroDivisionError), files.aside(path) as aside:
         aside.write_text(str(1 / 0))
     assert path.read_text() == "old"
-    assert [found.name for found in tmp_path.iterdir()] == ["note"]
+    assert [file.name for file in tmp_path.iterdir()] == ["note"]

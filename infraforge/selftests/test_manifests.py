@@ -1,4 +1,4 @@
-"""What every pod of the platform states: bounds for all it may use up, and two different probes."""
+"""What every pod of the platform declares: limits for all resources, and two different probes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ _WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "Pod")
 def objects() -> Iterator[tuple[str, dict[str, Any]]]:
     for folder in ("components", "cluster"):
         for path in sorted((TREE / folder).rglob("*.yaml")):
-            for found in yaml.safe_load_all(path.read_text()):
-                if isinstance(found, dict) and found.get("kind") in _WITH_PODS:
-                    yield f"{path.relative_to(TREE)} {found['metadata'].get('name', '')}", found
+            for document in yaml.safe_load_all(path.read_text()):
+                if isinstance(document, dict) and document.get("kind") in _WITH_PODS:
+                    yield (
+                        f"{path.relative_to(TREE)} {document['metadata'].get('name', '')}",
+                        document,
+                    )
 
 
 def pod_spec(found: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +38,7 @@ CONTAINERS = {
 }
 
 
-def test_the_pods_are_found() -> None:
+def test_the_manifests_contain_pods() -> None:
     assert len(PODS) >= 16
     assert len(CONTAINERS) > len(PODS)
 
@@ -48,7 +51,7 @@ def test_every_container_states_what_it_needs_and_may_use(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PODS)
-def test_every_folder_of_a_pods_own_has_a_limit(name: str) -> None:
+def test_every_empty_dir_has_a_size_limit(name: str) -> None:
     for volume in PODS[name].get("volumes", ()):
         if "emptyDir" in volume:
             assert (volume["emptyDir"] or {}).get("sizeLimit"), volume["name"]

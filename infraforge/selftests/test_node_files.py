@@ -1,4 +1,4 @@
-"""What nodes mount: they pull from the reader alone, and every image they are told of is pinned."""
+"""Files that nodes mount: pulls go to the read-only registry, and every image is pinned."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def files(tmp_path: Path, ca_file: Path) -> Mapping[str, Path]:
     return node_files.write(tmp_path / "cluster", TREE, ca_file, DIGESTS)
 
 
-def test_nodes_ask_the_reader_and_nobody_else(files: Mapping[str, Path]) -> None:
+def test_nodes_pull_from_the_read_only_registry_alone(files: Mapping[str, Path]) -> None:
     """With the local registry away a pull fails: no request leaves for a name we may not own."""
     [folder] = files["certs"].iterdir()
     assert folder.name == CATALOGUE.prefix.partition("/")[0]
@@ -51,19 +51,19 @@ def test_nodes_ask_the_reader_and_nobody_else(files: Mapping[str, Path]) -> None
 
 
 def test_all_of_kubeadms_images_are_named_by_digest(files: Mapping[str, Path]) -> None:
-    found = {}
+    images = {}
     for path in (files["control"] / "patches").glob("*.json"):
         patch: Any = json.loads(path.read_text())
         pod = patch["spec"].get("template", patch)["spec"]
         [box] = pod["containers"]
-        found[path.stem] = (box["name"], box["image"])
-    for target, (name, image) in found.items():
+        images[path.stem] = (box["name"], box["image"])
+    for target, (name, image) in images.items():
         assert image == f"{CATALOGUE.reference(name)}@{DIGESTS[CATALOGUE.reference(name)]}", target
     static = {"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
-    assert set(found) == static | {"corednsdeployment", "kubeproxydaemonset"}
+    assert set(images) == static | {"corednsdeployment", "kubeproxydaemonset"}
 
 
-def test_kubeadm_is_told_of_its_patches_where_the_node_has_them(
+def test_kubeadm_gets_its_patches_at_their_path_on_the_node(
     files: Mapping[str, Path],
 ) -> None:
     config = kind_config(Profile.load("minimal", TREE), files)
@@ -101,7 +101,7 @@ def test_the_clusters_own_parts_are_pinned(path: Path) -> None:
     assert manifests.unpinned(manifests.pin_images(objects, DIGESTS)) == []
 
 
-def test_a_pod_in_a_config_map_is_pinned_and_told_where_it_is_not() -> None:
+def test_a_pod_in_a_config_map_is_pinned_or_reported() -> None:
     text = (TREE / "cluster" / "local-path" / "helperPod.yaml").read_text()
     held = {"kind": "ConfigMap", "data": {"helperPod.yaml": text, "setup": "#!/bin/sh\n"}}
     assert manifests.unpinned([held]) == [CATALOGUE.reference("local-path-helper")]
@@ -178,7 +178,7 @@ def test_a_cluster_of_a_former_version_is_brought_up_to_date_once(old: Path, ca_
     assert cluster.restarts == 1
 
 
-def test_a_run_that_ended_before_the_policy_was_in_force_is_gone_on_with(
+def test_a_policy_not_yet_in_force_is_applied_by_the_next_run(
     old: Path, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(node_files, "seconds", lambda _number: 0.1)

@@ -1,4 +1,4 @@
-"""What is pinned is installed once, and only as the lock file says."""
+"""Pinned npm packages are installed once, and only as the lock file says."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def runs(tmp_path: Path) -> list[str]:
     return (tmp_path / "ran").read_text().splitlines()
 
 
-def test_it_is_installed_once_for_what_the_lock_says(pinned: Path, tmp_path: Path) -> None:
+def test_each_lock_file_is_installed_once(pinned: Path, tmp_path: Path) -> None:
     first = npm.installed(pinned, "thing")
     assert first.is_dir()
     assert npm.installed(pinned, "thing") == first
@@ -42,9 +42,7 @@ def test_it_is_installed_once_for_what_the_lock_says(pinned: Path, tmp_path: Pat
     assert len(runs(tmp_path)) == 2
 
 
-def test_what_npm_says_when_it_fails_is_told_and_nothing_is_kept(
-    pinned: Path, tmp_path: Path
-) -> None:
+def test_a_failure_of_npm_is_reported_and_leaves_nothing(pinned: Path, tmp_path: Path) -> None:
     (tmp_path / "tools" / "npm").write_text("#!/bin/sh\necho integrity is wrong\nexit 1\n")
     with pytest.raises(npm.NotInstalled, match="integrity is wrong"):
         npm.installed(pinned, "thing")

@@ -1,4 +1,4 @@
-"""What a run says: one exit code from many outcomes."""
+"""The result of a run: one exit code from many outcomes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_required_test_that_was_skipped_did_not_run() -> None:
     assert tally.missing([A, B]) == [B]
 
 
-def test_red_and_unknown_are_told_by_name() -> None:
+def test_red_and_unknown_tests_are_named() -> None:
     outcomes = {
         f"{A}[1]": Outcome.BROKEN,
         f"{A}[2]": Outcome.UNKNOWN,
@@ -88,12 +88,12 @@ def test_red_and_unknown_are_told_by_name() -> None:
     assert unknown(outcomes) == {B}
 
 
-def test_an_assertion_of_what_a_test_calls_is_not_its_own() -> None:
+def test_an_assertion_in_called_code_is_not_the_tests_own() -> None:
     assert of_failure(AssertionError("no"), "call", own=False) is Outcome.UNKNOWN
     assert of_failure(Broken("no"), "call", own=False) is Outcome.BROKEN
 
 
-def test_every_case_stands_for_itself() -> None:
+def test_every_case_counts_by_itself() -> None:
     tally = Tally(cases={f"{A}[1]", f"{A}[2]", B})
     tally.take(f"{A}[1]", Outcome.HOLDS)
     assert tally.missing([A]) == [f"{A}[2]"]

@@ -1,4 +1,4 @@
-"""Only what is ours is touched: nodes made by others, and by ourselves, half and whole."""
+"""Only what is ours is touched, whether nodes are foreign, ours, or half made."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from infraforge.wait import seconds, wait_until
     ],
 )
 @pytest.mark.parametrize("argv", [["down"], ["up", "--profile", "minimal"]])
-def test_what_somebody_else_made_is_refused(
+def test_a_foreign_cluster_is_refused(
     docker: FakeDocker, up: StandUp, name: str, label: str, argv: list[str]
 ) -> None:
     docker.add(name, label, mounts="/home/somebody/else")
@@ -69,7 +69,7 @@ def test_one_foreign_node_among_ours_stops_all(docker: FakeDocker) -> None:
     assert docker.changes == []
 
 
-def test_other_files_than_these_are_somebody_elses(
+def test_nodes_with_other_files_are_foreign(
     docker: FakeDocker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another user's platform of the same name, or one of another INFRAFORGE_STATE."""
@@ -103,7 +103,7 @@ def test_a_run_that_cannot_remove_what_it_stood_up_says_so(
     assert Note.read("infraforge") is not None
 
 
-def test_a_platform_that_somebody_changes_is_left_to_that_one(docker: FakeDocker) -> None:
+def test_a_platform_under_change_is_left_alone(docker: FakeDocker) -> None:
     docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
     Note("minimal", Ports(), "", {}, {}, keep=False).write("infraforge")
     use = Use("infraforge", "infraforge test").join()
@@ -113,7 +113,7 @@ def test_a_platform_that_somebody_changes_is_left_to_that_one(docker: FakeDocker
     assert Note.read("infraforge") is not None
 
 
-def test_a_strangers_node_is_no_place_for_commands(docker: FakeDocker) -> None:
+def test_no_command_runs_on_a_foreign_node(docker: FakeDocker) -> None:
     docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
     docker.add("dev-control-plane", "dev", mounts="/elsewhere")
     with pytest.raises(ClusterError, match="is no node of"):

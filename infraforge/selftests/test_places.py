@@ -1,4 +1,4 @@
-"""Nothing is overwritten that is not ours."""
+"""Foreign files and folders are never overwritten."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _ours(path: Path) -> Path:
     return path
 
 
-def test_a_folder_is_replaced_where_it_is_absent_empty_or_ours(tmp_path: Path) -> None:
+def test_only_an_absent_empty_or_own_folder_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "absent" / "deeper", tmp_path / "empty", _ours(tmp_path / "ours")):
         places.refuse_foreign_folder(path, {})
@@ -93,7 +93,7 @@ def test_any_other_folder_is_refused_and_left_as_it_is(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_file_is_replaced_where_it_is_absent_empty_or_ours(tmp_path: Path) -> None:
+def test_only_an_absent_empty_or_own_file_is_replaced(tmp_path: Path) -> None:
     def is_ours(path: Path) -> bool:
         return path.read_text() == "ours"
 
@@ -106,14 +106,14 @@ def test_a_file_is_replaced_where_it_is_absent_empty_or_ours(tmp_path: Path) -> 
         ("theirs", "is not ours; remove it"),
         ("link", "symbolic link"),
         (".", "is a folder"),
-        ("pipe", "no regular file"),
+        ("pipe", "not a regular file"),
         ("ours/below", "cannot be written"),
     ):
         with pytest.raises(UsageError, match=told):
             places.refuse_foreign_file(tmp_path / name, "ours", is_ours)
 
 
-def test_what_is_made_aside_takes_its_place_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_folder_made_aside_replaces_the_old_one_whole_or_not_at_all(tmp_path: Path) -> None:
     ours = _ours(tmp_path / "ours")
     for aside in (places.made_aside(ours), files.aside(tmp_path / "file")):
         with pytest.raises(ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""What a run was asked about, and so what it owes."""
+"""Which tests a run selects, and which ones it therefore requires."""
 
 from __future__ import annotations
 

@@ -29,14 +29,14 @@ from infraforge.selftests.stand_ins import (
 from infraforge.stack import TREE
 
 
-def test_nothing_here_is_absent(docker: FakeDocker) -> None:
+def test_without_any_trace_a_platform_is_absent(docker: FakeDocker) -> None:
     assert kind.Kind("infraforge", TREE).presence() is Presence.ABSENT
     assert not stack.is_up("infraforge")
     with pytest.raises(UsageError, match="no platform 'infraforge' is up"):
         stack.attach("infraforge")
 
 
-def test_an_api_server_that_answers_is_there(docker: FakeDocker, api: Api) -> None:
+def test_a_platform_whose_api_server_answers_is_present(docker: FakeDocker, api: Api) -> None:
     docker.add(NODE, "infraforge", mounts=str(cluster_folder()))
     kubeconfig(api.url)
     assert kind.Kind("infraforge", TREE).presence() is Presence.ANSWERS
@@ -52,7 +52,7 @@ def test_an_api_server_that_answers_is_there(docker: FakeDocker, api: Api) -> No
         (["running"], "", "there is no kubeconfig"),
     ],
 )
-def test_whatever_is_here_and_says_nothing_is_silent(
+def test_traces_without_an_answer_mean_silent(
     docker: FakeDocker, nodes: list[str], leads_to: str, words: str
 ) -> None:
     for number, status in enumerate(nodes):
@@ -67,7 +67,7 @@ def test_whatever_is_here_and_says_nothing_is_silent(
 
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
-def test_an_api_server_that_does_not_do_it_is_silent(
+def test_an_api_server_that_fails_requests_is_silent(
     docker: FakeDocker, api: Api, status: int
 ) -> None:
     api.status = status
@@ -91,7 +91,7 @@ def test_commands_on_a_silent_platform_say_what_to_do(
     assert stopped.changes == []
 
 
-def test_nobody_takes_a_silent_platform_for_none(stopped: FakeDocker) -> None:
+def test_a_silent_platform_is_never_taken_for_absent(stopped: FakeDocker) -> None:
     with pytest.raises(ClusterError, match="silent"):
         stack.is_up("infraforge")
 
@@ -105,7 +105,7 @@ def test_a_stand_up_that_has_not_ended_is_no_platform_and_not_nothing(
         stack.attach("infraforge")
 
 
-def test_what_is_new_is_made(docker: FakeDocker, up: StandUp) -> None:
+def test_an_absent_platform_is_created(docker: FakeDocker, up: StandUp) -> None:
     up.run()
     assert "create" in up.done
     assert "wait_seen" not in up.done
@@ -153,7 +153,7 @@ def test_stopped_nodes_are_started_again_and_nothing_is_removed(
     assert steps == ["start_registry", "wait_seen", "refresh", "deploy"]
 
 
-def test_one_that_stays_silent_is_kept(
+def test_a_platform_that_stays_silent_is_kept(
     stopped: FakeDocker, up: StandUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (cluster_folder() / "undo.jsonl").write_text("{}\n")
@@ -167,7 +167,7 @@ def test_one_that_stays_silent_is_kept(
     assert Note.read("infraforge") is not None
 
 
-def test_a_known_platform_without_nodes_is_not_made_anew(docker: FakeDocker, up: StandUp) -> None:
+def test_a_known_platform_without_nodes_is_not_recreated(docker: FakeDocker, up: StandUp) -> None:
     kubeconfig(DEAD)
     note()
     with pytest.raises(ClusterError, match="another Docker host or context"):
@@ -202,7 +202,7 @@ def test_a_front_door_whose_port_is_taken_is_not_begun(
     assert state.names() == []
 
 
-def test_a_docker_that_says_nothing_is_no_absence(
+def test_a_silent_docker_does_not_mean_absence(
     stopped: FakeDocker, up: StandUp, tmp_path: Path
 ) -> None:
     (tmp_path / "bin" / "docker").write_text("#!/bin/sh\n[ $1 = info ] || exit 1\n")
@@ -211,7 +211,7 @@ def test_a_docker_that_says_nothing_is_no_absence(
     assert up.done == []
 
 
-def test_remains_of_an_unfinished_creation_are_made_anew(docker: FakeDocker, up: StandUp) -> None:
+def test_remains_of_an_unfinished_creation_are_recreated(docker: FakeDocker, up: StandUp) -> None:
     folder = cluster_folder()
     docker.add(NODE, "infraforge", mounts=str(folder))
     (folder / "creating").touch()
@@ -250,16 +250,16 @@ def test_a_brought_cluster_that_says_nothing_is_unknown(
     assert docker.changes == []
 
 
-def test_a_silent_platform_of_ours_keeps_no_other_from_being_found(
+def test_a_silent_platform_does_not_hide_another(
     stopped: FakeDocker, api: Api, tmp_path: Path
 ) -> None:
     kubeconfig(api.url, "work")
     with pytest.raises(InfraForgeError) as raised:
         brought.name_of(cluster_folder("work") / "kubeconfig", "work", "minimal")
-    assert "no API server" in str(raised.value)  # of the one that was asked about
+    assert "is not an API server" in str(raised.value)  # of the one that was asked about
 
 
-def test_a_note_that_cannot_be_read_is_told_of(
+def test_an_unreadable_note_is_reported(
     docker: FakeDocker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (cluster_folder() / "stack.json").write_text('{"profile": "mini')
@@ -276,7 +276,7 @@ def test_waiting_shows_its_last_look(stopped: FakeDocker) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_an_api_server_that_hangs_is_told_of_soon(docker: FakeDocker) -> None:
+def test_a_hanging_api_server_is_reported_soon(docker: FakeDocker) -> None:
     """As behind a paused node, whose port is open: it is asked once, not four times."""
     docker.add(NODE, "infraforge", status="paused", mounts=str(cluster_folder()))
     note()

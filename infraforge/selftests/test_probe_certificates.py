@@ -50,7 +50,7 @@ def _one(server: socket.socket, context: ssl.SSLContext) -> None:
 
 
 @pytest.mark.parametrize(("life", "said"), LIVES.values(), ids=LIVES)
-def test_a_stored_certificates_end(
+def test_the_expiry_of_a_stored_certificate_is_told(
     authority: Authority, life: datetime.timedelta, said: str
 ) -> None:
     ca = x509.load_pem_x509_certificate(authority.ca_file.read_bytes())
@@ -59,14 +59,14 @@ def test_a_stored_certificates_end(
 
 
 @pytest.mark.parametrize(("life", "said"), LIVES.values(), ids=LIVES)
-def test_a_shown_certificates_end(
+def test_the_expiry_of_a_shown_certificate_is_told(
     authority: Authority, life: datetime.timedelta, said: str, tmp_path: Path
 ) -> None:
     with serving(authority, life, tmp_path) as port:
         assert certificates.shown_at(port, authority.ca_file) == said
 
 
-def test_somebody_elses_is_no_good(authority: Authority, tmp_path: Path) -> None:
+def test_a_certificate_of_another_ca_is_not_good(authority: Authority, tmp_path: Path) -> None:
     other = Authority.load_or_create(tmp_path / "other")
     with serving(other, LEAF_LIFE, tmp_path) as port:
         assert "issuer" in str(certificates.shown_at(port, authority.ca_file))
@@ -76,11 +76,11 @@ def test_somebody_elses_is_no_good(authority: Authority, tmp_path: Path) -> None
     assert certificates.of(leaf, [ca, other.certificate]) == certificates.LONG
 
 
-def test_nobody_there_says_nothing(authority: Authority) -> None:
+def test_a_closed_port_says_nothing(authority: Authority) -> None:
     assert certificates.shown_at(9, authority.ca_file) is None
 
 
-def test_a_certificate_of_another_life_is_made_anew(authority: Authority) -> None:
+def test_a_certificate_with_another_lifetime_is_renewed(authority: Authority) -> None:
     usual, short = authority.issue(["a"]), authority.issue(["a"], (), 1000 * HOUR)
     assert authority.vouches_for(usual.cert_pem, ["a"], [])
     assert not authority.vouches_for(short.cert_pem, ["a"], [])

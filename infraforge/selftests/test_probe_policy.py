@@ -36,16 +36,16 @@ def test_a_tight_policy_leaves_nothing_open(policy: str) -> None:
         (f"{TIGHT}; script-src cdn.example", "script-src allows cdn.example"),
         (f"{TIGHT}; script-src-elem 'unsafe-inline'", "script-src-elem allows 'unsafe-inline'"),
         (f"{TIGHT}; worker-src blob:", "worker-src allows blob:"),
-        (TIGHT.replace("default-src 'self'; ", ""), "script-src is not bounded"),
+        (TIGHT.replace("default-src 'self'; ", ""), "script-src is not restricted"),
         (TIGHT.replace("default-src 'self'", "default-src *"), "script-src allows *"),
         (TIGHT.replace("object-src 'none'", "object-src 'self'"), "object-src allows 'self'"),
-        (TIGHT.replace("; frame-ancestors 'none'", ""), "frame-ancestors is not bounded"),
+        (TIGHT.replace("; frame-ancestors 'none'", ""), "frame-ancestors is not restricted"),
         (TIGHT.replace("base-uri 'none'", "base-uri *"), "base-uri allows *"),
         (TIGHT.replace("form-action 'self'", "form-action https:"), "form-action allows https:"),
         (f"script-src *; {TIGHT}; script-src 'self'", "script-src allows *"),
         (f"{TIGHT}; SCRIPT-SRC 'UNSAFE-EVAL'", "script-src allows 'unsafe-eval'"),
-        ("", "script-src is not bounded"),
+        ("", "script-src is not restricted"),
     ],
 )
-def test_what_is_left_open_is_named(policy: str, told: str) -> None:
+def test_weaknesses_are_named(policy: str, told: str) -> None:
     assert told in weaknesses(policy)

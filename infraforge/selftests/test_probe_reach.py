@@ -69,7 +69,7 @@ def test_blocked_only_if_nothing_else_was_ever_seen(
 
 
 @pytest.mark.parametrize("output", ["", "Traceback", "[]", '[["open", ""]]', '{"a": 1}', "[1, 2]"])
-def test_a_pod_that_does_not_tell_is_no_answer(output: str) -> None:
+def test_a_pod_without_output_is_not_an_answer(output: str) -> None:
     with pytest.raises(ClusterError):
         reach.read_outcomes(output, TARGETS)
 

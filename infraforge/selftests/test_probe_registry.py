@@ -1,4 +1,4 @@
-"""Probes of what runs and of the registry: what was not found out is never taken for a refusal."""
+"""Probes of running images and of the registry: a failed probe is never taken for a refusal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def verdict(pull: int, post: int, put: int) -> Outcome:
         asked.append((method, url))
         return {"GET": pull, "POST": post, "PUT": put}[method]
 
-    found = registry_reach.requests(ask, IMAGE)
+    answers = registry_reach.requests(ask, IMAGE)
     at = "https://infraforge-registry:5000/v2/platform/app/"
     assert {url.removeprefix(at) for _, url in asked} == {
         f"manifests/sha256:{'ab' * 32}",
@@ -32,7 +32,7 @@ def verdict(pull: int, post: int, put: int) -> Outcome:
     }
     tables = [
         Table({("node", what): cell for what, cell in row.items()})
-        for row in (found, registry_reach.declared_requests())
+        for row in (answers, registry_reach.declared_requests())
     ]
     return cells_match(*tables).outcome
 
@@ -51,7 +51,7 @@ def verdict(pull: int, post: int, put: int) -> Outcome:
         ((200, 405, 500), Outcome.UNKNOWN),
     ],
 )
-def test_a_push_is_refused_by_a_plain_no_alone(
+def test_only_an_explicit_refusal_counts_for_a_push(
     statuses: tuple[int, int, int], outcome: Outcome
 ) -> None:
     assert verdict(*statuses) is outcome
@@ -61,7 +61,9 @@ def test_a_push_is_refused_by_a_plain_no_alone(
     ("said", "found"),
     [("000 7", "blocked"), ("000 28", "blocked"), ("200 0", "open"), ("000 35", "open")],
 )
-def test_what_curl_says_of_a_port(monkeypatch: pytest.MonkeyPatch, said: str, found: str) -> None:
+def test_curls_exit_code_tells_open_from_blocked(
+    monkeypatch: pytest.MonkeyPatch, said: str, found: str
+) -> None:
     monkeypatch.setattr(registry_reach.containers, "on_node", lambda *_argv: said)
     site: Any = None
     assert registry_reach.connects_from_node(site, "node")("192.0.2.1", 5000) == found
@@ -74,7 +76,7 @@ def test_a_curl_that_could_not_run_says_nothing(monkeypatch: pytest.MonkeyPatch)
     assert registry_reach.from_node(site, "node")("POST", "https://x") == 0
 
 
-def test_an_image_is_told_by_how_it_is_named() -> None:
+def test_an_image_is_judged_by_its_name() -> None:
     """Init and ephemeral containers run as well."""
     box = SimpleNamespace
     pod = SimpleNamespace(

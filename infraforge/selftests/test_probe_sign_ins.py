@@ -14,16 +14,16 @@ QUIETLY_WRONG = {"type": "response", "request": LOGIN, "response": {"data": {"er
 DISABLED = {**LET_IN, "error": "permission denied"}
 
 
-def test_each_attempt_is_told() -> None:
+def test_each_attempt_is_reported() -> None:
     entries = [WRONG, QUIETLY_WRONG, DISABLED, LET_IN]
     assert sign_ins(entries) == {"ada": ["denied", "denied", "denied", "let in"]}
 
 
-def test_another_method_tells_the_same() -> None:
+def test_other_auth_methods_are_read_alike() -> None:
     asked = {"request": {"path": "auth/ldap/login/ada"}}
     assert sign_ins([{**WRONG, **asked}, {**LET_IN, **asked}]) == {"ada": ["denied", "let in"]}
 
 
-def test_other_entries_are_none() -> None:
+def test_other_entries_are_not_sign_ins() -> None:
     other = {"type": "response", "request": {"path": "auth/kubernetes/login"}}
     assert sign_ins([{**LET_IN, "type": "request"}, other, {"type": "response"}]) == {}

@@ -1,4 +1,4 @@
-"""Which TLS versions are spoken: a server's refusal is told from this side's own inability."""
+"""Which TLS versions are spoken: a server's refusal differs from the client's own inability."""
 
 import contextlib
 import socket
@@ -51,7 +51,7 @@ def _one(server: socket.socket, context: ssl.SSLContext) -> None:
             secure.recv(1)
 
 
-def test_a_spoken_version(origin: str, authority: pki.Authority) -> None:
+def test_an_accepted_version_is_spoken(origin: str, authority: pki.Authority) -> None:
     assert tls.speaks(origin, authority.ca_file, NEW) == tls.SPOKEN
 
 
@@ -64,5 +64,5 @@ def test_a_certificate_that_cannot_be_verified_says_nothing(origin: str, tmp_pat
     assert tls.speaks(origin, other.ca_file, NEW) is None
 
 
-def test_nobody_there_says_nothing(authority: pki.Authority) -> None:
+def test_a_closed_port_says_nothing(authority: pki.Authority) -> None:
     assert tls.speaks("https://127.0.0.1:9", authority.ca_file, OLD) is None

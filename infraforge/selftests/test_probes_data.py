@@ -31,7 +31,7 @@ def test_statements_between_two_looks_are_counted_and_those_before_are_not() -> 
 
 
 @pytest.mark.parametrize("health", [(1, "t0"), (0, "t1")], ids=["thrown away", "reset"])
-def test_lost_counts_say_nothing(health: tuple[int, str]) -> None:
+def test_lost_counts_are_inconclusive(health: tuple[int, str]) -> None:
     with pytest.raises(Inconclusive, match="counts were lost"):
         queries.between(look({}), look({}, health))
 
@@ -61,17 +61,17 @@ class FakeRedis:
 
 def test_a_cached_value_is_read_with_its_epoch_and_its_end() -> None:
     client: Any = FakeRedis({"project:7": b'3\n{"version": 9}', "project:7:lease": b"w:1"})
-    found = cached.project(client, "7")
-    assert found == cached.Cached(3, {"version": 9}, 42.0)
-    assert found.version == 9
+    value = cached.project(client, "7")
+    assert value == cached.Cached(3, {"version": 9}, 42.0)
+    assert value.version == 9
     assert cached.holders(client, "7") == ["w:1"]  # the other's time is over
 
 
-def test_a_value_without_an_end_lives_for_ever() -> None:
+def test_a_value_without_expiry_lives_forever() -> None:
     client: Any = FakeRedis({"project:7": b"3\n{}"}, ttl=-1)
-    found = cached.project(client, "7")
-    assert found is not None
-    assert found.ttl == float("inf")
+    value = cached.project(client, "7")
+    assert value is not None
+    assert value.ttl == float("inf")
 
 
 def test_what_is_not_cached_is_none() -> None:
@@ -80,12 +80,12 @@ def test_what_is_not_cached_is_none() -> None:
     assert cached.holders(client, "7") == []
 
 
-def test_the_word_that_there_is_no_project_is_no_project() -> None:
+def test_a_cached_absence_is_not_a_project() -> None:
     client: Any = FakeRedis({"project:7": b"3\n"})
     assert cached.project(client, "7") is None
 
 
-def test_a_silent_cache_is_no_empty_cache() -> None:
+def test_a_silent_cache_is_not_an_empty_cache() -> None:
     def silent(key: str) -> None:
         raise redis.TimeoutError("timed out")
 
@@ -114,7 +114,7 @@ def test_promises_are_read_from_the_tree() -> None:
         ("POSTGRES_HOST", False),
     ],
 )
-def test_variables_that_hold_secrets_are_told_by_their_names(name: str, secret: bool) -> None:
+def test_variables_with_secrets_are_recognised_by_name(name: str, secret: bool) -> None:
     assert injected.looks_secret(name) is secret
 
 

@@ -173,5 +173,5 @@ def test_needs_that_are_not_there_or_go_in_a_circle_are_errors() -> None:
     with pytest.raises(UsageError, match="one needs two; add it to the profile"):
         waves.in_order([one])
     type(two).needs = ("one",)
-    with pytest.raises(UsageError, match="need each other: one -> two -> one"):
+    with pytest.raises(UsageError, match="need each other in a circle: one -> two -> one"):
         waves.in_order([one, two])

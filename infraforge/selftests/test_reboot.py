@@ -1,4 +1,4 @@
-"""What a restart of everything stops: our nodes and registry, and nobody else's container."""
+"""A restart of everything stops our nodes and registry, and no other container."""
 
 from __future__ import annotations
 
@@ -64,24 +64,24 @@ def test_only_nodes_and_registry_are_restarted_and_nodes_get_other_addresses(
     docker: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     cluster: Any = SimpleNamespace(name="mine", folder=tmp_path / "mine")
-    found = reboot.machines(cluster)
-    assert {one.container_id for one in found} == {
+    machines = reboot.machines(cluster)
+    assert {one.container_id for one in machines} == {
         "id-of-mine-control-plane",
         f"id-of-{registry.READER.container}",
         f"id-of-{registry.WRITER.container}",
     }
-    order = [one.container_id for one in reboot.in_another_order(found)]
+    order = [one.container_id for one in reboot.in_another_order(machines)]
     assert order == [
         "id-of-mine-control-plane",  # the lowest address was the registry's
         f"id-of-{registry.READER.container}",
         f"id-of-{registry.WRITER.container}",
     ]
-    reboot.restart(reboot.in_another_order(found))
+    reboot.restart(reboot.in_another_order(machines))
     touched = {word for argv in docker if argv[0] in ("stop", "start") for word in argv[1:]}
     assert touched == set(order)
 
 
-def test_its_undo_starts_what_is_there(
+def test_the_undo_starts_the_existing_containers(
     docker: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[float] = []

@@ -1,4 +1,4 @@
-"""What pytest keeps of a run by itself: in a folder of the run, whatever runs beside it."""
+"""What pytest records of a run by itself: in the run's own folder, even with runs in parallel."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_a_tally_overwrites_only_a_tally(project: pytest.Pytester) -> None:
     precious.write_text("words")
     refused = project.runpytest_subprocess("suites", f"--tally={precious}")
     assert refused.ret == 64
-    refused.stderr.fnmatch_lines(["*precious is there already and is not a tally*"])
+    refused.stderr.fnmatch_lines(["*precious exists and is not a tally*"])
     assert precious.read_text() == "words"
 
 

@@ -1,4 +1,4 @@
-"""The local registry: a reader for nodes, a writer for this machine, at a stand-in docker."""
+"""The local registry against a stand-in docker: read-only for nodes, writable for this machine."""
 
 from __future__ import annotations
 

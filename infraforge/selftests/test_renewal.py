@@ -1,4 +1,4 @@
-"""A component's certificate: when a new one is made, and when it is called taken up."""
+"""A component's certificate: when a new one is issued, and when the renewal is done."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def site(tmp_path: Path) -> Any:
 
     def read(name: str, _namespace: str) -> Mapping[str, str] | None:
         made.asked.append(name)
-        found: Mapping[str, str] | None = made.secrets.get(name)
-        return found
+        secret: Mapping[str, str] | None = made.secrets.get(name)
+        return secret
 
     made.read_secret = read
     for method in ("good_certificate", "certificate_serial"):
@@ -89,13 +89,15 @@ def keep(site: Any, life: datetime.timedelta | None = None) -> str:
     return serial_of(pair.cert_pem)
 
 
-def test_a_good_certificate_is_known_by_its_number(site: Any) -> None:
+def test_a_good_certificate_is_identified_by_its_serial(site: Any) -> None:
     serial = keep(site)
     assert site.good_certificate("shown", "x") == serial
 
 
 @pytest.mark.parametrize("why", ["none", "near its end", "asked for", "of another CA"])
-def test_one_is_to_be_made_where_there_is_no_good_one(site: Any, tmp_path: Path, why: str) -> None:
+def test_a_certificate_is_due_where_there_is_no_good_one(
+    site: Any, tmp_path: Path, why: str
+) -> None:
     if why != "none":
         keep(site, HOUR if why == "near its end" else None)
     if why == "asked for":
@@ -132,7 +134,7 @@ def quiet(_step: object) -> None:
     """Nobody wants to know."""
 
 
-def test_a_good_one_is_left_alone_and_looked_at_once(site: Any, rollout: Done) -> None:
+def test_a_good_certificate_is_kept_after_one_look(site: Any, rollout: Done) -> None:
     known = Record("digest", (), keep(site))
     assert not rollout.renew(Shown(), known, quiet)
     assert rollout.did == []
@@ -140,7 +142,7 @@ def test_a_good_one_is_left_alone_and_looked_at_once(site: Any, rollout: Done) -
 
 
 @pytest.mark.parametrize("component", [Shown(), Replaced()])
-def test_one_that_somebody_deleted_is_made_again(
+def test_a_deleted_certificate_is_issued_again(
     site: Any, rollout: Done, component: Component
 ) -> None:
     known = Record("digest", (), keep(site))
@@ -152,7 +154,7 @@ def test_one_that_somebody_deleted_is_made_again(
     assert rollout.did == [*replaced, "taken up", serial]
 
 
-def test_one_that_was_made_and_not_yet_shown_is_shown(site: Any, rollout: Done) -> None:
+def test_an_issued_certificate_that_is_not_shown_yet_gets_shown(site: Any, rollout: Done) -> None:
     """A run was killed in between."""
     known, serial = Record("digest", (), "of before"), keep(site)
     assert rollout.renew(Shown(), known, quiet)
@@ -169,7 +171,7 @@ def test_one_that_was_made_and_not_yet_shown_is_shown(site: Any, rollout: Done) 
         (ConnectionResetError(), ["taken up"]),
     ],
 )
-def test_pods_whose_certificate_is_out_of_time_are_replaced(
+def test_pods_with_an_expired_certificate_are_replaced(
     site: Any, rollout: Done, monkeypatch: pytest.MonkeyPatch, error: Exception, did: list[str]
 ) -> None:
     def shown(*_: object) -> None:
@@ -181,7 +183,7 @@ def test_pods_whose_certificate_is_out_of_time_are_replaced(
     assert rollout.did == [*did, serial]
 
 
-def test_who_has_none_has_nothing_to_renew(rollout: Done) -> None:
+def test_a_component_without_certificate_has_nothing_to_renew(rollout: Done) -> None:
     assert not rollout.renew(Hidden(), Record("digest", ()), quiet)
 
 
@@ -189,7 +191,7 @@ def test_who_has_none_has_nothing_to_renew(rollout: Done) -> None:
     ("seen", "ends"),
     [({"a:1": "new", "b:1": "new"}, True), ({"a:1": "new", "b:1": "old"}, False), ({}, False)],
 )
-def test_it_is_taken_up_when_every_pod_shows_it(
+def test_renewal_ends_when_every_pod_shows_the_new_certificate(
     monkeypatch: pytest.MonkeyPatch, seen: Mapping[str, str], ends: bool
 ) -> None:
     monkeypatch.setattr(renewal, "hurry", lambda *_: None)
@@ -207,7 +209,7 @@ def test_it_is_taken_up_when_every_pod_shows_it(
         (Trust.AT_START, ["refreshed", "replaced", "former pods gone", "others told"]),
     ],
 )
-def test_another_ca_reaches_each_as_it_takes_it_up(
+def test_a_new_ca_reaches_each_component_in_its_own_way(
     site: Any, rollout: Done, monkeypatch: pytest.MonkeyPatch, trust: Trust, did: list[str]
 ) -> None:
     class Told(Shown):
@@ -240,7 +242,7 @@ class Failing:
         return True
 
 
-def test_one_failure_leaves_no_other_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_failure_does_not_stop_the_other_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ("backend", "frontend", "login", "minio", "postgres", "vault")
     site: Any = SimpleNamespace(profile=SimpleNamespace(components=names), renewing=())
     rollout = Failing()

@@ -56,7 +56,7 @@ def _said(*outcomes: str) -> dict[str, Entry]:
         (["skipped", "unknown"], State.UNKNOWN),
     ],
 )
-def test_a_control_is_as_good_as_its_worst_test(outcomes: list[str], state: State) -> None:
+def test_a_control_has_the_state_of_its_worst_test(outcomes: list[str], state: State) -> None:
     first, second = controls.assess(_index(_said(*outcomes)), CROSSWALK)
     assert first.state is state
     assert second.state is State.NOT_ASSESSED
@@ -72,7 +72,7 @@ def test_a_control_is_green_only_by_all_of_its_tests(ran: int) -> None:
     assert (second.state, second.counts) == (State.NOT_ASSESSED, (0, 1))
 
 
-def test_of_a_test_each_case_counts() -> None:
+def test_each_case_of_a_test_counts() -> None:
     expected = {f"t::x[{case}]": ("C1",) for case in "abc"}
     tests = {node: Entry(Outcome.HOLDS, ("C1",)) for node in list(expected)[:2]}
     (first, _) = controls.assess(_index(tests, expected), CROSSWALK)
@@ -80,7 +80,7 @@ def test_of_a_test_each_case_counts() -> None:
     assert "t::x (2 cases)" in controls.page(_index(tests, expected), [first])
 
 
-def test_where_it_is_not_known_what_there_is_nothing_is_green() -> None:
+def test_nothing_is_green_where_the_suites_are_unknown() -> None:
     index = Index("r", "now", tests=_said("holds"), expected_lacks="It was not looked.")
     (first, _) = controls.assess(index, CROSSWALK)
     assert first.state is State.PARTLY
@@ -105,9 +105,7 @@ def test_where_it_is_not_known_what_there_is_nothing_is_green() -> None:
         ("t::queue", "not on this cluster: a way onto the nodes", State.PARTLY),
     ],
 )
-def test_what_the_profile_lacks_is_left_out_and_nothing_else(
-    node: str, why: str, state: State
-) -> None:
+def test_exactly_what_the_profile_lacks_is_left_out(node: str, why: str, state: State) -> None:
     tests = {"t::other": Entry(Outcome.HOLDS, ("C1",)), node: _skipped(why)}
     (first, _) = controls.assess(_index(tests), CROSSWALK)
     assert first.state is state
@@ -148,7 +146,7 @@ def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
         (" ", "  "),
     ):
         assert old in text
-        with pytest.raises(ValueError, match="no index of a run"):
+        with pytest.raises(ValueError, match="not the index of a run"):
             Index.from_json(text.replace(old, new, 1))
 
 
@@ -196,8 +194,8 @@ def test_the_latest_run_is_reported_and_named_and_its_bundle_holds(
     assert out.startswith(f"run {name} · commit abababababab · profile minimal · began 2026-11-27T")
     assert f"run {name}" in (checkout / "out" / "index.html").read_text()
     assert f"run {name}" in (checkout / "out" / "controls.html").read_text()
-    found = verify.examine(read(checkout / "b.zip"))
-    assert (found.exit_code, found.findings) == (0, [])
+    examined = verify.examine(read(checkout / "b.zip"))
+    assert (examined.exit_code, examined.findings) == (0, [])
     digest = bundle.sha256((checkout / "b.zip").read_bytes())
     assert f"(sha256 {digest})" in out
     key = signing.signer()
@@ -229,11 +227,11 @@ def test_a_damaged_index_is_told_in_words(
     with pytest.raises(build.RunUnreadable, match="report --list"):
         _report(checkout)
     assert _report(checkout, "--list") == 0
-    assert "no index of a run" in re.sub(r"\s+", " ", capsys.readouterr().out)
+    assert "not the index of a run" in re.sub(r"\s+", " ", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("where", ["out", "bundle", "history"])
-def test_what_is_not_ours_is_never_overwritten(checkout: Path, where: str) -> None:
+def test_foreign_files_are_never_overwritten(checkout: Path, where: str) -> None:
     precious = checkout / "precious"
     if where == "out":
         precious.mkdir()
@@ -279,7 +277,7 @@ def test_a_report_that_fails_leaves_the_last_one(
 
 def test_no_run_no_report(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "REPORTS", checkout / "elsewhere")
-    with pytest.raises(UsageError, match="first: pytest suites"):
+    with pytest.raises(UsageError, match="first run: pytest suites"):
         _report(checkout)
 
 
@@ -311,7 +309,7 @@ def test_figures_overwrite_only_figures(tmp_path: Path, text: str, ours: bool) -
 # the page
 
 
-def test_tables_are_evidence_that_needs_no_history() -> None:
+def test_tables_are_evidence_without_a_history() -> None:
     (kept,) = evidence.attachments(Table({("a", "b"): True}), "")
     assert "yes" in str(kept.body)
 

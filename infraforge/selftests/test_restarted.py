@@ -1,4 +1,4 @@
-"""What a restart changes: addresses in a node's files, what kubelets tell, their certificates."""
+"""What a restart changes: addresses in a node's files, kubelets' reports, their certificates."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_first_start_and_one_at_the_same_address_change_nothing(tmp_path: Pa
     assert node.certified == []
 
 
-def test_another_address_is_put_wherever_the_former_was(tmp_path: Path) -> None:
+def test_a_new_address_replaces_every_occurrence_of_the_old(tmp_path: Path) -> None:
     node = Node(tmp_path, CONTROL)
     node.start("172.20.0.4")
     assert node.start("172.20.0.2") == 0
@@ -105,7 +105,7 @@ def test_another_address_is_put_wherever_the_former_was(tmp_path: Path) -> None:
     assert len(node.certified) == 2
 
 
-def test_a_start_that_was_cut_short_is_made_good_by_the_next(tmp_path: Path) -> None:
+def test_the_next_start_completes_an_interrupted_one(tmp_path: Path) -> None:
     node = Node(tmp_path, CONTROL)
     node.start("172.20.0.4")
     node.program("kubeadm", "exit 1\n")
@@ -132,7 +132,7 @@ def test_a_node_without_an_address_says_so_once_it_had_one(tmp_path: Path) -> No
     assert node.text("kind/old-ipv4") == "172.20.0.4\n"
 
 
-def test_the_node_mends_itself_before_anything_starts() -> None:
+def test_the_node_corrects_its_files_before_anything_starts() -> None:
     lines = (TREE / "images" / "node" / "entrypoint").read_text().split("\n")
     assert lines.index("bash /kind/mend-address") < lines.index('exec "$@"')
 
@@ -165,15 +165,15 @@ def pod(node: str | None, *since: timedelta | None) -> Any:
         (pod("n", None), ""),
         (pod("n"), ""),
         (pod(None), ""),
-        (pod("n", timedelta(seconds=-1)), "a/p: nothing was heard of it since n started"),
-        (pod("n", timedelta(seconds=5), timedelta(hours=-1)), "nothing was heard of it"),
-        (pod("down", timedelta(seconds=5)), "a/p: its node down does not run"),
+        (pod("n", timedelta(seconds=-1)), "a/p: no status since n started"),
+        (pod("n", timedelta(seconds=5), timedelta(hours=-1)), "no status since n started"),
+        (pod("down", timedelta(seconds=5)), "a/p: its node down is not running"),
     ],
 )
-def test_what_was_told_before_a_restart_is_stale(one: Any, stale: str) -> None:
-    found = install._stale(SimpleNamespace(items=[one]), {"n": START})
-    assert stale in found
-    assert bool(stale) is bool(found)
+def test_a_status_from_before_a_restart_is_stale(one: Any, stale: str) -> None:
+    message = install._stale(SimpleNamespace(items=[one]), {"n": START})
+    assert stale in message
+    assert bool(stale) is bool(message)
 
 
 class Nodes:
@@ -206,17 +206,17 @@ class Nodes:
         ([], "has no serving certificate yet"),
     ],
 )
-def test_a_kubelets_certificate_must_name_its_address_of_now(
+def test_a_kubelets_certificate_must_name_its_present_address(
     tmp_path: Path, ips: list[str], lacking: str
 ) -> None:
     nodes: Any = Nodes(tmp_path, *ips)
-    found = install._lacking_certificates(nodes, nodes, {"node-1": "its request csr-1 is not"})
-    assert lacking in found
-    assert bool(lacking) is bool(found)
-    assert not lacking or "csr-1" in found
+    message = install._lacking_certificates(nodes, nodes, {"node-1": "its request csr-1 is not"})
+    assert lacking in message
+    assert bool(lacking) is bool(message)
+    assert not lacking or "csr-1" in message
 
 
-def test_a_restart_gives_each_another_address_and_proves_it(docker: FakeDocker, api: Api) -> None:
+def test_a_restart_gives_each_another_address_as_its_proof(docker: FakeDocker, api: Api) -> None:
     """Stopped all, started in another order; its undo is data that another process can perform."""
     folder = str(cluster_folder())
     docker.add("infraforge-registry", ours="registry", address="172.20.0.2")
@@ -262,7 +262,7 @@ def test_only_a_cluster_of_ours_can_be_restarted() -> None:
         faults.Restart().aim(site)
 
 
-def test_since_when_a_node_runs_is_told_though_the_clock_was_set(
+def test_a_nodes_start_is_known_even_if_the_clock_was_set(
     docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = str(cluster_folder())

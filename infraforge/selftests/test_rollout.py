@@ -1,4 +1,4 @@
-"""When a workload counts as ready, and what is said of a pod that is not."""
+"""When a workload counts as ready, and what is reported of a pod that is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CA's change, phase by phase and killed in each; and who is told of it in the manifests."""
+"""The CA's rotation, phase by phase and killed in each; and which manifests mount the CA."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def good_for(cert_pem: str, folder: Path) -> bool:
     return False
 
 
-def test_at_no_moment_is_a_certificate_in_use_that_is_not_trusted(tmp_path: Path) -> None:
+def test_no_certificate_in_use_is_ever_untrusted(tmp_path: Path) -> None:
     old = Authority.load_or_create(tmp_path)
     shown, before = {"old": old.issue(["a"]).cert_pem}, old.certificate
     seen = {}
@@ -135,9 +135,7 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "ca"
 
 
-def test_each_phase_is_brought_to_all_components(
-    at_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_phase_reaches_all_components(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     platform = Phases("it")
     monkeypatch.setattr(stack.known, "attach", lambda *_: platform)
     stack.replace_ca("it")
@@ -157,7 +155,7 @@ def test_nothing_is_begun_where_a_component_is_missing(
     assert (at_home / "ca.crt").read_text() == before
 
 
-def test_a_key_that_belongs_to_no_certificate_is_told(tmp_path: Path) -> None:
+def test_a_key_without_its_certificate_is_reported(tmp_path: Path) -> None:
     one = Authority.load_or_create(tmp_path / "one")
     Authority.load_or_create(tmp_path / "two")
     (tmp_path / "two" / "ca.crt").write_bytes(one.ca_file.read_bytes())
@@ -180,7 +178,7 @@ def workloads(folder: Path) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FOLDERS.iterdir()))
-def test_who_is_told_whom_to_trust_takes_up_another_ca(name: str) -> None:
+def test_a_component_with_trusted_cas_adopts_another_ca(name: str) -> None:
     mounts = {
         mount["mountPath"]
         for pod in workloads(FOLDERS / name)

@@ -1,4 +1,4 @@
-"""What a run of pytest with the plugin ends with: real runs, of suites made up here."""
+"""The exit code of pytest with the plugin: real runs of suites made up here."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_pytest_itself_tells_paths_from_what_belongs_to_options(
     "case",
     [
         (["suites/access/test_logut.py"], 64, "not found: suites/access/test_logut.py"),
-        (["--tally=pyproject.toml"], 64, "pyproject.toml is there already and is not a tally"),
+        (["--tally=pyproject.toml"], 64, "pyproject.toml exists and is not a tally"),
         (["--no-such-option"], 64, "unrecognized arguments: --no-such-option"),
         (["-k", "no_test_is_called_so"], 2, "no test is chosen by: -k no_test_is_called_so"),
     ],

@@ -1,4 +1,4 @@
-"""Runs keep to themselves: ids, claims, what is removed and what never is."""
+"""Runs stay separate: ids, claims, what is removed and what never is."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def made(reports: Path, number: int) -> Run:
     return run
 
 
-def test_ids_are_of_one_form_and_sort_by_time() -> None:
+def test_ids_have_one_format_and_sort_by_time() -> None:
     first, second = runs.new_id(BEGAN), runs.new_id(BEGAN + timedelta(seconds=1))
     assert re.fullmatch(r"20261127T201500Z-[0-9a-f]{6}", first)
     assert first < second
     assert first != runs.new_id(BEGAN)
 
 
-def test_whoever_starts_a_run_may_name_it(tmp_path: Path) -> None:
+def test_the_environment_may_name_a_run(tmp_path: Path) -> None:
     name = runs.new_id()
     assert runs.started(tmp_path, {runs.VARIABLE: name}).id == name
     assert runs.started(tmp_path, {}).folder.parent == tmp_path / "runs"
@@ -41,7 +41,7 @@ def test_whoever_starts_a_run_may_name_it(tmp_path: Path) -> None:
 def test_a_run_is_claimed_once(tmp_path: Path) -> None:
     run = runs.started(tmp_path, {})
     run.claim()
-    with pytest.raises(UsageError, match="never mixed"):
+    with pytest.raises(UsageError, match="never share a folder"):
         run.claim()
 
 
@@ -56,7 +56,7 @@ def test_the_latest_run_is_found_and_others_by_name(tmp_path: Path) -> None:
         runs.named(tmp_path, "..")
 
 
-def test_old_runs_go_but_for_what_is_in_use_or_not_a_run(tmp_path: Path) -> None:
+def test_old_runs_are_removed_unless_in_use_or_not_a_run(tmp_path: Path) -> None:
     used, old, *latest = (made(tmp_path, number) for number in range(5))
     place = tmp_path / "runs"
     precious = tmp_path / "precious"
@@ -76,7 +76,7 @@ def test_old_runs_go_but_for_what_is_in_use_or_not_a_run(tmp_path: Path) -> None
     assert runs.prune(tmp_path, kept=3) == [used.id]
 
 
-def test_a_folder_that_is_removed_as_it_is_taken_is_made_again(tmp_path: Path) -> None:
+def test_a_folder_removed_while_it_is_taken_is_created_again(tmp_path: Path) -> None:
     run = Run(tmp_path / "runs" / runs.new_id())
     with run.in_use(), run.in_use():
         assert run.busy

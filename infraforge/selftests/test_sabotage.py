@@ -1,4 +1,4 @@
-"""Sabotages: each one fits the platform and names tests there are; what counts as caught."""
+"""Sabotages: each fits the platform and names existing tests; what counts as caught."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_the_table_tells_it_in_a_row() -> None:
     [
         ([], "say what to break"),
         (["--all", "any-password"], "say what to break"),
-        (["--rotate", "0"], "'0' is no number from 1"),
+        (["--rotate", "0"], "'0' is not a number from 1"),
         (["any-pasword"], "did you mean 'any-password'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""When a machine is starved: figures as they were recorded, on both sides of each bound."""
+"""When a machine counts as starved: recorded figures on both sides of each bound."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def recorded(shares: Sequence[float], step: float = 5.0) -> list[Moment]:
 
 
 def test_a_machine_that_is_merely_busy_is_not_starved() -> None:
-    found = between(recorded(BUSY), 0.0, 60.0)
-    assert found.cpu == pytest.approx(sum(BUSY) / len(BUSY))
-    assert found.starved == ()
+    figures = between(recorded(BUSY), 0.0, 60.0)
+    assert figures.cpu == pytest.approx(sum(BUSY) / len(BUSY))
+    assert figures.starved == ()
 
 
-def test_a_starved_one_is_and_the_figure_is_told() -> None:
-    found = between(recorded(STARVED), 0.0, 60.0)
-    assert found.starved == ("cpu 0.99 is above 0.97",)
-    assert "over 60 s: cpu 0.99, memory unknown" in str(found)
+def test_a_starved_machine_is_recognised_with_its_figure() -> None:
+    figures = between(recorded(STARVED), 0.0, 60.0)
+    assert figures.starved == ("cpu 0.99 is above 0.97",)
+    assert "over 60 s: cpu 0.99, memory unknown" in str(figures)
 
 
-def test_only_the_time_that_was_waited_counts() -> None:
+def test_only_the_time_of_the_wait_counts() -> None:
     moments = recorded([*BUSY, *STARVED])
     assert not between(moments, 0.0, 60.0).starved
     assert between(moments, 60.0, 120.0).starved
 
 
-def test_a_moments_peak_is_no_starvation() -> None:
+def test_a_short_peak_is_not_starvation() -> None:
     """A wait of two seconds is judged by the ten before its end."""
     moments = recorded([*BUSY[:6], 0.99])
     assert between(moments, 33.0, 35.0).seconds == pytest.approx(10.0)
@@ -92,12 +92,12 @@ def machine(proc: Path, *, some: int, stat: str, pressure: bool = True) -> Path:
 
 def test_the_kernels_counters_are_read(tmp_path: Path) -> None:
     machine(tmp_path, some=2_000_000, stat="cpu  100 0 50 800 10 0 0 40 7 0")
-    found = look(tmp_path)
-    assert found.stalled == {"cpu": 2.0, "memory": 0.2, "io": 0.2}
-    assert (found.stolen, found.ticks) == (40, 1000)
+    counters = look(tmp_path)
+    assert counters.stalled == {"cpu": 2.0, "memory": 0.2, "io": 0.2}
+    assert (counters.stolen, counters.ticks) == (40, 1000)
 
 
-def test_a_kernel_that_tells_nothing_leaves_it_unknown(tmp_path: Path) -> None:
+def test_a_kernel_without_pressure_information_leaves_it_unknown(tmp_path: Path) -> None:
     machine(tmp_path, some=0, stat="cpu 1 2", pressure=False)
     watch = Watch(tmp_path, every=0.01)
     try:

@@ -1,4 +1,4 @@
-"""Tables: compared by cell, told by cell."""
+"""Tables: compared, and reported, cell by cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infraforge.verdict import Outcome
 DECLARED = Table({("backend", "postgres"): True, ("frontend", "postgres"): False})
 
 
-def test_order_does_not_matter_and_nothing_changes_it() -> None:
+def test_tables_ignore_order_and_are_immutable() -> None:
     cells = {("frontend", "postgres"): False, ("backend", "postgres"): True}
     turned = Table(cells)
     cells.clear()
@@ -22,7 +22,7 @@ def test_order_does_not_matter_and_nothing_changes_it() -> None:
         turned.cells["a", "b"] = True  # type: ignore[index]
 
 
-def test_the_difference_is_told_cell_by_cell() -> None:
+def test_the_difference_is_shown_cell_by_cell() -> None:
     observed = Table({("frontend", "postgres"): True, ("login", "vault"): True})
     assert observed.diff(DECLARED).splitlines() == [
         "3 of 2 cells differ from what is expected:",

@@ -1,4 +1,4 @@
-"""Verdicts: three outcomes, and unknown is never taken for either of the others."""
+"""Verdicts: three outcomes, and unknown is never mistaken for another."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_long_evidence_is_cut_in_the_text() -> None:
     assert "… and 8 more" in broken("p", "bad", *ONE.operations * 10).explain()
 
 
-def test_a_checker_that_fails_has_said_nothing() -> None:
+def test_a_failing_checker_means_unknown() -> None:
     def crashes(history: History) -> Verdict:
         raise KeyError("version")
 
@@ -86,7 +86,7 @@ def test_a_verdict_names_the_history_it_judged_and_its_checker() -> None:
 
 
 @pytest.mark.parametrize("condition", [False, None, [], "", 0])
-def test_a_control_that_does_not_hold_is_inconclusive(condition: object) -> None:
+def test_a_failed_control_is_inconclusive(condition: object) -> None:
     control([1], "this one holds")
     with pytest.raises(Inconclusive, match="the control does not hold: nobody answers"):
         control(condition, "nobody answers")

@@ -1,4 +1,4 @@
-"""A bundle: what was changed in it is named, and what it says is made again."""
+"""A bundle: verify names every change to it, and recomputes its verdicts."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_a_whole_bundle_agrees_and_every_verdict_is_made_again(
 ) -> None:
     assert verified(whole) == 0
     out = capsys.readouterr().out
-    assert "6 tests, 4 verdicts, 4 made again; 0 findings" in out
+    assert "6 tests, 4 verdicts, 4 recomputed; 0 findings" in out
     assert "1 tests rest on assertions in their own code" in out
-    assert f"nothing can be made again: {T}asserted\n" in out
-    assert "nobody vouches" in out
+    assert f"cannot be recomputed: {T}asserted\n" in out
+    assert "proves nothing about the signer" in out
 
 
 def test_one_flipped_bit_anywhere_is_seen(whole: Path, tmp_path: Path) -> None:
@@ -385,7 +385,7 @@ def test_an_index_of_odd_kinds_is_told(content: Content, old: str, new: str) -> 
     content.members[bundle.RUN_INDEX] = text.replace(old, new, 1).encode()
     code, words = said(content)
     assert code == 1
-    assert f"{bundle.RUN_INDEX}: no index of a run" in words
+    assert f"{bundle.RUN_INDEX}: not the index of a run" in words
 
 
 def test_too_many_members_are_not_read(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,7 +460,7 @@ def test_a_key_that_is_brought_must_be_one(tmp_path: Path) -> None:
     for text in (b"", b"words"):
         path.write_bytes(text)
         path.chmod(0o600)
-        with pytest.raises(UsageError, match="no unencrypted key"):
+        with pytest.raises(UsageError, match="not an unencrypted key"):
             signing.signer(path)
     with pytest.raises(UsageError, match="No such file"):
         signing.signer(tmp_path / "missing")
@@ -471,7 +471,7 @@ def test_a_key_that_is_brought_must_be_one(tmp_path: Path) -> None:
             serialization.BestAvailableEncryption(b"secret"),
         )
     )
-    with pytest.raises(UsageError, match="no unencrypted key"):
+    with pytest.raises(UsageError, match="not an unencrypted key"):
         signing.signer(path)
 
 

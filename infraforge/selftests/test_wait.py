@@ -11,18 +11,18 @@ from infraforge.errors import Broken, Hopeless, Late, TimedOut
 from infraforge.wait import Deadline, NotYet, minutes, seconds, wait_until, wait_until_stable
 
 
-def test_it_comes_back_with_the_answer_as_soon_as_there_is_one() -> None:
+def test_it_returns_the_answer_at_once() -> None:
     answers = iter([0, "", None, "here"])
     assert wait_until(lambda: next(answers), within=5, every=0.001) == "here"
 
 
-def test_a_timeout_tells_the_last_thing_seen() -> None:
+def test_a_timeout_shows_the_last_thing_seen() -> None:
     seen: list[str] = []
     with pytest.raises(TimedOut, match=r"^not within 0\.02 s: a new primary; last seen: \[\]$"):
         wait_until(lambda: seen, within=0.02, every=0.005, what="a new primary")
 
 
-def test_where_the_fact_was_promised_its_absence_is_broken() -> None:
+def test_the_absence_of_a_promised_fact_is_broken() -> None:
     with pytest.raises(Broken):
         wait_until(lambda: False, within=0.01, every=0.005, broken=True)
 
@@ -57,13 +57,13 @@ def test_a_lucky_answer_is_not_a_stable_one() -> None:
     assert wait_until_stable(lambda: next(answers), within=5, for_=0.01, every=0.001) == "c"
 
 
-def test_what_keeps_changing_is_told() -> None:
+def test_a_state_that_keeps_changing_is_reported() -> None:
     numbers = itertools.count()
     with pytest.raises(TimedOut, match=r"not stable within 0\.02 s: members; last seen: \d"):
         wait_until_stable(lambda: next(numbers), within=0.02, for_=1, every=0.001, what="members")
 
 
-def test_a_truth_after_its_deadline_is_late_and_how_late_is_told() -> None:
+def test_a_fact_after_its_deadline_is_late_and_says_how_late() -> None:
     """However long the look took that saw it: when it was true is not known to be in time."""
 
     def slow() -> str:
@@ -93,7 +93,7 @@ def test_no_look_begins_after_the_deadline() -> None:
     assert max(began) < 0.05
 
 
-def test_a_deadline_that_others_used_up_leaves_no_look() -> None:
+def test_a_used_up_shared_deadline_allows_no_look() -> None:
     used_up = Deadline(0.001)
     used_up.pause(1)
     with pytest.raises(TimedOut, match="there was no time to look"):
@@ -121,7 +121,7 @@ def test_a_hopeless_state_ends_the_wait_at_once() -> None:
     assert time.monotonic() - began < 5
 
 
-def test_the_changes_on_the_way_are_told_with_their_times() -> None:
+def test_the_changes_seen_are_shown_with_their_times() -> None:
     states = itertools.chain(["primary: pg-0"] * 3, itertools.repeat("primary: none"))
 
     def look() -> bool:
@@ -132,7 +132,7 @@ def test_the_changes_on_the_way_are_told_with_their_times() -> None:
         wait_until(look, within=0.1, every=0.01)
 
 
-def test_many_changes_are_told_in_a_few_words() -> None:
+def test_many_changes_are_shown_in_short() -> None:
     numbers = itertools.count()
     with pytest.raises(TimedOut) as ended:
         wait_until(lambda: [] if next(numbers) is None else NotTrue(next(numbers)), 0.2, every=0)
@@ -154,7 +154,7 @@ class NotTrue:
         return f"{self._number:09}" * 1_000
 
 
-def test_what_changes_after_it_was_seen_is_told_as_it_was() -> None:
+def test_a_state_is_shown_as_it_was_when_seen() -> None:
     seen: dict[str, int] = {}
 
     def look() -> bool:

@@ -1,4 +1,4 @@
-"""What is waited for by watches: in time, or not at all."""
+"""Waiting for a fact by watches: in time, or not at all."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def watching() -> Watching:
     return Watching(api)
 
 
-def test_what_is_so_in_time_is_so() -> None:
+def test_a_fact_in_time_is_true() -> None:
     assert watching().until(lambda: True, Deadline(30))
 
 
-def test_what_is_so_only_after_the_deadline_is_not() -> None:
+def test_a_fact_after_the_deadline_is_not() -> None:
     used_up = Deadline(0.001)
     used_up.pause(1)
     assert not watching().until(lambda: True, used_up)
 
 
-def test_what_never_is_so_ends_with_the_deadline() -> None:
+def test_a_fact_that_never_comes_ends_with_the_deadline() -> None:
     assert not watching().until(lambda: False, Deadline(0.01))

@@ -1,4 +1,4 @@
-"""The last step of a stand-up: the whole way in, as a person goes it, several times in a row."""
+"""The last step of a stand-up: the whole way in, as a person uses it, several times in a row."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def wait_open(site: Any) -> list[str]:
     return said
 
 
-def test_the_way_is_gone_to_its_end(site: Any, door: Door) -> None:
+def test_the_whole_way_is_tested(site: Any, door: Door) -> None:
     assert wait_open(site)
     assert door.asked.count("GET /login/authorize") == way_in.TIMES + 1
     assert door.asked[-6:] == [
@@ -124,7 +124,7 @@ def test_the_way_is_gone_to_its_end(site: Any, door: Door) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 9, 13, 18, 19, 20])
-def test_one_that_is_hung_up_on_begins_again(site: Any, door: Door, number: int) -> None:
+def test_a_broken_connection_starts_the_way_over(site: Any, door: Door, number: int) -> None:
     """Answered several times in a row is what counts, not several times."""
     door.unsteady = {number}
     wait_open(site)
@@ -151,7 +151,7 @@ SHUT = [
 
 
 @pytest.mark.parametrize(("request_line", "answer"), SHUT)
-def test_every_step_that_fails_is_told(
+def test_every_failing_step_is_named(
     site: Any,
     door: Door,
     request_line: str,
@@ -168,13 +168,13 @@ def test_every_step_that_fails_is_told(
     assert "secret" not in told
 
 
-def test_nobody_there_is_told(site: Any) -> None:
+def test_a_closed_port_is_reported(site: Any) -> None:
     site.origin, site.profile.budgets.component = "http://127.0.0.1:9", 0.3
     with pytest.raises(TimedOut, match="GET /: ConnectionError"):
         wait_open(site)
 
 
-def test_whatever_changes_what_runs_ends_with_it() -> None:
+def test_every_command_that_changes_pods_ends_with_it() -> None:
     """Read from the source: each of these ends by going the way in."""
     for function in (stack._stand_up, stack.renew, stack.replace_ca, brought.stand_up):
         assert "wait_open" in function.__code__.co_names, function.__name__

@@ -1,4 +1,4 @@
-"""The browser verifies, is used with keys, tells what it got; and axe sees what is wrong."""
+"""The browser verifies, obeys the keyboard and records answers; and axe finds what is wrong."""
 
 import http.server
 import shutil
@@ -89,7 +89,9 @@ def test_a_certificate_of_another_ca_is_refused(origin: str, tmp_path: Path) -> 
         window.open(origin + "/")
 
 
-def test_what_is_used_with_keys(authority: pki.Authority, origin: str, tmp_path: Path) -> None:
+def test_the_keyboard_reaches_controls_and_chooses_files(
+    authority: pki.Authority, origin: str, tmp_path: Path
+) -> None:
     """Tab finds what can be used and Broken says what cannot; a key chooses a file."""
     chosen = tmp_path / "note.txt"
     chosen.write_text("chosen")
@@ -98,14 +100,14 @@ def test_what_is_used_with_keys(authority: pki.Authority, origin: str, tmp_path:
         window.tab_to("#b")
         assert window.focused("main")
         assert not window.focused("#f")
-        with pytest.raises(Broken, match="no way to #off"):
+        with pytest.raises(Broken, match="does not reach #off"):
             window.tab_to("#off", most=5)
         window.tab_to("#f")
         window.choose(chosen, Keys.SPACE)
         assert window.script("return document.querySelector('#f').files[0].name") == "note.txt"
 
 
-def test_what_the_page_got_is_told_with_its_headers(authority: pki.Authority, origin: str) -> None:
+def test_received_answers_have_their_headers(authority: pki.Authority, origin: str) -> None:
     with browser.chromium(authority.ca_file) as window:
         window.open(origin + "/form")
         (answer,) = [one for one in window.received() if one.url == origin + "/form"]

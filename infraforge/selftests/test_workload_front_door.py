@@ -1,4 +1,4 @@
-"""The front door's client: a no is a no only when the login page says so; all else is unknown."""
+"""The front door's client: only the login page's own denial is one; all else is unknown."""
 
 import http.server
 import ssl
@@ -25,7 +25,7 @@ STATE = "n" * 43 + ":/"
 
 @dataclass
 class Door:
-    """A front door that does what it is told. verdict: what the login form is answered."""
+    """A scripted front door. verdict: its answer to the login form."""
 
     verdict: int = 303
     callback: int = 302
@@ -104,20 +104,22 @@ def test_a_certificate_of_another_ca_is_no_answer(client: FrontDoor, tmp_path: P
         stranger.send_as_is("/")
 
 
-def test_the_environment_has_no_say(client: FrontDoor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_no_influence(
+    client: FrontDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/dev/null")
     assert client.anonymous().ask("GET", "/projects").status_code == 200
 
 
-def test_who_is_told_to_come_later_does(client: FrontDoor, door: Door) -> None:
+def test_a_client_told_to_come_later_does(client: FrontDoor, door: Door) -> None:
     door.busy = 1
     assert client.anonymous().ask("GET", "/projects").status_code == 200
     assert door.asked == ["GET /projects", "GET /projects"]
 
 
-def test_who_is_always_told_to_come_later_got_no_answer(
+def test_a_client_always_told_to_come_later_got_no_answer(
     client: FrontDoor, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visitor, "PATIENCE", 0.0)
@@ -155,7 +157,7 @@ def test_a_twin_has_the_cookies_and_leaves_them_alone(client: FrontDoor) -> None
     assert twin.cookies.get(front_door.SESSION_COOKIE) == "a-session"
 
 
-def test_a_volley_tells_every_status(client: FrontDoor, door: Door) -> None:
+def test_a_volley_returns_every_status(client: FrontDoor, door: Door) -> None:
     door.busy = 2
     statuses = volley(client.origin, client.ca_file, [Shot("/projects")] * 4)
     assert sorted(statuses) == [200, 200, 429, 429]
@@ -182,7 +184,7 @@ def test_page_that_asks_for_no_password_has_no_form(page: str) -> None:
     assert Form.parse(page) is None
 
 
-def test_callback_is_taken_apart_and_forged() -> None:
+def test_a_callback_can_be_parsed_and_forged() -> None:
     callback = Callback.parse(f"https://127.0.0.1:8443/oauth2/callback?code=c%2B1&state={STATE}")
     assert callback is not None
     assert (callback.code, callback.state) == ("c+1", STATE)
@@ -208,7 +210,7 @@ def test_callback_is_taken_apart_and_forged() -> None:
         ("https://127.0.0.1:8443@evil.example/", ""),
     ],
 )
-def test_only_what_stays_here_is_local(client: FrontDoor, location: str, path: str) -> None:
+def test_only_the_own_origin_is_local(client: FrontDoor, location: str, path: str) -> None:
     answer = client.anonymous().ask("GET", "/projects")
     answer.headers["Location"] = location
     assert front_door.local("https://127.0.0.1:8443", answer) == path

@@ -1,4 +1,4 @@
-"""The firewall's two lists belong together, and answers are told apart by who gave them."""
+"""The firewall's two lists correspond, and answers are told apart by who gave them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ATTACKS = payloads.load(LISTS / "attacks.toml")
 HARMLESS = payloads.load(LISTS / "harmless.toml")
 
 
-def test_each_attack_has_a_harmless_namesake_in_the_same_place() -> None:
+def test_each_attack_has_a_harmless_counterpart_in_the_same_place() -> None:
     def about(payload: payloads.Payload) -> tuple[str, str, str]:
         return payload.kind, payload.name, payload.place
 
@@ -52,7 +52,7 @@ def test_only_the_front_doors_own_words_mean_stopped(status: int, body: str, bec
         '[[xss]]\nname = "a"\nplace = "query"\nsent = "x"\n' * 2,
     ],
 )
-def test_an_odd_list_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_malformed_list_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "odd.toml"
     path.write_text(text)
     with pytest.raises(UsageError):

@@ -1,4 +1,4 @@
-"""The register load against stores in memory: a right one holds, a stale one is found out."""
+"""The register load against stores in memory: a correct one holds, a stale one is caught."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def load(store: Store, **rest: Any) -> register.Load:
     return register.Load(store, [KEY], pace=0.001, **rest)  # type: ignore[arg-type]
 
 
-def test_a_right_store_holds(store: Store) -> None:
+def test_a_correct_store_holds(store: Store) -> None:
     with load(store, readers=3, writers=2) as run:
         run.until(reads=50, writes=20, within=10)
     verdict = check(run.history, no_stale_read)
@@ -127,13 +127,13 @@ def test_errors_become_what_they_mean(store: Store, trouble: Exception, kind: Ki
     assert outcomes == {Kind.OK, kind}
 
 
-def test_a_load_that_fails_itself_says_nothing_of_the_platform(store: Store) -> None:
+def test_a_failure_of_the_load_itself_is_inconclusive(store: Store) -> None:
     store.trouble = iter([None, None, ZeroDivisionError("a bug in the load")])
     with pytest.raises(Inconclusive, match="a bug"), load(store, readers=1, writers=0) as run:
         run.until(reads=50, within=10)
 
 
-def test_a_failure_of_the_load_is_told_at_the_blocks_end(store: Store) -> None:
+def test_a_failure_of_the_load_is_reported_at_the_blocks_end(store: Store) -> None:
     store.trouble = iter([ZeroDivisionError("a bug in the load")])
     run = load(store, readers=1, writers=0)
     with pytest.raises(Inconclusive, match="a bug"), run:

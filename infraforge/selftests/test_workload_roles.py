@@ -1,4 +1,4 @@
-"""The table of roles: whole, and the same as what the backend enforces."""
+"""The table of roles is complete, and equals what the backend enforces."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ KEY = "__Host-infraforge_session-00112233445566778899aabbccddeeff"
 
 
 def encoded(text: str, padded: bool = False) -> str:
-    found = base64.urlsafe_b64encode(text.encode()).decode()
-    return found if padded else found.rstrip("=")
+    base64_text = base64.urlsafe_b64encode(text.encode()).decode()
+    return base64_text if padded else base64_text.rstrip("=")
 
 
 def cookie(version: str = "v2") -> str:
@@ -27,7 +27,7 @@ def test_the_ticket_names_the_key() -> None:
 @pytest.mark.parametrize(
     "value", ["", "x", "a|b", "!!!|1|2", cookie("v3"), encoded("v2.x") + "|1|2"]
 )
-def test_a_cookie_of_another_make_is_no_key(value: str) -> None:
+def test_a_cookie_of_another_format_has_no_key(value: str) -> None:
     with pytest.raises(Inconclusive):
         store_key(value)
 

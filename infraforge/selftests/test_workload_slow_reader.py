@@ -1,4 +1,4 @@
-"""Readers that take their time: what they were answered, and when the server had enough of them."""
+"""Slow readers: the answers they got, and when the server dropped them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def server(authority: pki.Authority, tmp_path: Path) -> Iterator[str]:
         yield f"https://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def test_what_readers_are_answered_is_told_apart(server: str, authority: pki.Authority) -> None:
+def test_answers_to_readers_are_told_apart(server: str, authority: pki.Authority) -> None:
     rounds: list[None] = []
     answered, refused = read_slowly(
         server,

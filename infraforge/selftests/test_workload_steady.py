@@ -1,4 +1,4 @@
-"""How users fared, told from five-line histories; and users against a visitor made of answers."""
+"""Users' experience, computed from five-line histories; and users of a scripted visitor."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def fared(answers: Sequence[tuple[int, str]]) -> Fared:
 
 
 def test_the_longest_time_without_a_right_answer_is_told() -> None:
-    found = fared([(0, ""), (1, ""), (2, "503"), (3, NO_ANSWER), (7, ""), (8, "")])
-    assert found.answered == {"page": 4}
-    assert found.errors == {"page": {"503": 1, NO_ANSWER: 1}}
-    assert found.longest == {"page": 6.0}
-    assert found.failures == 2
+    result = fared([(0, ""), (1, ""), (2, "503"), (3, NO_ANSWER), (7, ""), (8, "")])
+    assert result.answered == {"page": 4}
+    assert result.errors == {"page": {"503": 1, NO_ANSWER: 1}}
+    assert result.longest == {"page": 6.0}
+    assert result.failures == 2
 
 
 @pytest.mark.parametrize("told", ["503", "502", "504", NO_ANSWER])
-def test_it_is_honest_to_say_that_there_is_no_answer(told: str) -> None:
+def test_an_admitted_outage_is_honest(told: str) -> None:
     assert fared([(0, told)]).dishonest == {}
 
 
 @pytest.mark.parametrize("told", ["401", "403", "404", "500", "302 /oauth2/start?rd=/"])
-def test_it_is_a_lie_to_say_something_else(told: str) -> None:
+def test_any_other_wrong_answer_is_dishonest(told: str) -> None:
     assert fared([(0, told), (1, "503")]).dishonest == {"page": {told: 1}}
 
 
@@ -95,7 +95,7 @@ def test_users_are_counted_from_the_middle_of_a_question() -> None:
     assert users.fared.errors == {}
 
 
-def test_no_answer_is_an_error_and_none_to_wait_for() -> None:
+def test_no_answer_is_an_error_and_does_not_count() -> None:
     def refuses(path: str) -> Any:
         raise requests.ConnectionError
 
@@ -105,7 +105,7 @@ def test_no_answer_is_an_error_and_none_to_wait_for() -> None:
     assert set(users.fared.errors["a"]) == {NO_ANSWER}
 
 
-def test_a_cookie_that_nobody_asked_for_is_a_lie() -> None:
+def test_an_unexpected_cookie_is_dishonest() -> None:
     answers = says(200, Set_Cookie="__Host-infraforge_session=; Max-Age=0")
     users = Users(Someone(answers), {"a": "/a"}, pace=0.01)  # type: ignore[arg-type]
     with users, pytest.raises(TimedOut):
@@ -113,7 +113,7 @@ def test_a_cookie_that_nobody_asked_for_is_a_lie() -> None:
     assert set(users.fared.dishonest["a"]) == {"200 with a cookie"}
 
 
-def test_a_user_that_fails_itself_says_nothing_of_the_platform() -> None:
+def test_a_failure_of_the_user_itself_is_inconclusive() -> None:
     def fails(path: str) -> Any:
         raise ZeroDivisionError
 

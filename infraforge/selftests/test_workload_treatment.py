@@ -1,4 +1,4 @@
-"""How the front door treats a request, in words: every kind of answer has its own."""
+"""How the front door treats a request: every kind of answer has its own word."""
 
 import pytest
 import requests
@@ -66,7 +66,7 @@ def test_hidden_things() -> None:
         treatment.of_hidden(answer(500))
 
 
-def test_what_got_no_answer_is_unknown() -> None:
+def test_a_question_without_answer_is_unknown() -> None:
     def nothing() -> requests.Response:
         raise NoAnswer("the rate limit was met")
 

@@ -1,4 +1,4 @@
-"""Requests that never get finished: what the server ended is told from what it left open."""
+"""Requests that never finish: connections that the server closed or left open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def authority(tmp_path: Path) -> pki.Authority:
 
 @pytest.fixture
 def server(authority: pki.Authority, tmp_path: Path) -> Iterator[tuple[str, dict[str, int]]]:
-    """A server that ends a connection after so many bytes, and what it is told about that."""
+    """A server that closes each connection after so many bytes."""
     pair = authority.issue(["localhost"], ["127.0.0.1"])
     (tmp_path / "both.pem").write_text(pair.cert_pem + pair.key_pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -49,24 +49,24 @@ def server(authority: pki.Authority, tmp_path: Path) -> Iterator[tuple[str, dict
         yield f"https://127.0.0.1:{listening.getsockname()[1]}", rule
 
 
-def test_what_the_server_ends_is_seen_to_end(
+def test_a_connection_that_the_server_closes_has_ended(
     server: tuple[str, dict[str, int]], authority: pki.Authority
 ) -> None:
     origin, _ = server
     looks = []
-    found = trickle(
+    trickled = trickle(
         origin, authority.ca_file, b"begin", b"a", connections=3, within=20,
         meanwhile=lambda: looks.append(1),
     )  # fmt: skip
-    assert found.left == 0
-    assert len(found.ended) == 3
+    assert trickled.left == 0
+    assert len(trickled.ended) == 3
     assert looks
 
 
-def test_what_the_server_leaves_open_is_told(
+def test_a_connection_that_the_server_keeps_is_left(
     server: tuple[str, dict[str, int]], authority: pki.Authority
 ) -> None:
     origin, rule = server
     rule["bytes"] = 10**6
-    found = trickle(origin, authority.ca_file, b"begin", b"", connections=2, within=1.2)
-    assert (found.left, found.ended) == (2, ())
+    trickled = trickle(origin, authority.ca_file, b"begin", b"", connections=2, within=1.2)
+    assert (trickled.left, trickled.ended) == (2, ())

@@ -1,4 +1,4 @@
-"""Uploads and their reading back, against a store that may lie."""
+"""Uploads and reading them back, against a store that may lie."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Clients of the platform and generators of load; what they do becomes a History."""
+"""Clients of the platform and load generators; they record what they do as a History."""

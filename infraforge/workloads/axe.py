@@ -1,7 +1,7 @@
-"""axe-core, run on a page that a browser shows: what it says of the page's accessibility.
+"""axe-core, run on the page in a browser: its findings on the page's accessibility.
 
-axe comes from npm, pinned beside the suite, and is handed to the page by the driver: the page's
-content security policy stays as it is, and axe is in nothing that is shipped.
+axe comes from npm, pinned beside the suite, and the driver injects it into the page: the page keeps
+its content security policy, and no shipped image contains axe.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ axe.run(document, { runOnly: { type: 'tag', values: %s } }).then(
 
 @dataclass(frozen=True)
 class Finding:
-    """A rule that a page breaks. places: a selector each, and what is wrong there."""
+    """A rule that a page breaks. places: a selector and what is wrong there, for each."""
 
     rule: str
     help: str
@@ -48,7 +48,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """Of one page. unsure: what axe cannot tell; passed: the rules that it keeps."""
+    """Findings on one page. unsure: rules that axe cannot decide; passed: rules that it keeps."""
 
     violations: tuple[Finding, ...]
     unsure: tuple[Finding, ...]
@@ -72,14 +72,14 @@ class Findings:
 
 
 def examine(browser: Browser) -> Findings:
-    """What axe says of the page as it is now. Raises Inconclusive where axe does not work."""
+    """axe's findings on the page in its present state. Raises Inconclusive where axe fails."""
     source = npm.installed(PINNED, "axe") / "axe-core" / "axe.min.js"
     browser.script(source.read_text())
-    found = browser.answer_of(_RUN % list(TAGS))
-    if not isinstance(found, Mapping) or "error" in found or not found["passed"]:
-        raise Inconclusive(f"axe does not work on {browser.url}: {found}")
+    answer = browser.answer_of(_RUN % list(TAGS))
+    if not isinstance(answer, Mapping) or "error" in answer or not answer["passed"]:
+        raise Inconclusive(f"axe failed on {browser.url}: {answer}")
     return Findings(
-        _findings(found["violations"]), _findings(found["unsure"]), tuple(found["passed"])
+        _findings(answer["violations"]), _findings(answer["unsure"]), tuple(answer["passed"])
     )
 
 

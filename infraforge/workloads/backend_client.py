@@ -1,8 +1,8 @@
 """The backend's API as a signed-in user sees it: typed methods over a requests.Session.
 
     ApiError              the backend, or the front door, answered with an error; carries status
-    ├── Refused           4xx: definitely not done
-    └── Unknown           5xx or no answer: done or not, nobody can tell
+    ├── Refused           4xx: certainly not done
+    └── Unknown           5xx or no answer: it may or may not be done
 
 A workload records Refused as *fail* and Unknown as *info*.
 """
@@ -21,7 +21,7 @@ Bytes = bytes | IO[bytes] | Iterable[bytes]
 
 
 class ApiError(Exception):
-    """An answer that is an error. status: HTTP status, 0 where none came."""
+    """An error answer. status: the HTTP status, 0 where there was no answer."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status or 'no answer'}: {text[:300]}")
@@ -29,16 +29,16 @@ class ApiError(Exception):
 
 
 class Refused(ApiError):
-    """4xx: definitely not done."""
+    """4xx: certainly not done."""
 
 
 class Unknown(ApiError):
-    """5xx, a redirect or no answer: nobody can tell whether it was done."""
+    """5xx, a redirect or no answer: it may or may not be done."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project. version: 1 when new, one more with each change; times in ISO 8601."""
+    """A project. version: 1 when new, plus one for each change; times in ISO 8601."""
 
     id: str
     name: str
@@ -51,7 +51,7 @@ class Project:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """A file as listed. size: bytes; sha256: hex."""
+    """A file in a listing. size: bytes; sha256: hex."""
 
     name: str
     size: int
@@ -60,7 +60,7 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class Job:
-    """A job. state: queued, done or dead; result: of one that is done; error: why one is dead."""
+    """A job. state: queued, done or dead; result: if it is done; error: why, if it is dead."""
 
     id: str
     kind: str
@@ -72,7 +72,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Me:
-    """Who the backend says is asking."""
+    """The requesting user, according to the backend."""
 
     user: str
     email: str
@@ -94,7 +94,7 @@ class BackendClient:
     """One user's view of the backend through the front door.
 
     session: signed in, with verification set; origin: e.g. `https://127.0.0.1:8443`;
-    timeout: seconds for one call. A session is not thread-safe: one client a thread.
+    timeout: seconds for one call. A session is not thread-safe: use one client per thread.
     """
 
     def __init__(self, session: requests.Session, origin: str, timeout: float = 30.0) -> None:
@@ -112,14 +112,14 @@ class BackendClient:
         return {item["name"]: _make(ComponentHealth, item) for item in items}
 
     def projects(self) -> list[Project]:
-        """All projects, latest first, over as many pages as there are."""
-        found: list[Project] = []
+        """All projects, latest first, from every page of the listing."""
+        projects: list[Project] = []
         query: dict[str, str] = {"limit": "200"}
         while True:
             page = self._call("GET", "/api/projects", params=query).json()
-            found += [_make(Project, item) for item in page["items"]]
+            projects += [_make(Project, item) for item in page["items"]]
             if page["next"] is None:
-                return found
+                return projects
             query["after"] = page["next"]
 
     def create_project(self, name: str, description: str = "") -> Project:
@@ -127,14 +127,14 @@ class BackendClient:
         return _make(Project, self._call("POST", "/api/projects", json=body).json())
 
     def read_project(self, project_id: str) -> tuple[Project, str]:
-        """The project, and how the answer was come by: hit, miss or bypass."""
+        """The project, and how the backend got it: cache hit, miss or bypass."""
         answer = self._call("GET", f"/api/projects/{project_id}")
         return _make(Project, answer.json()), answer.headers["X-Cache"]
 
     def update_project(
         self, project_id: str, name: str, description: str = "", version: int | None = None
     ) -> Project:
-        """Change the project; with `version`, only if it is still that one (else Refused, 409)."""
+        """Change the project; with `version`, only while it has that one (else Refused, 409)."""
         body: dict[str, Any] = {"name": name, "description": description}
         if version is not None:
             body["version"] = version
@@ -144,12 +144,12 @@ class BackendClient:
         self._call("DELETE", f"/api/projects/{project_id}")
 
     def files(self, project_id: str) -> tuple[list[FileInfo], str]:
-        """The project's files by name, and how the answer was come by."""
+        """The project's files by name, and how the backend got them: cache hit, miss or bypass."""
         answer = self._call("GET", f"/api/projects/{project_id}/files")
         return [_make(FileInfo, item) for item in answer.json()["items"]], answer.headers["X-Cache"]
 
     def put_file(self, project_id: str, name: str, data: Bytes) -> FileInfo:
-        """Store the file; what the backend says it stored."""
+        """Store the file; returns what the backend says it stored."""
         answer = self._call("PUT", _file(project_id, name), data=data)
         return _make(FileInfo, answer.json())
 
@@ -160,7 +160,7 @@ class BackendClient:
         self._call("DELETE", _file(project_id, name))
 
     def create_job(self, project_id: str, body: Mapping[str, Any]) -> Job:
-        """Ask for a job: `kind`, for a checksum `file`, and where the client names it `id`."""
+        """Request a job: `kind`, `file` for a checksum, and `id` where the client chooses it."""
         answer = self._call("POST", f"/api/projects/{project_id}/jobs", json=dict(body))
         return _make(Job, answer.json())
 
@@ -168,14 +168,14 @@ class BackendClient:
         return _make(Job, self._call("GET", f"/api/projects/{project_id}/jobs/{job_id}").json())
 
     def jobs(self, project_id: str) -> list[Job]:
-        """All jobs of the project, latest first, over as many pages as there are."""
-        found: list[Job] = []
+        """All jobs of the project, latest first, from every page of the listing."""
+        jobs: list[Job] = []
         query: dict[str, str] = {"limit": "200"}
         while True:
             page = self._call("GET", f"/api/projects/{project_id}/jobs", params=query).json()
-            found += [_make(Job, item) for item in page["items"]]
+            jobs += [_make(Job, item) for item in page["items"]]
             if page["next"] is None:
-                return found
+                return jobs
             query["after"] = page["next"]
 
     def audit(self, limit: int = 50) -> list[dict[str, Any]]:
@@ -190,8 +190,8 @@ class BackendClient:
                 method,
                 self.origin + path,
                 timeout=self.timeout,
-                allow_redirects=False,  # a redirect to the login is an answer, not a way on
-                verify=self.session.verify,  # said again: the environment would win over it
+                allow_redirects=False,  # a redirect to the login page is an answer
+                verify=self.session.verify,  # repeated: the environment would override it
                 **rest,
             )
         except requests.RequestException as error:
@@ -207,6 +207,6 @@ def _file(project_id: str, name: str) -> str:
 
 
 def _make(kind: type[T], data: Mapping[str, Any]) -> T:
-    """The value with the fields it knows: a newer backend may send more."""
+    """Build the value from the fields it knows; a newer backend may send more."""
     known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     return kind(**{key: value for key, value in data.items() if key in known})

@@ -1,7 +1,7 @@
-"""A real, headless Chromium that trusts the platform's CA beside the public ones, and verifies.
+"""A real, headless Chromium that trusts the platform CA besides the public ones, and verifies.
 
-Trust comes from an NSS database in a HOME of the browser's own (that is where Chromium on Linux
-looks); no verification is switched off, and nothing of the user's own browser is touched.
+The trust comes from an NSS database in the browser's own HOME, where Chromium on Linux looks for
+it. Verification stays on, and the user's own browser is not touched.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from infraforge.errors import Broken, Inconclusive
 from infraforge.wait import seconds, wait_until
 
 _ARRIVES_WITHIN = seconds(60)
-"""A page may take long on a busy machine; how long it may take is no question of this module."""
+"""Generous, as a page may take long on a busy machine: this module measures no page times."""
 _SWITCHES = (
     "--headless",
     "--disable-gpu",
@@ -55,16 +55,16 @@ _FOCUSED = "return document.activeElement.closest(arguments[0]) !== null"
 
 
 class BrowserFailed(Inconclusive):
-    """Chromium or its driver did not do what was asked; says nothing of the platform."""
+    """Chromium or its driver failed; this says nothing about the platform."""
 
 
 class _NoNetwork(BrowserFailed):
-    """Chromium thinks that this machine has no network, or has another one since a moment."""
+    """Chromium believes that this machine has no network, or that the network just changed."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """An answer that a page got. headers: by their names in lower case."""
+    """An answer that a page received. headers: names in lower case."""
 
     url: str
     status: int
@@ -72,7 +72,7 @@ class Received:
 
 
 class Browser:
-    """One window. Elements are named by CSS selectors."""
+    """One window. CSS selectors name its elements."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self._driver = driver
@@ -82,10 +82,10 @@ class Browser:
         return str(self._driver.current_url)
 
     def open(self, url: str) -> None:
-        """Go there; BrowserFailed with Chromium's own code where no page comes of it.
+        """Load the URL; raises BrowserFailed with Chromium's own code where no page loads.
 
-        Network interfaces come and go with pods, and Chromium may think for a moment
-        that this machine has no network. That is waited out; TimedOut where it stays so.
+        Network interfaces come and go with pods, and Chromium may believe for a moment that this
+        machine has no network. This waits until it recovers; TimedOut where it does not.
         """
         wait_until(
             lambda: self._arrives(url),
@@ -101,10 +101,10 @@ class Browser:
             if any(code in str(error.msg) for code in _UNPLUGGED):
                 raise _NoNetwork(f"{url}: {error.msg}") from error
             raise BrowserFailed(f"{url}: {error.msg}") from error
-        # a warning about a certificate is a page of Chromium's own, and no error to its driver
+        # a certificate warning is a page of Chromium's own, and not an error for its driver
         if str(self.script("return location.href")).startswith("chrome-error:"):
-            found = re.search(r"ERR_[A-Z_]+", str(self._driver.page_source))
-            code = found[0] if found else "an error page"
+            match = re.search(r"ERR_[A-Z_]+", str(self._driver.page_source))
+            code = match[0] if match else "an error page"
             raise (_NoNetwork if code in _UNPLUGGED else BrowserFailed)(f"{url}: {code}")
         return True
 
@@ -128,19 +128,19 @@ class Browser:
         )
 
     def shows(self, selector: str) -> list[str]:
-        """The visible text of each such element there is now."""
+        """The visible text of each element that matches now."""
         return [str(item.text).strip() for item in self._all(selector)]
 
     def press(self, *keys: str) -> None:
-        """Press keys one after another, wherever the focus is (`selenium…Keys`, or text)."""
+        """Press keys one after another, at the present focus (`selenium…Keys`, or text)."""
         ActionChains(self._driver).send_keys(*keys).perform()
 
     def focused(self, selector: str) -> bool:
-        """Whether the focus is on, or within, such an element."""
+        """Whether the focus is on, or within, a matching element."""
         return bool(self._driver.execute_script(_FOCUSED, selector))
 
     def tab_to(self, selector: str, most: int = 100) -> None:
-        """Press Tab until the focus is on such an element. Raises Broken where it never is."""
+        """Press Tab until a matching element has the focus. Raises Broken where none ever has."""
         passed: list[str] = []
         while len(passed) < most:
             self.press(Keys.TAB)
@@ -148,12 +148,12 @@ class Browser:
             if self._driver.execute_script(_IS, selector):
                 return
             passed.append(here)
-        raise Broken(f"no way to {selector} with the keyboard at {self.url}: {passed}")
+        raise Broken(f"the keyboard does not reach {selector} at {self.url}: {passed}")
 
     def choose(self, path: Path, key: str) -> None:
-        """Press a key that opens the dialog in which a file is chosen, and choose that file.
+        """Press a key that opens a file dialog, and choose the file there.
 
-        Raises Broken where no dialog is asked for.
+        Raises Broken where no dialog opens.
         """
         self._driver.execute_cdp_cmd("Page.setInterceptFileChooserDialog", {"enabled": True})
         try:
@@ -162,7 +162,7 @@ class Browser:
             opened = wait_until(
                 lambda: self._events("Page.fileChooserOpened"),
                 seconds(10),
-                what=f"a dialog to choose a file opens at {self.url}",
+                what=f"a file dialog opens at {self.url}",
                 broken=True,
             )
             node = opened[0]["backendNodeId"]
@@ -172,25 +172,25 @@ class Browser:
             self._driver.execute_cdp_cmd("Page.setInterceptFileChooserDialog", {"enabled": False})
 
     def forget(self) -> None:
-        """Lose all cookies of the page's site."""
+        """Delete all cookies of the page's site."""
         self._driver.delete_all_cookies()
 
     def cookies(self) -> dict[str, dict[str, object]]:
-        """Name → the cookie, those included that no script on the page can see."""
+        """Name → cookie, including cookies that scripts on the page cannot see."""
         return {str(cookie["name"]): dict(cookie) for cookie in self._driver.get_cookies()}
 
     def script(self, source: str) -> object:
-        """What a script on the page returns."""
-        found: object = self._driver.execute_script(source)
-        return found
+        """The return value of a script on the page."""
+        value: object = self._driver.execute_script(source)
+        return value
 
     def answer_of(self, source: str) -> object:
-        """What a script on the page hands to its last argument, a function, in the end."""
-        found: object = self._driver.execute_async_script(source)
-        return found
+        """The value that a script on the page passes to its last argument, a callback."""
+        value: object = self._driver.execute_async_script(source)
+        return value
 
     def received(self) -> list[Received]:
-        """The answers that the page got since it was last asked, the browser's own cache aside."""
+        """The answers that the page received since the last call, cached ones left out."""
         answers = [event["response"] for event in self._events("Network.responseReceived")]
         return [
             Received(
@@ -202,18 +202,18 @@ class Browser:
         ]
 
     def prefer(self, scheme: str) -> None:
-        """Be the browser of somebody who prefers a `light` or `dark` page."""
+        """Emulate a user who prefers a `light` or a `dark` page."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
 
     def narrow(self, width: int, height: int = 900) -> None:
-        """Let the window be so many CSS pixels wide."""
+        """Set the window's width in CSS pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     @contextlib.contextmanager
     def offline(self) -> Iterator[None]:
-        """Within the block the browser reaches nobody."""
+        """Cut the browser off the network for the duration of the block."""
         self._driver.set_network_conditions(offline=True, latency=0, throughput=0)
         try:
             yield
@@ -221,7 +221,7 @@ class Browser:
             self._driver.delete_network_conditions()
 
     def complaints(self) -> list[str]:
-        """What the browser has written to its console since it was last asked, errors and all."""
+        """Everything in the browser's console since the last call, errors included."""
         entries = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [str(entry["message"]) for entry in entries]
 
@@ -230,7 +230,7 @@ class Browser:
         return bytes(self._driver.get_screenshot_as_png())
 
     def _events(self, name: str) -> list[dict[str, Any]]:
-        """What Chromium told of this kind since it was last asked, of whatever kind."""
+        """Chromium's events of this kind since the last call (which drops all other kinds)."""
         entries = self._driver.get_log("performance")  # type: ignore[no-untyped-call]
         events = [json.loads(entry["message"])["message"] for entry in entries]
         return [event["params"] for event in events if event["method"] == name]
@@ -239,25 +239,25 @@ class Browser:
         return list(self._driver.find_elements(By.CSS_SELECTOR, selector))
 
     def _element(self, selector: str) -> WebElement:
-        found = wait_until(
-            lambda: self._all(selector), seconds(15), what=f"{selector} is there at {self.url}"
+        elements = wait_until(
+            lambda: self._all(selector), seconds(15), what=f"{selector} exists at {self.url}"
         )
-        return found[0]
+        return elements[0]
 
 
 @contextlib.contextmanager
 def chromium(ca_file: Path) -> Iterator[Browser]:
-    """A fresh browser that trusts `ca_file`; it and all it kept are gone after the block.
+    """A fresh browser that trusts `ca_file`; the block's end removes it with all its data.
 
-    One at a time on a machine: several would take from the platform what it needs to answer.
+    One at a time on a machine: several would take the CPU that the platform needs to answer.
     Raises BrowserFailed when it cannot be started.
     """
     missing = [name for name in _PROGRAMS if shutil.which(name) is None]
     if missing:
-        raise BrowserFailed(f"{', '.join(missing)} not found; ./bootstrap installs them")
+        raise BrowserFailed(f"{', '.join(missing)} not found; install with: ./bootstrap")
     with (
-        locks.held(state.locks_dir() / "_chromium"),  # as no platform can be named
-        # Chromium may still write while it is being left
+        locks.held(state.locks_dir() / "_chromium"),  # no platform can have this name
+        # Chromium may still write files while it exits
         tempfile.TemporaryDirectory(prefix="infraforge-", ignore_cleanup_errors=True) as name,
     ):
         home = Path(name)
@@ -273,7 +273,7 @@ def _trust(home: Path, ca_file: Path) -> None:
     database = home / ".pki" / "nssdb"
     database.mkdir(parents=True)
     _certutil("-N", "-d", f"sql:{database}", "--empty-password")
-    # C: may vouch for servers, and for nothing else
+    # C: trusted to issue server certificates, and nothing else
     trust = ("-n", "platform CA", "-t", "C,,", "-i", str(ca_file))
     _certutil("-A", "-d", f"sql:{database}", *trust)
 
@@ -291,7 +291,7 @@ def _start(home: Path) -> webdriver.Chrome:
         options.add_argument(switch)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # Chromium's sandbox refuses to work for root
+        options.add_argument("--no-sandbox")  # Chromium's sandbox does not work for root
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
     service = webdriver.ChromeService(
         shutil.which("chromedriver"), env={**environment, "HOME": str(home), "TMPDIR": str(home)}
@@ -300,5 +300,5 @@ def _start(home: Path) -> webdriver.Chrome:
         driver = webdriver.Chrome(options=options, service=service)
         driver.set_page_load_timeout(30)
     except WebDriverException as error:
-        raise BrowserFailed(f"Chromium does not start: {error.msg}") from error
+        raise BrowserFailed(f"Chromium did not start: {error.msg}") from error
     return driver

@@ -1,4 +1,4 @@
-"""Threads that do the same thing again and again until the block they work in ends.
+"""Run workload threads for the duration of a `with` block, each repeating one task.
 
 with Crew({"reader-0": read, "writer-0": write}, pause=lambda: 0.1) as crew:
     ...
@@ -21,8 +21,8 @@ _STOPS_WITHIN = seconds(60)
 class Crew:
     """One thread for each task, named after it.
 
-    tasks: name → what its thread does, with `pause()` seconds after each time. A task that raises
-    is not done again; the block's end says so, and `complain` does at any time.
+    tasks: name → function that the thread repeats, with a pause of `pause()` seconds after each
+    call. A task that raises is not repeated; `complain` and the end of the block report it.
     """
 
     def __init__(self, tasks: Mapping[str, Callable[[], None]], pause: Callable[[], float]) -> None:
@@ -53,11 +53,11 @@ class Crew:
             self.complain()
             if busy := [thread.name for thread in self._threads if thread.is_alive()]:
                 raise Inconclusive(
-                    f"after {_STOPS_WITHIN:.0f} s the load still goes on: {', '.join(busy)}"
+                    f"the load did not stop within {_STOPS_WITHIN:.0f} s: {', '.join(busy)}"
                 )
 
     def complain(self) -> None:
-        """Raises Inconclusive where a task has failed: what was recorded is not the whole."""
+        """Raise Inconclusive where a task has failed: the recorded history is incomplete then."""
         if self._failures:
             error = self._failures[0]
             raise Inconclusive(f"the load failed: {type(error).__name__}: {error}") from error
@@ -67,5 +67,5 @@ class Crew:
             while not self._stop.is_set():
                 task()
                 self._stop.wait(self._pause())
-        except BaseException as error:  # noqa: BLE001 - told by `complain`
+        except BaseException as error:  # noqa: BLE001 - reported by `complain`
             self._failures.append(error)

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser, as somebody who has signed in has it."""
+"""The dashboard in a real browser, as a signed-in user sees it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOWHERE = "/projects/00000000-0000-0000-0000-000000000000"
 
 @dataclass(frozen=True)
 class View:
-    """A page of the dashboard. shows: what is there once all of it is, by CSS selector."""
+    """A page of the dashboard. shows: CSS selectors of the complete page."""
 
     path: str
     shows: tuple[str, ...]
@@ -32,7 +32,7 @@ _PROBLEM = "[data-testid=problem]"
 
 
 def views(project_id: str, role: str) -> Mapping[str, View]:
-    """Every page there is for a role; project_id: of some project."""
+    """Every page for a role; project_id: of any existing project."""
     if not role:
         return {"no access": View("/", ("h1 + [role=alert] p",))}
     files = (
@@ -51,7 +51,7 @@ def views(project_id: str, role: str) -> Mapping[str, View]:
 
 @contextlib.contextmanager
 def signed_in(platform: Platform, person: Person) -> Iterator[Browser]:
-    """A browser of their own in which the person has signed in and sees the first page."""
+    """A new browser in which the person has signed in and sees the first page."""
     with chromium(platform.ca_file) as browser:
         browser.open(platform.origin + "/oauth2/start?rd=/")
         browser.fill("#username", person.name)
@@ -62,5 +62,5 @@ def signed_in(platform: Platform, person: Person) -> Iterator[Browser]:
 
 
 def violations(complaints: list[str]) -> list[str]:
-    """Those lines of a browser's console that tell of a content security policy broken."""
+    """The lines of a browser's console that report a violation of the content security policy."""
     return [line for line in complaints if any(word in line for word in CSP_WORDS)]

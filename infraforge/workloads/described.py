@@ -1,6 +1,6 @@
-"""An API asked in the words of its own OpenAPI description, and held to it (schemathesis).
+"""Test an API against its own OpenAPI description (schemathesis).
 
-Requests are made at random from a seed: such as the description allows, and such as it does not.
+Requests are random, from a seed: some that the description allows, and some that it does not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CHECKS = (
 _SETTINGS = hypothesis.settings(
     deadline=None,
     database=None,
-    # what fails is reported as it is: making it smaller would ask hundreds of times more
+    # failures are reported as they are: shrinking them would send hundreds of requests more
     phases=(hypothesis.Phase.generate,),
     suppress_health_check=tuple(hypothesis.HealthCheck),
 )
@@ -38,7 +38,7 @@ _SETTINGS = hypothesis.settings(
 
 @dataclass(frozen=True)
 class Asked:
-    """What came of it. statuses: operation → how often which status; complaints: what was wrong."""
+    """The result. statuses: operation → status → count; complaints: wrong answers, in words."""
 
     seed: int
     statuses: Mapping[str, Mapping[int, int]]
@@ -59,10 +59,10 @@ def ask(
     methods: Collection[str] = ("GET",),
     known: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Asked:
-    """Ask each operation of those methods `examples` times each way, until one is answered wrongly.
+    """Call each operation of these methods `examples` times each way, up to its first wrong answer.
 
-    send: sends a schemathesis case, with what shows who asks, and returns its response.
-    known: path parameter → values that there are, which chance would not find.
+    send: sends a schemathesis case with the caller's credentials, and returns its response.
+    known: path parameter → existing values, which chance would not find.
     """
     schemathesis.checks.load_all_checks()
     checks = [not_a_server_error, *CHECKS.get_by_names(_CHECKS)]
@@ -94,12 +94,12 @@ def _judged(
 
 
 def _operations(description: Mapping[str, Any], methods: Collection[str]) -> Iterator[Any]:
-    # who asks is the sender's business: a session made up at random would hide all the rest
+    # the sender adds credentials: a random session would only ever be refused
     about = {key: value for key, value in description.items() if key != "security"}
     schema = schemathesis.openapi.from_dict(about)
     for result in schema.get_all_operations():
         if not isinstance(result, Ok):
-            raise Inconclusive(f"a description that cannot be read: {result.err()}")
+            raise Inconclusive(f"the description cannot be read: {result.err()}")
         operation = result.ok()
         if operation.method.upper() in methods:
             yield operation

@@ -1,9 +1,9 @@
 """The front door as people use it: signing in step by step or in one go, and signing out.
 
-    SignInDenied        Broken: the login page said no; where a no is wanted, it is caught
+    SignInDenied        Broken: the login page denied the sign-in; tests of denials catch it
     Unexpected          Inconclusive: any other answer than the step's own
 
-A server's failure is never read as a no.
+A server's failure never counts as a denial.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SIGN_OUT = "/oauth2/sign_out"
 
 
 class SignInDenied(Broken):
-    """The login page answered that name and password do not match. answer: all it said."""
+    """The login page answered that name and password do not match. answer: its whole answer."""
 
     def __init__(self, user: str, answer: requests.Response) -> None:
         super().__init__(f"the login page denied {user!r}")
@@ -35,7 +35,7 @@ class SignInDenied(Broken):
 
 
 class Unexpected(Inconclusive):
-    """An answer that is none of the step's own."""
+    """An answer that the step does not allow for."""
 
     def __init__(self, step: str, answer: requests.Response) -> None:
         where = answer.headers.get("Location", "")
@@ -46,7 +46,7 @@ class Unexpected(Inconclusive):
 
 @dataclass(frozen=True)
 class Callback:
-    """Where the login page sends the browser once it is content."""
+    """The callback URL to which the login page sends the browser after a sign-in."""
 
     url: str
     code: str = field(repr=False)
@@ -54,7 +54,7 @@ class Callback:
 
     @classmethod
     def parse(cls, url: str) -> Callback | None:
-        """The parts of a callback's URL; None for another URL."""
+        """The parts of a callback's URL; None for any other URL."""
         parts = urllib.parse.urlsplit(url)
         query = dict(urllib.parse.parse_qsl(parts.query))
         if parts.path != _CALLBACK or not query.get("code") or not query.get("state"):
@@ -68,21 +68,21 @@ class Callback:
 
 
 class Attempt:
-    """One sign-in under way, as one browser sees it. visitor: that browser."""
+    """One sign-in under way in one browser. visitor: that browser."""
 
     def __init__(self, who: visitor.Visitor, form: Form) -> None:
         self.visitor = who
         self.form = form
 
     def post(self, user: str, password: str) -> requests.Response:
-        """Send the form; what the login page answers, whatever it is (but NoAnswer is raised)."""
+        """Send the form; returns the login page's answer, whatever it is. Raises NoAnswer."""
         data = {**self.form.hidden, "username": user, "password": password}
         return self.visitor.ask("POST", self.form.action, data=data)
 
     def submit(self, user: str, password: str) -> Callback:
         """Send the form.
 
-        Raises SignInDenied when the page says no, NoAnswer or Unexpected for all else.
+        Raises SignInDenied when the page denies it, NoAnswer or Unexpected otherwise.
         """
         answer = self.post(user, password)
         if denies(answer):
@@ -93,11 +93,11 @@ class Attempt:
         return callback
 
     def follow(self, url: str) -> requests.Response:
-        """What the callback answers, whatever it is (but NoAnswer is raised)."""
+        """The callback's answer, whatever it is. Raises NoAnswer."""
         return self.visitor.ask("GET", url)
 
     def finish(self, url: str) -> visitor.Visitor:
-        """Follow the callback to the page that was asked for; the browser, now signed in."""
+        """Follow the callback to the requested page; returns the browser, now signed in."""
         answer = self.follow(url)
         if answer.status_code != 302 or not self.visitor.cookies.get(SESSION_COOKIE):
             raise Unexpected("the callback", answer)
@@ -108,9 +108,9 @@ class Attempt:
 
 
 class FrontDoor:
-    """The way in at `origin`, e.g. `https://127.0.0.1:8443`.
+    """The platform's entrance at `origin`, e.g. `https://127.0.0.1:8443`.
 
-    ca_file: the one CA that is trusted; http_port: where plain http is answered.
+    ca_file: the only trusted CA; http_port: the port for plain http.
     """
 
     def __init__(self, origin: str, ca_file: Path, http_port: int = 8080) -> None:
@@ -120,15 +120,15 @@ class FrontDoor:
         self.plain_origin = f"http://{host}:{http_port}"
 
     def anonymous(self) -> visitor.Visitor:
-        """Somebody who never was here."""
+        """A browser without cookies."""
         return visitor.Visitor(self.origin, self.ca_file)
 
     def begin(self, path: str = "/", who: visitor.Visitor | None = None) -> Attempt:
-        """Go as far as the login form, on the way to `path`."""
+        """Go as far as the login form, with `path` as the page to return to."""
         return self.enter(f"{_START}?{urllib.parse.urlencode({'rd': path})}", who)
 
     def enter(self, start: str, who: visitor.Visitor | None = None) -> Attempt:
-        """Go as far as the login form, from where the front door sends those without a session."""
+        """Go as far as the login form from `start`, where the front door sends strangers."""
         who = who or self.anonymous()
         begun = who.ask("GET", start)
         login = local(self.origin, begun) if begun.status_code == 302 else ""
@@ -141,7 +141,7 @@ class FrontDoor:
         return Attempt(who, form)
 
     def sign_in(self, user: str, password: str, path: str = "/") -> visitor.Visitor:
-        """The whole way; raises SignInDenied, or NoAnswer or Unexpected where nothing is known."""
+        """Sign in completely. Raises SignInDenied; NoAnswer or Unexpected if nothing is known."""
         attempt = self.begin(path)
         return attempt.finish(attempt.submit(user, password).url)
 
@@ -152,17 +152,17 @@ class FrontDoor:
             raise Unexpected("signing out", answer)
 
     def send_as_is(self, target: str, *headers: tuple[str, str]) -> visitor.Answer:
-        """GET with a request target and headers that no library has tidied up."""
+        """GET with a request target and headers exactly as given."""
         return visitor.send_as_is(self.origin, self.ca_file, target, headers)
 
 
 def denies(answer: requests.Response) -> bool:
-    """Whether the login page says no: 401, with the form to try again."""
+    """Whether the login page denies a sign-in: 401, with the form to try again."""
     return answer.status_code == 401 and Form.parse(answer.text) is not None
 
 
 def seen_from_outside(answer: requests.Response) -> str:
-    """All that a denial tells: status, headers' names, and the page without its one-time parts."""
+    """Everything a denial reveals: status, header names, and the page without one-time parts."""
     page = answer.text
     form = Form.parse(page)
     for once in (form.action, *form.hidden.values()) if form else ():
@@ -172,7 +172,7 @@ def seen_from_outside(answer: requests.Response) -> str:
 
 
 def local(origin: str, answer: requests.Response) -> str:
-    """Path and query that a redirect leads to; empty when it leads away from `origin`."""
+    """Path and query of a redirect's target; empty when it leaves `origin`."""
     location = answer.headers.get("Location", "")
     target = urllib.parse.urljoin(origin + "/", location.replace("\\", "/"))
     there, here = urllib.parse.urlsplit(target), urllib.parse.urlsplit(origin)

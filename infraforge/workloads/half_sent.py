@@ -1,4 +1,4 @@
-"""Connections on which no request is ever sent, opened from a node: an address of its own."""
+"""Connections that never send a request, opened from a node, which has its own address."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from infraforge.wait import Deadline
 
 _EVERY = 0.2
 _LONGEST = 120.0
-# Of what the server has ended, this side is in CLOSE-WAIT; what is kept is established on both.
+# Connections that the server closed are in CLOSE-WAIT here; the ones it kept are ESTABLISHED.
 _SCRIPT = """
 ulimit -n 8192
 opened=0
@@ -30,7 +30,7 @@ echo "$opened $kept"
 
 @dataclass(frozen=True)
 class HalfSent:
-    """How many connections could be opened, and how many of them were left open by the server."""
+    """How many connections were opened, and how many of them the server kept."""
 
     opened: int
     kept: int
@@ -39,10 +39,10 @@ class HalfSent:
 def half_sent(
     site: Site, number: int, *, hold: int, meanwhile: Callable[[], None] = lambda: None
 ) -> HalfSent:
-    """Open so many connections to the front door and send nothing for `hold` seconds.
+    """Open `number` connections to the front door and send nothing for `hold` seconds.
 
-    meanwhile: called again and again until they are closed. Raises Unable where commands cannot be
-    run on nodes, Inconclusive where the node's own answer is none.
+    meanwhile: called repeatedly until they are closed. Raises Unable where commands cannot be run
+    on nodes, Inconclusive where the node's output is not the two numbers.
     """
     cluster = containers.nodes(site)
     listed: Any = site.core.list_node(label_selector="infraforge.io/ingress=true")
@@ -59,5 +59,5 @@ def half_sent(
             deadline.pause(_EVERY)
         words = told.result().split()
     if len(words) != 2 or not all(word.isdecimal() for word in words):
-        raise Inconclusive(f"{node.metadata.name} says {words!r}")
+        raise Inconclusive(f"{node.metadata.name} printed {words!r} instead of two numbers")
     return HalfSent(int(words[0]), int(words[1]))

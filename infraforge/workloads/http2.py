@@ -1,4 +1,4 @@
-"""One HTTP/2 connection (RFC 9113) whose frames a test decides itself."""
+"""One HTTP/2 connection (RFC 9113) whose frames the test controls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import h2.exceptions
 from infraforge.workloads.visitor import TIMEOUT, Answer, NoAnswer
 
 _LOOK_EVERY = 20  # requests
-_LAST_WORD = 2.0  # seconds in which the server has nothing more to say at the end
+_LAST_WORD = 2.0  # seconds of silence after which the server has said its last word
 
 
 class Http2:
@@ -33,33 +33,35 @@ class Http2:
         self._flush()
 
     def get(self, target: str, headers: Iterable[tuple[str, str]] = ()) -> Answer:
-        """The answer to one GET. Raises NoAnswer when connection or stream is ended first."""
+        """The answer to one GET. Raises NoAnswer when connection or stream ends first."""
         stream = self._begin(target, headers)
-        found: list[tuple[str, str]] = []
+        headers_seen: list[tuple[str, str]] = []
         body = b""
         while True:
             for event in self._events():
                 if isinstance(event, h2.events.ConnectionTerminated):
-                    raise NoAnswer(f"GET {target[:60]}: the connection was ended")
+                    raise NoAnswer(f"GET {target[:60]}: the server closed the connection")
                 if getattr(event, "stream_id", None) != stream:
                     continue
                 if isinstance(event, h2.events.ResponseReceived):
-                    found = [(str(name), str(value)) for name, value in event.headers]
+                    headers_seen = [(str(name), str(value)) for name, value in event.headers]
                 elif isinstance(event, h2.events.DataReceived):
                     body += event.data
                 elif isinstance(event, h2.events.StreamReset):
-                    raise NoAnswer(f"GET {target[:60]}: the stream was reset")
+                    raise NoAnswer(f"GET {target[:60]}: the server reset the stream")
                 elif isinstance(event, h2.events.StreamEnded):
-                    status = int(dict(found)[":status"])
-                    return Answer(status, tuple(pair for pair in found if pair[0][0] != ":"), body)
+                    status = int(dict(headers_seen)[":status"])
+                    return Answer(
+                        status, tuple(pair for pair in headers_seen if pair[0][0] != ":"), body
+                    )
 
     def reset_rapidly(
         self, target: str, times: int, headers: Iterable[tuple[str, str]] = ()
     ) -> int:
-        """Ask and take it back, up to `times` times (CVE-2023-44487); how many were taken up.
+        """Open and reset a stream up to `times` times (CVE-2023-44487); how many were processed.
 
-        A server that has enough says so (GOAWAY, RFC 9113 6.8) with the last stream it took up, and
-        may read on, only to throw away; or it ends the connection, which ends the asking.
+        A server that limits this says so (GOAWAY, RFC 9113 6.8) with the last stream it processed,
+        and may go on reading only to discard; or it closes the connection, which ends the loop.
         """
         sent, asked = tuple(headers), 0
         with contextlib.suppress(OSError, h2.exceptions.ProtocolError, EOFError):
@@ -74,7 +76,7 @@ class Http2:
         return asked
 
     def _enough(self, within: float) -> int | None:
-        """How many streams the server says it took up, if it says so in time. Raises EOFError."""
+        """How many streams the server says it processed, if it does in time. Raises EOFError."""
         while self._link.pending() or select.select([self._link], [], [], within)[0]:
             data = self._link.recv(65536)
             if not data:
@@ -100,7 +102,7 @@ class Http2:
     def _events(self) -> list[h2.events.Event]:
         data = self._link.recv(65536)
         if not data:
-            raise NoAnswer("the connection was closed")
+            raise NoAnswer("the server closed the connection")
         events = self._h2.receive_data(data)
         for event in events:
             if isinstance(event, h2.events.DataReceived):
@@ -116,7 +118,7 @@ class Http2:
 
 @contextlib.contextmanager
 def connected(origin: str, ca_file: Path) -> Iterator[Http2]:
-    """An open connection, closed at the end. Raises NoAnswer where HTTP/2 is not spoken."""
+    """An open connection, closed at the end. Raises NoAnswer where the server has no HTTP/2."""
     where = urllib.parse.urlsplit(origin)
     trust = ssl.create_default_context(cafile=str(ca_file))
     trust.set_alpn_protocols(["h2"])
@@ -126,7 +128,7 @@ def connected(origin: str, ca_file: Path) -> Iterator[Http2]:
             trust.wrap_socket(plain, server_hostname=where.hostname) as link,
         ):
             if link.selected_alpn_protocol() != "h2":
-                raise NoAnswer("HTTP/2 was not agreed on")
+                raise NoAnswer("the server did not agree to HTTP/2")
             yield Http2(link, where.netloc)
     except (OSError, h2.exceptions.ProtocolError) as error:
         raise NoAnswer(f"HTTP/2 to {origin}: {type(error).__name__}: {error}") from error

@@ -1,12 +1,12 @@
-"""Clients that ask for jobs, and what became of them: a history for `acknowledged_writes_kept`.
+"""Clients that request jobs, and the results: a history for `acknowledged_writes_kept`.
 
     with jobs.Load(developer, project.id, file="plan.bin") as load:
         load.until(acknowledged=30)
     history = load.history + jobs.outcome(developer, site, project.id)
 
-Asking for a job is an `add` of its id, named by the client; it is acknowledged once the backend has
-accepted it. What was done is read twice: from the results, and from the event that each result was
-announced by, where one that was done twice would show.
+A request for a job is an `add` of its id, which the client chooses; it is acknowledged once the
+backend has accepted it. What was done is read twice: from the results, and from the events that
+announce the results, where a job that was done twice would show.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from infraforge.workloads.register import twin
 
 
 class Load(Crew):
-    """Clients, each a thread, that ask for jobs on one project for as long as the block runs.
+    """Clients, one thread each, that request jobs on one project for the duration of the block.
 
-    file: whose checksum is wanted; reports where it is empty. pace: seconds between two requests
-    of a client. A request that is refused for now (503) is followed by the next all the same.
+    file: the file for checksum jobs; "" requests reports instead. pace: seconds between two
+    requests of a client. A client continues after a temporary refusal (503).
     """
 
     def __init__(
@@ -57,11 +57,11 @@ class Load(Crew):
 
     @property
     def history(self) -> History:
-        """What was asked for and answered so far."""
+        """The requests and answers so far."""
         return self._recorder.history
 
     def until(self, *, acknowledged: int, within: float = 60.0) -> None:
-        """Go on until so many more jobs are acknowledged. Raises TimedOut."""
+        """Wait until so many more jobs are acknowledged. Raises TimedOut."""
         goal = self._so_far + acknowledged
 
         def enough() -> bool:
@@ -81,23 +81,23 @@ class Load(Crew):
 
 
 def outcome(client: BackendClient, site: Site, project: str, *, within: float = 90.0) -> History:
-    """Wait until no job of the project is waiting, then read what was done, from both places.
+    """Wait until no job of the project is queued, then read what was done, from both places.
 
-    After `within` it is read as it is: jobs that wait for ever are what the checker is to see.
+    After `within` it reads what there is: jobs queued forever are for the checker to see.
     """
     with contextlib.suppress(TimedOut):
         wait_until(
             lambda: not [job for job in client.jobs(project) if job.state == "queued"],
             within,
             every=1.0,
-            what="no job is waiting",
+            what="no job is queued",
             ignoring=(Unknown,),
         )
     recorder = Recorder()
     with recorder.call("results", "read") as call:
         call.ok(tuple(job.id for job in client.jobs(project) if job.state == "done"))
     wanted = {str(job) for job in recorder.history.calls[0].value or ()}  # type: ignore[union-attr]
-    with contextlib.suppress(TimedOut):  # the last events may still be on their way
+    with contextlib.suppress(TimedOut):  # the last events may still be under way
         wait_until(
             lambda: wanted <= set(queue.jobs_announced(site, project)),
             seconds(20),

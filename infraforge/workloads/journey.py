@@ -1,4 +1,4 @@
-"""The whole way through the platform, once: what a user does on an ordinary day."""
+"""One journey through the whole platform: what a user does on an ordinary day."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from infraforge.workloads.people import Person
 from infraforge.workloads.visitor import NoAnswer
 
 NOT_YET = (NoAnswer, Unexpected, ApiError)
-"""What a journey ends with where a part of the platform is not there; a denial is none of it."""
+"""Errors of a journey while a part of the platform is down; a denial is not among them."""
 
 
 def whole_way(front_door: FrontDoor, person: Person) -> bool:
-    """Sign in, see the dashboard, make a project, keep a file in it, read both, sign out.
+    """Sign in, see the dashboard, create a project, store a file in it, read both, sign out.
 
-    True when what was read is what was written. Raises what stood in the way (`NOT_YET`), Broken
+    True when it read what it had written. Raises one of `NOT_YET` for the step that failed, Broken
     for a denial.
     """
     visitor = front_door.sign_in(person.name, person.password)

@@ -1,4 +1,4 @@
-"""Somebody who never stops asking: a few connections, each one request after the other."""
+"""A client that never stops asking: a few connections, each one request after the other."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from infraforge.workloads.visitor import TIMEOUT
 def noise(
     origin: str, ca_file: Path, path: str, headers: Mapping[str, str], connections: int = 4
 ) -> Iterator[Counter[int]]:
-    """While the block runs, GET `path` as fast as it is answered; status → how often.
+    """GET `path` without a pause for the duration of the block; status → count.
 
-    A status of 0 is a connection that broke; another one takes its place.
+    A status of 0 is a connection that broke; another one replaces it.
     """
     told: Counter[int] = Counter()
     lock, over = threading.Lock(), threading.Event()

@@ -1,9 +1,9 @@
-"""Texts sent to some place behind the front door, and whether they got there.
+"""Texts sent to a place behind the front door, and whether they arrived.
 
-    stopped       the front door says, in its own words, that it passed nothing on
-    let through   what is behind it did as it was asked
+    stopped       the front door itself says that it passed nothing on
+    let through   the service behind it did as it was asked
 
-Any other answer is neither, and stands for itself: a denial by the backend is not the firewall's.
+Any other answer is neither and is reported as such: a denial by the backend is not the firewall's.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from infraforge.workloads.visitor import Answer, Visitor
 
 STOPPED = "stopped"
 LET_THROUGH = "let through"
-# what the front door says by itself
+# the front door's own words
 _STOPPED = {403: "The firewall stopped this request", 400: "What was sent is malformed."}
 
 
 @dataclass(frozen=True)
 class Payload:
-    """A text, and where it is sent. kind and name: together its own; place: one of `Sender`'s."""
+    """A text and its target. kind and name: together unique; place: one of `Sender`'s."""
 
     kind: str
     name: str
@@ -38,20 +38,20 @@ class Payload:
 
 
 def load(path: Path) -> tuple[Payload, ...]:
-    """The payloads of a file: one array of tables for each kind. UsageError for what is odd."""
-    found = []
+    """The payloads of a file: one array of tables per kind. UsageError for a malformed file."""
+    payloads = []
     for kind, entries in tomllib.loads(path.read_text()).items():
         for entry in entries:
             if set(entry) != {"name", "place", "sent"} or entry["place"] not in PLACES:
-                raise UsageError(f"{path}: {kind}: an entry has name, place and sent: {entry}")
-            found.append(Payload(kind, **entry))
-    if len({(payload.kind, payload.name) for payload in found}) != len(found):
-        raise UsageError(f"{path}: a name is given twice")
-    return tuple(found)
+                raise UsageError(f"{path}: {kind}: an entry needs name, place and sent: {entry}")
+            payloads.append(Payload(kind, **entry))
+    if len({(payload.kind, payload.name) for payload in payloads}) != len(payloads):
+        raise UsageError(f"{path}: two payloads have the same name; rename one")
+    return tuple(payloads)
 
 
 class Sender:
-    """Somebody signed in, who may write to `project`. session: theirs."""
+    """A signed-in user who may write to `project`. session: theirs."""
 
     def __init__(self, front_door: FrontDoor, session: Visitor, project: Project) -> None:
         self._front_door = front_door
@@ -59,7 +59,7 @@ class Sender:
         self._project = project
 
     def send(self, payload: Payload) -> str:
-        """What became of it. Raises NoAnswer where nothing was said: a limit, or no service."""
+        """Send it; returns what happened. Raises NoAnswer for a rate limit or a missing service."""
         return became(PLACES[payload.place](self, payload.sent))
 
     def _description(self, text: str) -> requests.Response:
@@ -104,7 +104,7 @@ PLACES: dict[str, Callable[[Sender, str], requests.Response | Answer]] = {
 
 
 def became(answer: requests.Response | Answer) -> str:
-    """stopped, let through (the login page's no included), or what was answered instead."""
+    """stopped, let through (a denial by the login page included), or the other answer."""
     if isinstance(answer, Answer):
         status, text = answer.status, answer.body.decode("utf-8", "replace")
     else:

@@ -1,4 +1,4 @@
-"""People who sign in: the platform's own, and some made for one test and removed after it."""
+"""People who sign in: the platform's own, and some created for one test and removed after it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FAILURES = (hvac.exceptions.VaultError, requests.RequestException, ClusterError
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody, and the password the platform gave them."""
+    """A person, and the password that the platform gave them."""
 
     name: str
     email: str
@@ -29,12 +29,12 @@ class Person:
 
     @property
     def role(self) -> str:
-        """What they are expected to be; empty for nobody in particular."""
+        """The role that they should have; empty for none."""
         return self.groups[0] if self.groups else ""
 
 
 class People:
-    """Makes people where the platform keeps them, changes them, and removes those it has made."""
+    """Creates people where the platform keeps them, changes them, and removes those it created."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -42,15 +42,15 @@ class People:
         self._made: list[str] = []
 
     def make(self, *groups: str, disabled: bool = False, called: str = "guest-{}") -> Person:
-        """Somebody new, in these groups; nobody else has the name. Vault knows of them by now.
+        """Create a person with a unique name in these groups; returns once Vault knows them.
 
-        called: their name, with `{}` where it is made their own; or `{number}`, without letters.
+        called: template of the name; `{}` becomes unique text, `{number}` unique digits.
         """
         own = uuid.uuid4()
         name = called.format(own.hex[:12], number=own.int % 10**12)
         # addresses are ASCII, whatever a name is
         user = User(name, f"guest-{own.hex[:12]}@infraforge.example", groups, disabled)
-        self._made.append(name)  # before: what is made halfway is removed, too
+        self._made.append(name)  # before: what is created only halfway is removed as well
         password = vault_identity.new_password()
         try:
             self._users.put(user, password)
@@ -61,11 +61,11 @@ class People:
                 what=f"Vault knows {name}",
             )
         except _FAILURES as error:
-            raise ClusterError(f"{name!r} cannot be made: {error}") from error
+            raise ClusterError(f"{name!r} cannot be created: {error}") from error
         return Person(name, user.email, groups, password)
 
     def known(self, name: str) -> Person:
-        """One of those who are always there, as `identity.toml` says."""
+        """One of the permanent people of `identity.toml`."""
         users = {user.name: user for user in Identities.load(self._site.tree).users}
         if name not in users:
             raise ClusterError(f"{name!r} is not one of {', '.join(users)}")
@@ -85,7 +85,7 @@ class People:
         self._users.drop(person.name)
 
     def remove_all(self) -> None:
-        """Remove everybody who was made; one who resists does not keep the others."""
+        """Remove everybody who was created; one failure does not keep the others."""
         failures = []
         while self._made:
             name = self._made.pop()
@@ -94,4 +94,4 @@ class People:
             except Exception as error:  # noqa: BLE001 - told with all others
                 failures.append(f"{name}: {in_words(error)}")
         if failures:
-            raise ClusterError(f"people who are still there: {'; '.join(failures)}")
+            raise ClusterError(f"these people could not be removed: {'; '.join(failures)}")

@@ -11,7 +11,7 @@ from infraforge.workloads.backend_client import BackendClient
 
 @dataclass(frozen=True)
 class ImageNow:
-    """What a container is to run (pinned) and does run, as digests."""
+    """The image that a container should run (pinned) and those that it does run, as digests."""
 
     reference: str
     version: str
@@ -21,7 +21,7 @@ class ImageNow:
 
 @dataclass(frozen=True)
 class ComponentNow:
-    """One component. most: the replicas it may be scaled to, None where it may not be scaled."""
+    """One component. most: its highest number of replicas, None where it may not be scaled."""
 
     name: str
     status: str
@@ -52,7 +52,7 @@ class PlatformClient(BackendClient):
 
     @classmethod
     def of(cls, user: BackendClient) -> PlatformClient:
-        """The same user, with the same session."""
+        """A client for the same user, with the same session."""
         return cls(user.session, user.origin, user.timeout)
 
     def components(self) -> dict[str, ComponentNow]:
@@ -65,20 +65,20 @@ class PlatformClient(BackendClient):
         return ComponentNow.parse(answer.json())
 
     def scale(self, name: str, replicas: int) -> str:
-        """Ask for so many replicas; the action's id."""
+        """Request this number of replicas; returns the action's id."""
         body = {"replicas": replicas}
         answer = self._call("PUT", f"/api/platform/components/{name}/scale", json=body)
         return str(answer.json()["id"])
 
     def restart(self, name: str) -> str:
-        """Ask for new pods; the action's id."""
+        """Request new pods; returns the action's id."""
         answer = self._call("POST", f"/api/platform/components/{name}/restart")
         return str(answer.json()["id"])
 
     def registry(self) -> Mapping[str, Any]:
-        """The registry, and the images in use."""
-        found: Mapping[str, Any] = self._call("GET", "/api/platform/registry").json()
-        return found
+        """The registry's state, and the images in use."""
+        registry: Mapping[str, Any] = self._call("GET", "/api/platform/registry").json()
+        return registry
 
     def actions(self, limit: int = 50) -> Sequence[Mapping[str, str]]:
         """Who did what, newest first (admins only)."""
@@ -87,6 +87,6 @@ class PlatformClient(BackendClient):
         return items
 
     def description(self) -> Mapping[str, Any]:
-        """The API in OpenAPI's words."""
-        found: Mapping[str, Any] = self._call("GET", "/api/platform/openapi.json").json()
-        return found
+        """The API's OpenAPI document."""
+        document: Mapping[str, Any] = self._call("GET", "/api/platform/openapi.json").json()
+        return document

@@ -1,4 +1,4 @@
-"""One read of a project in which the cache had a part, or the word that it had none."""
+"""One read of a project that went through the cache, or an error saying that it did not."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _READY_WITHIN = seconds(20)
 def through_cache(client: BackendClient, project_id: str) -> tuple[Project, str]:
     """The project, and `hit` or `miss`.
 
-    Raises Inconclusive for a bypass: the backend may leave the cache alone when it is not sure of
-    it, and then says nothing about it.
+    Raises Inconclusive for a bypass: the backend may bypass a cache that it cannot rely on, and
+    the read then proves nothing about the cache.
     """
     project, way = client.read_project(project_id)
     if way == "bypass":
-        raise Inconclusive(f"the backend left the cache alone in a read of {project_id}")
+        raise Inconclusive(f"the backend bypassed the cache in a read of {project_id}")
     return project, way
 
 
 def until_hit(client: BackendClient, project_id: str, within: float = _READY_WITHIN) -> Project:
-    """Read until the cache answers; what it answered. Raises Broken when it never does.
+    """Read until the cache answers; returns that answer. Raises Broken when it never does.
 
-    A read beside another's fill is a miss, so that more than two may be needed.
+    A read during another's fill is a miss, so more than two may be needed.
     """
 
     seen: list[Project] = []

@@ -1,11 +1,11 @@
-"""Projects as versioned registers: readers and writers side by side, all recorded.
+"""Projects as versioned registers: concurrent readers and writers, all recorded.
 
     with register.Load(developer, [project.id], readers=4, writers=2) as load:
         load.until(writes=20, reads=200)
     verdict = check(load.history, no_stale_read)
 
-A write's content is unlike any other's; its version is what the backend answers. A project that is
-not there reads as null. The history is that of `checkers.stale`.
+The content of each write is unique; its version is the backend's answer. A missing project reads
+as null. The history is the one that `checkers.stale` judges.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _ABSENT = 404
 
 
 class Load(Crew):
-    """Readers and writers, each a thread with a session's copy of its own.
+    """Readers and writers, one thread each, with their own copy of a session.
 
-    client: whose copies they are; keys: the projects' ids; pace: mean seconds between two
-    operations of a thread (an ingress counts requests); seed: of what each thread does next.
+    client: the user whose session they copy; keys: the projects' ids; pace: mean seconds between
+    two operations of a thread (the ingress limits requests); seed: decides each thread's choices.
     """
 
     def __init__(
@@ -64,23 +64,22 @@ class Load(Crew):
 
     @property
     def history(self) -> History:
-        """What was done and seen so far."""
+        """The operations so far."""
         return self._recorder.history
 
     @property
     def ways(self) -> Counter[str]:
-        """How many reads were a hit, a miss, a bypass, as the backend told."""
+        """The number of reads that were a hit, a miss, a bypass, as the backend reported."""
         with self._lock:
             return Counter(self._ways)
 
     def until(
         self, *, reads: int = 0, writes: int = 0, hits: int = 0, within: float = 60.0
     ) -> None:
-        """Go on until so many more reads and writes are acknowledged, and cache hits seen.
+        """Wait until so many more reads and writes are acknowledged, and cache hits seen.
 
-        An operation under way counts as well: ask for more of a kind than there are threads of it,
-        to have at least one that began after this call. Raises TimedOut; Inconclusive when the load
-        itself fails.
+        An operation under way counts as well: to have one that began after this call, ask for more
+        of a kind than it has threads. Raises TimedOut; Inconclusive when the load itself fails.
         """
         wanted = Counter({"read": reads, "write": writes, "hit": hits})
         goal = self._so_far() + wanted
@@ -132,7 +131,7 @@ class Load(Crew):
 
 
 def delete(client: BackendClient, key: str) -> History:
-    """Delete the project, as one operation of a history of its own."""
+    """Delete the project, as one operation in a separate history."""
     recorder = Recorder()
     with recorder.call("deleter", "delete", key, fail=(Refused,), info=(Unknown,)) as call:
         client.delete_project(key)
@@ -141,7 +140,7 @@ def delete(client: BackendClient, key: str) -> History:
 
 
 def twin(client: BackendClient) -> BackendClient:
-    """The same user on another connection: a session is not for two threads."""
+    """The same user on another connection: two threads must not share a session."""
     session = requests.Session()
     session.trust_env = False
     session.verify = client.session.verify

@@ -1,4 +1,4 @@
-"""The table of roles as data: role, method and path → allowed or denied; how each is tried."""
+"""The table of roles as data: role, method and path → allowed or denied; how to try each cell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOBODY = "nobody"
 class Row:
     """One method of one endpoint. path: with `{project}`; route: as the backend spells it.
 
-    answers: the statuses that say it was done, or would be if what it is about were there.
+    answers: statuses that mean it was done, or would have been if its target existed.
     """
 
     method: str
@@ -32,13 +32,13 @@ class Row:
 
     @property
     def changes(self) -> bool:
-        """Whether doing it makes something different."""
+        """Whether the request changes anything."""
         return self.method not in ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
 class Roles:
-    """The whole table. inner: paths of the backend that nobody reaches by the front door."""
+    """The whole table. inner: the backend's paths that the front door must not expose."""
 
     roles: tuple[str, ...]
     methods: tuple[str, ...]
@@ -63,7 +63,7 @@ class Roles:
         return cls(tuple(data["roles"]), tuple(data["methods"]), tuple(data["inner"]), rows)
 
     def rows(self) -> Iterator[Row]:
-        """A row for every method of every path, also for those that nobody may use."""
+        """A row for every method of every path, including those that nobody may use."""
         known = {(row.method, row.path): row for row in self.declared}
         for path, route in dict.fromkeys((row.path, row.route) for row in self.declared):
             for method in self.methods:
@@ -82,9 +82,9 @@ def _statuses(told: int | list[int]) -> tuple[int, ...]:
 
 
 def treated(row: Row, status: int, kind: str) -> str:
-    """How a request for the row was treated, in the table's words; else what came instead.
+    """How a request for the row was treated, in the table's words; else the status and type.
 
-    A refusal is a problem document; one to HEAD has no body, and still says so.
+    A refusal is a problem document; the answer to HEAD has no body, but the same content type.
     """
     if status in row.answers:
         return ALLOWED

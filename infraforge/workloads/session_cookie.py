@@ -13,7 +13,7 @@ from infraforge.errors import Inconclusive
 
 
 def store_key(cookie: str) -> str:
-    """The key of the session in its Redis. Raises Inconclusive for a cookie of another make."""
+    """The key of the session in Redis. Raises Inconclusive for a cookie of another format."""
     try:
         version, identifier, _secret = _decode(_parts(cookie)[0]).decode().split(".")
         key = _decode(identifier).decode()
@@ -63,11 +63,11 @@ FORGERIES: Mapping[str, Callable[[str], str]] = {
     "empty": lambda cookie: "",
     "made up": lambda cookie: "0123456789abcdef" * 8,
 }
-"""What is done to a genuine cookie; none of these may be taken for one."""
+"""Changes to a genuine cookie; none of the results may be accepted."""
 
 
 def _flip(text: str) -> str:
-    """Another first character: the last one may carry bits that decoding drops."""
+    """Change the first character: the last one may carry bits that decoding drops."""
     return ("B" if text[0] == "A" else "A") + text[1:]
 
 

@@ -1,4 +1,4 @@
-"""Readers that take an answer a few bytes at a time, and so hold whatever sends it."""
+"""Readers that read an answer a few bytes at a time, and so occupy whatever sends it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 from infraforge.wait import Deadline
 
 _EVERY = 0.5
-_SMALL = 4096  # bytes of receive buffer: little is taken that is not read
+_SMALL = 4096  # bytes of receive buffer: the kernel must not accept what nobody reads
 
 
 @dataclass(frozen=True)
 class Read:
-    """What became of one reader. status: 0 where no answer began; bytes: of the body, read so far.
+    """The result of one reader. status: 0 where no answer began; bytes: body bytes read so far.
 
-    ended_after: seconds until the server ended the connection; None while it was still open.
+    ended_after: seconds until the server closed the connection; None where it stayed open.
     """
 
     status: int
@@ -38,7 +38,7 @@ class _Reader:
         self.ended_after: float | None = None
 
     def read(self, most: int) -> None:
-        """Take at most so many bytes, if there are any."""
+        """Read at most `most` bytes, if there are any."""
         try:
             data = self._link.recv(most)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -53,7 +53,7 @@ class _Reader:
             self._head += data
 
     @property
-    def found(self) -> Read:
+    def result(self) -> Read:
         words = self._head.split(b" ", 2)
         status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
         return Read(status, self._body, self.ended_after)
@@ -69,14 +69,14 @@ def read_slowly(
     within: float,
     meanwhile: Callable[[], None],
 ) -> list[Read]:
-    """Send `request` on so many connections; read `at_once` bytes of each, twice a second.
+    """Send `request` on `readers` connections; read `at_once` bytes of each, twice a second.
 
-    meanwhile: called between two rounds, for `within` seconds, or until the server has ended all.
+    meanwhile: called between two rounds, for `within` seconds or until the server has closed all.
     """
     where = urllib.parse.urlsplit(origin)
     trust = ssl.create_default_context(cafile=str(ca_file))
     with contextlib.ExitStack() as opened:
-        found = []
+        connections = []
         for _ in range(readers):
             plain = opened.enter_context(socket.socket())
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL)
@@ -85,12 +85,12 @@ def read_slowly(
             link = opened.enter_context(trust.wrap_socket(plain, server_hostname=where.hostname))
             link.sendall(request)
             link.setblocking(False)
-            found.append(_Reader(link))
+            connections.append(_Reader(link))
         deadline = Deadline(within)
-        while not deadline.passed and any(one.ended_after is None for one in found):
-            for one in found:
+        while not deadline.passed and any(one.ended_after is None for one in connections):
+            for one in connections:
                 if one.ended_after is None:
                     one.read(at_once)
             meanwhile()
             deadline.pause(_EVERY)
-        return [one.found for one in found]
+        return [one.result for one in connections]

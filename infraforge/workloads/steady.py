@@ -1,12 +1,12 @@
-"""People who go on using the platform whatever happens, and how they fared.
+"""Users who keep using the platform whatever happens, and what they experience.
 
     with steady.Users(visitor, {"page": "/", "who am I": "/api/me"}) as users:
         users.until(answers=20)
         ...
     assert users.fared.dishonest == {}
 
-An answer that says what is the case is a success, or 502 to 504, or none at all; anything else
-(signed out, not there, forbidden) is a lie while the session and the thing asked for exist.
+An answer that states the truth is a success; 502 to 504 or no answer is an honest error. Anything
+else (signed out, not found, forbidden) is untrue while the session and the object exist.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _HONEST = ("502", "503", "504", NO_ANSWER)
 
 @dataclass(frozen=True)
 class Fared:
-    """How users fared. answered: right answers by what was asked; errors: the others, by what was
-    asked and by what came; longest: seconds that passed at most from one right answer to the next.
+    """The users' results. answered: correct answers per question; errors: the others, per question
+    and kind; longest: the most seconds between two correct answers.
     """
 
     answered: Mapping[str, int]
@@ -41,7 +41,7 @@ class Fared:
 
     @classmethod
     def of(cls, history: History) -> Fared:
-        """What the history of some users says."""
+        """Compute the results from the users' history."""
         answered: Counter[str] = Counter()
         errors: dict[str, Counter[str]] = {}
         latest: dict[str, int] = {}
@@ -57,28 +57,28 @@ class Fared:
             gap = (now - latest.get(call.function, now)) / 1e9
             longest[call.function] = max(longest.get(call.function, 0.0), round(gap, 2))
             latest[call.function] = max(now, latest.get(call.function, now))
-        return cls(dict(answered), {key: dict(found) for key, found in errors.items()}, longest)
+        return cls(dict(answered), {key: dict(kinds) for key, kinds in errors.items()}, longest)
 
     @property
     def dishonest(self) -> Mapping[str, Mapping[str, int]]:
-        """Errors that say something untrue."""
-        found = {
+        """Errors that state something untrue."""
+        lies = {
             asked: {told: number for told, number in came.items() if told not in _HONEST}
             for asked, came in self.errors.items()
         }
-        return {asked: came for asked, came in found.items() if came}
+        return {asked: came for asked, came in lies.items() if came}
 
     @property
     def failures(self) -> int:
-        """How many answers were no right ones."""
+        """The number of answers that were not correct."""
         return sum(sum(came.values()) for came in self.errors.values())
 
 
 class Users(Crew):
-    """One thread for each thing asked for, with a copy of the visitor's session.
+    """One thread for each question, with a copy of the visitor's session.
 
-    asked: what it is called → its path, asked for with GET. A cookie that an answer sets is
-    recorded as an error of its own: nobody signs in or out here.
+    asked: the question's name → its path, requested with GET. An answer that sets a cookie is
+    recorded as an error of its own kind: nobody signs in or out here.
     """
 
     def __init__(self, who: Visitor, asked: Mapping[str, str], pace: float = _PACE) -> None:
@@ -92,26 +92,26 @@ class Users(Crew):
 
     @property
     def history(self) -> History:
-        """What was asked and answered so far."""
+        """The questions and answers so far."""
         return self._recorder.history
 
     @property
     def fared(self) -> Fared:
-        """How they fared so far."""
+        """The results so far."""
         return Fared.of(self.history)
 
     def until(self, *, answers: int, within: float = 60.0, broken: bool = False) -> None:
-        """Go on until each thing asked for got so many more right answers to questions put now.
+        """Wait for so many more correct answers to each question, asked after this call.
 
-        broken: that they come within this time was promised.
+        broken: whether a time-out breaks a promise of the platform.
         """
         start = len(self.history)
 
         def enough() -> bool:
             self.complain()
-            begun = self.history.operations[start:]  # no history: it may begin with an end
+            begun = self.history.operations[start:]  # not a history: it may begin with a completion
             right = Counter(operation.function for operation in begun if operation.kind is Kind.OK)
-            # one that was under way at the start is not counted
+            # one may have been under way at the start, so it does not count
             return all(right[name] > answers for name in self._asked)
 
         what = f"{answers} more right answers to each"

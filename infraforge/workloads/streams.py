@@ -1,4 +1,4 @@
-"""Files of any size that are never whole in memory, the same for the same seed."""
+"""Files of any size that are never in memory as a whole; the same seed gives the same bytes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _PIECE = 1024 * 1024
 
 
 class Stream:
-    """`size` bytes of noise, read like a file; its length is announced (`len`).
+    """`size` bytes of noise, read like a file, with a known length (`len`).
 
-    sha256: of what was read so far, in hex.
+    sha256: of the bytes read so far, in hex.
     """
 
     def __init__(self, size: int, seed: int) -> None:
@@ -39,7 +39,7 @@ class Stream:
         return b"".join(pieces)
 
     def __iter__(self) -> Iterator[bytes]:
-        """In pieces: what a client sends without announcing a length."""
+        """Pieces, for a client that sends without announcing a length."""
         while piece := self.read(_PIECE):
             yield piece
 

@@ -1,12 +1,12 @@
-"""All that people do at the front door, each thing over and over, while something else happens.
+"""Everything people do at the front door, repeated while something else happens.
 
     with traffic.Traffic(front_door, devon, developer, project) as people:
         people.until(times=5)
         ...
     verdict = check(people.history, no_request_failed)
 
-Some keep their session and their connections; others come anew each time, sign in, keep a file, and
-go. Every call is in one history.
+Some keep their session and their connections; others sign in anew each time, store a file, and
+leave. One history holds every call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PACE = seconds(0.5)
 
 
 class Journeys(Crew):
-    """One thread that goes the whole way, from the sign-in to the sign-out, over and over."""
+    """One thread that repeats the whole journey from sign-in to sign-out."""
 
     def __init__(self, front_door: FrontDoor, person: Person) -> None:
         self._front_door = front_door
@@ -38,11 +38,11 @@ class Journeys(Crew):
 
     @property
     def history(self) -> History:
-        """What was done so far."""
+        """The journeys so far."""
         return self._recorder.history
 
     def until(self, *, journeys: int, within: float) -> None:
-        """Go on until so many more came to their end, well or not; one under way counts."""
+        """Wait until so many more journeys end, successfully or not; one under way counts."""
         start = len(self.history)
 
         def enough() -> bool:
@@ -63,9 +63,10 @@ class Journeys(Crew):
 
 
 class Traffic:
-    """Readers, writers, lookers and travellers at once.
+    """Readers, writers, users of pages and travellers at once.
 
-    person: who signs in anew each time; developer: whose session the others share; project: theirs.
+    person: signs in again for each journey; developer: the others share this session; project: the
+    one that they use.
     """
 
     def __init__(
@@ -94,11 +95,11 @@ class Traffic:
 
     @property
     def history(self) -> History:
-        """What everybody did so far."""
+        """Everything that everybody did so far."""
         return self._users.history + self._load.history + self._journeys.history
 
     def until(self, *, times: int, within: float = 120.0) -> None:
-        """Go on until each thing was done so many times more."""
+        """Wait until each activity was done so many times more."""
         self._users.until(answers=times, within=within)
         self._load.until(reads=times, writes=times, within=within)
         self._journeys.until(journeys=times, within=within)

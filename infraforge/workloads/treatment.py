@@ -1,4 +1,4 @@
-"""How the front door treats a request, in words that fit into a table's cells."""
+"""How the front door treats a request, in words for a table's cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ API_401 = "401 problem"
 REFUSED = "refused"
 SIGNED_IN = "signed in"
 _START = "/oauth2/start"
-# 500 is how OAuth2 Proxy says that it could not make a session of what it was given
+# OAuth2 Proxy answers 500 when it cannot create a session from what it was given
 _FAILED = 500
 _REFUSALS = (400, 401, 403, 404, 500)
 
@@ -29,7 +29,7 @@ _REFUSALS = (400, 401, 403, 404, 500)
 def observe(
     row: str, questions: Mapping[str, Callable[[], T]], treatment: Callable[[T], str]
 ) -> dict[tuple[str, str], Cell]:
-    """Cells of a Table: (row, question) → treatment; None where the question got no answer."""
+    """Cells of a Table: (row, question) → treatment; None where a question got no answer."""
     cells: dict[tuple[str, str], Cell] = {}
     for question, ask in questions.items():
         try:
@@ -40,7 +40,7 @@ def observe(
 
 
 def of_page(answer: requests.Response) -> str:
-    """content, sent to login (and back to the page asked for), or what else it was."""
+    """content, sent to login (with the requested page to return to), or another answer."""
     target = urllib.parse.urlsplit(answer.headers.get("Location", ""))
     if answer.status_code != 302 or target.path != _START:
         return _other(answer)
@@ -52,7 +52,7 @@ def of_page(answer: requests.Response) -> str:
 
 
 def of_api(answer: requests.Response) -> str:
-    """content, 401 with a problem document, or what else it was."""
+    """content, 401 with a problem document, or another answer."""
     kind = answer.headers.get("Content-Type", "").split(";")[0]
     if answer.status_code == 401 and kind == "application/problem+json":
         return API_401
@@ -60,22 +60,22 @@ def of_api(answer: requests.Response) -> str:
 
 
 def of_hidden(answer: requests.Response | Answer) -> str:
-    """Whether anything at all was given. Raises NoAnswer where the server failed instead."""
+    """Whether the answer gives anything away. Raises NoAnswer where the server failed."""
     status = answer.status if isinstance(answer, Answer) else answer.status_code
     if status >= _FAILED:
-        raise NoAnswer(f"{status}: a server that failed has refused nothing")
+        raise NoAnswer(f"{status}: the server failed, which is not a refusal")
     return CONTENT if 200 <= status < 300 else NO_CONTENT
 
 
 def of_callback(answer: requests.Response) -> str:
-    """signed in, refused, or what else it was."""
+    """signed in, refused, or another answer."""
     if answer.cookies.get(SESSION_COOKIE):
         return SIGNED_IN
     return REFUSED if answer.status_code in _REFUSALS else _other(answer)
 
 
 def of_session(answer: requests.Response) -> str:
-    """signed in or refused, by what an API call is answered."""
+    """signed in or refused, judged by the answer to an API call."""
     if answer.status_code == 200:
         return SIGNED_IN
     return REFUSED if answer.status_code == 401 else _other(answer)

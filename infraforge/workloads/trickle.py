@@ -1,4 +1,4 @@
-"""Requests that never get finished: many connections, a byte at a time (slowloris)."""
+"""Requests that never finish: many connections, a byte at a time (slowloris)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EVERY = 0.5
 
 @dataclass(frozen=True)
 class Trickled:
-    """What became of the connections. ended: after how many seconds each; left: still open."""
+    """The connections' fate. ended: seconds until the server closed each; left: still open."""
 
     ended: tuple[float, ...]
     left: int
@@ -37,8 +37,8 @@ def trickle(
     """Send `begin` on each connection and then `drop` twice a second, for `within` seconds at most.
 
     drop: may be empty, for silence. meanwhile: called between the drops. A connection has ended
-    when the server closed it, with or without an answer; one that was seen to after `within` is
-    left: it was not ended in time.
+    when the server closed it, with or without an answer; one that is seen to be closed only after
+    `within` counts as left, because it was not closed in time.
     """
     where = urllib.parse.urlsplit(origin)
     trust = ssl.create_default_context(cafile=str(ca_file))
@@ -65,7 +65,7 @@ def trickle(
 
 
 def _is_over(link: ssl.SSLSocket, drop: bytes) -> bool:
-    """Send one drop; whether the server has ended the connection."""
+    """Send one drop; returns whether the server has closed the connection."""
     try:
         if drop:
             link.send(drop)

@@ -1,6 +1,6 @@
-"""Somebody who uploads one file after the other, each with bytes that follow from its name.
+"""A client that uploads one file after the other, each with bytes derived from its name.
 
-The history is that of `checkers.acknowledged`: an upload adds the name to the project's files.
+The history is the one that `checkers.acknowledged` judges: an upload adds its name to a set.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PACE = seconds(0.05)
 
 
 class Uploads(Crew):
-    """One thread that uploads files of `size` bytes into a project, through whatever happens."""
+    """One thread that uploads files of `size` bytes into a project, whatever happens."""
 
     def __init__(self, client: BackendClient, project_id: str, size: int = 300_000) -> None:
         self._client = twin(client)
@@ -32,11 +32,11 @@ class Uploads(Crew):
 
     @property
     def history(self) -> History:
-        """What was uploaded so far."""
+        """The uploads so far."""
         return self._recorder.history
 
     def until(self, *, ended: int, kind: Kind = Kind.OK, within: float = 60.0) -> None:
-        """Go on until so many more uploads have ended that way. Raises Inconclusive, TimedOut."""
+        """Wait until so many more uploads end that way. Raises Inconclusive, TimedOut."""
 
         def so_far() -> int:
             self.complain()
@@ -55,27 +55,27 @@ class Uploads(Crew):
 
 
 def content(name: str, size: int) -> bytes:
-    """The bytes of the file of that name."""
+    """The bytes of the file with this name."""
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     return Stream(size, seed).read()
 
 
 def read_back(client: BackendClient, project_id: str) -> tuple[History, dict[str, str]]:
-    """Read every file that is listed, as one read of the set; and where list and bytes disagree.
+    """Read every listed file, as one read of the set; also where listing and bytes disagree.
 
-    Only a file whose bytes are those of its name, and whose listed size and checksum are theirs,
-    is an element of the set.
+    A file counts as an element of the set only if its bytes are those of its name, and the listed
+    size and checksum match them.
     """
-    recorder, found, wrong = Recorder(), [], {}
+    recorder, names, wrong = Recorder(), [], {}
     with recorder.call("reader", "read") as call:
         for file in client.files(project_id)[0]:
             data = client.get_file(project_id, file.name)
             told = (file.size, file.sha256)
             if told != (len(data), hashlib.sha256(data).hexdigest()):
-                wrong[file.name] = f"listed as {told}, {len(data)} bytes of other content came"
+                wrong[file.name] = f"listed as {told}, but {len(data)} other bytes came"
             elif data == content(file.name, file.size):
-                found.append(file.name)
+                names.append(file.name)
             else:
                 wrong[file.name] = "the bytes are another file's"
-        call.ok(found)
+        call.ok(names)
     return recorder.history, wrong

@@ -1,8 +1,8 @@
-"""Somebody at the front door: cookies, the platform's CA and nothing else trusted, no scripts.
+"""A client of the front door: with cookies, trusting the platform CA alone, without scripts.
 
     NoAnswer            Inconclusive: no connection, a rate limit, a server that could not answer
 
-Every other status is an answer, and the caller's to judge.
+Every other status is an answer, which the caller judges.
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ _SAY_NOTHING = {
 
 
 class NoAnswer(Inconclusive, requests.ConnectionError):
-    """Nothing was said about the question that was asked: neither yes nor no."""
+    """The question got no answer: neither yes nor no."""
 
 
 class _Later(NoAnswer):
-    """Told to come back later."""
+    """The server asks to come back later."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer to a request that was sent as it is. headers: names in lower case."""
+    """An answer to a request sent exactly as given. headers: names in lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def header(self, name: str) -> str:
-        """The first header of that name; empty where there is none."""
+        """The value of the first header with this name; empty where there is none."""
         return next((value for key, value in self.headers if key == name.lower()), "")
 
 
 class Visitor(requests.Session):
-    """A requests.Session whose URLs may be paths, and that follows no redirect unless told to.
+    """A requests.Session that takes paths as URLs, and follows no redirect unless told to.
 
-    The environment (proxies, CA bundles, .netrc) has no say. Not thread-safe.
+    The environment (proxies, CA bundles, .netrc) has no influence. Not thread-safe.
     """
 
     def __init__(self, origin: str, ca_file: Path, timeout: float = TIMEOUT) -> None:
@@ -78,9 +78,9 @@ class Visitor(requests.Session):
         return super().get(url, **kwargs)
 
     def ask(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        """The answer, if it is one. Raises NoAnswer for what says neither yes nor no.
+        """The answer, if there is one. Raises NoAnswer for what says neither yes nor no.
 
-        Whoever is told to come back later (429: nothing was done) does so.
+        After a 429 (nothing was done) it waits and asks again.
         """
 
         def once() -> requests.Response:
@@ -98,7 +98,7 @@ class Visitor(requests.Session):
         return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.cookies)
 
     def twin(self) -> Visitor:
-        """Somebody else with a copy of this one's cookies, as a thief would have."""
+        """Another visitor with a copy of this one's cookies, as a thief would have."""
         other = Visitor(self.origin, Path(str(self.verify)), self.timeout)
         for cookie in self.cookies:
             other.cookies.set_cookie(cookie)
@@ -108,9 +108,9 @@ class Visitor(requests.Session):
 def send_as_is(
     origin: str, ca_file: Path, target: str, headers: Iterable[tuple[str, str]] = ()
 ) -> Answer:
-    """GET with a request target and headers that no library has tidied up.
+    """GET with a request target and headers exactly as given.
 
-    Raises NoAnswer like `Visitor.ask`, and is as patient.
+    Raises NoAnswer, and waits after a 429, like `Visitor.ask`.
     """
     where = urllib.parse.urlsplit(origin)
     trust = ssl.create_default_context(cafile=str(ca_file))
@@ -132,8 +132,8 @@ def send_as_is(
         finally:
             connection.close()
         _settle(answer.status, f"GET {target}")
-        found = tuple((name.lower(), value) for name, value in answer.getheaders())
-        return Answer(answer.status, found, body)
+        lower_case = tuple((name.lower(), value) for name, value in answer.getheaders())
+        return Answer(answer.status, lower_case, body)
 
     return _patiently(once)
 
@@ -146,9 +146,9 @@ def _settle(status: int, question: str) -> None:
 
 
 def _patiently(once: Callable[[], T]) -> T:
-    """What `once` returns; asked again after each _Later, for as long as patience lasts.
+    """The result of `once`; called again after each _Later until the patience runs out.
 
-    An answer is one however long it takes: `TIMEOUT` bounds that. Patience is for asking again.
+    `TIMEOUT` bounds how long one answer takes; the patience is for asking again.
     """
     deadline = Deadline(PATIENCE)
     while True:
@@ -156,5 +156,7 @@ def _patiently(once: Callable[[], T]) -> T:
             return once()
         except _Later as error:
             if deadline.passed:
-                raise NoAnswer(f"asked again for {PATIENCE:g} s: {error}") from error
+                raise NoAnswer(
+                    f"still no answer after asking again for {PATIENCE:g} s: {error}"
+                ) from error
         deadline.pause(1.0)

@@ -1,6 +1,6 @@
-"""Many requests at one moment, each on a connection of its own that was open before.
+"""Many requests at one moment, each on its own connection that was opened before.
 
-A rate limit is met by what arrives, not by what is answered: one after the other, a slow upstream
+A rate limit counts requests that arrive, not answers: sent one after the other, a slow upstream
 would keep a client below any limit.
 """
 
@@ -19,7 +19,7 @@ from infraforge.workloads.visitor import TIMEOUT, Answer, NoAnswer
 
 @dataclass(frozen=True)
 class Shot:
-    """One request. headers: as sent; body: where there is one, it makes the request a POST."""
+    """One request. headers: as sent; body: if there is one, the request is a POST."""
 
     path: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -27,14 +27,14 @@ class Shot:
 
 
 def volley(origin: str, ca_file: Path, shots: Sequence[Shot]) -> list[int]:
-    """The status that each shot got, all sent before the first answer is read; as `answers`."""
+    """The status of each shot; all are sent before the first answer is read, as in `answers`."""
     return [answer.status for answer in answers(origin, ca_file, shots)]
 
 
 def answers(origin: str, ca_file: Path, shots: Sequence[Shot]) -> list[Answer]:
-    """What each shot was answered, all sent before the first answer is read.
+    """The answer to each shot; all are sent before the first answer is read.
 
-    Raises NoAnswer when a connection fails: then not even "too many" was said.
+    Raises NoAnswer when a connection fails: then there was not even a "too many".
     """
     where = urllib.parse.urlsplit(origin)
     trust = ssl.create_default_context(cafile=str(ca_file))
@@ -58,5 +58,5 @@ def answers(origin: str, ca_file: Path, shots: Sequence[Shot]) -> list[Answer]:
 
 def _read(connection: http.client.HTTPSConnection) -> Answer:
     answer = connection.getresponse()
-    found = tuple((name.lower(), value) for name, value in answer.getheaders())
-    return Answer(answer.status, found, answer.read())
+    headers = tuple((name.lower(), value) for name, value in answer.getheaders())
+    return Answer(answer.status, headers, answer.read())

@@ -1,7 +1,7 @@
-"""Ways into a pod or a node past the front door, as an administrator takes them.
+"""Ways into a pod or a node that bypass the front door, as an administrator would use them.
 
-Each way carries a mark that the API server finds in the request itself, so that its line in the
-audit log can be told from others'.
+Each way carries a mark that the API server sees in the request itself, which tells its line in the
+audit log from others.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from infraforge.errors import ClusterError
 
 _COMPONENT = "postgres"
 _DNS = "k8s-app=kube-dns"
-"""Of pods that the API server may talk to; no policy lets it talk to the platform's."""
+"""Selects pods that the API server may reach; no policy lets it reach the platform's own."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way in. take: goes it and returns the mark; resource: as the audit log names it.
+    """One way in. take: uses it and returns the mark; resource: its name in the audit log.
 
-    take raises ClusterError where it leads nowhere.
+    take raises ClusterError where the way does not work.
     """
 
     take: Callable[[Site], str]
@@ -58,7 +58,7 @@ def _client_exec(site: Site) -> str:
 
 def _client_port_forward(site: Site) -> str:
     box = containers.find(site, _COMPONENT)
-    port = str(20_000 + secrets.randbelow(40_000))  # nobody listens; the way is open all the same
+    port = str(20_000 + secrets.randbelow(40_000))  # nobody listens there; the way works anyway
     with contextlib.closing(
         portforward(
             _core(site).connect_get_namespaced_pod_portforward, box.pod, box.namespace, ports=port
@@ -71,7 +71,7 @@ def _pod_proxy(site: Site) -> str:
     mark, namespace = _mark(), "kube-system"
     listed: Any = site.core.list_namespaced_pod(namespace, label_selector=_DNS)
     if not listed.items:
-        raise ClusterError(f"no pod of the cluster's DNS ({_DNS}) is listed")
+        raise ClusterError(f"the cluster's DNS has no pod ({_DNS})")
     pod = f"{listed.items[0].metadata.name}:8080"
     return _tried(
         mark,
@@ -126,18 +126,18 @@ def _mark() -> str:
 
 
 def _core(site: Site) -> client.CoreV1Api:
-    """A client of its own: `stream` changes the one it is given while it works."""
+    """A separate client, because `stream` changes the one it is given while it works."""
     return client.CoreV1Api(client.ApiClient(site.core.api_client.configuration))
 
 
 def _echoed(mark: str, said: str) -> str:
     if said.strip() != mark:
-        raise ClusterError(f"echo {mark} said {said!r}")
+        raise ClusterError(f"echo {mark} printed {said!r}")
     return mark
 
 
 def _tried(mark: str, ask: Callable[[], object]) -> str:
-    """The mark, once the API server has answered, be it by a refusal of what lies behind it."""
+    """The mark, once the API server has answered, even if what lies behind it refused."""
     try:
         ask()
     except client.ApiException as error:
