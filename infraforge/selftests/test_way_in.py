@@ -15,7 +15,7 @@ import pytest
 from infraforge import brought, stack
 from infraforge.components import vault_identity, way_in
 from infraforge.errors import TimedOut
-from infraforge.stack import TREE
+from infraforge.stack import TREE, up
 
 FORM = """<form action="/login/authorize?state=s"><input type="hidden" name="csrf" value="c">
 <input name="username"><input type="password" name="password"></form>"""
@@ -176,5 +176,5 @@ def test_a_closed_port_is_reported(site: Any) -> None:
 
 def test_every_command_that_changes_pods_ends_with_it() -> None:
     """Read from the source: each of these ends by going the way in."""
-    for function in (stack._stand_up, stack.renew, stack.replace_ca, brought.stand_up):
+    for function in (up._stand_up, stack.renew, stack.replace_ca, brought.stand_up):
         assert "wait_open" in function.__code__.co_names, function.__name__
