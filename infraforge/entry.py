@@ -84,11 +84,12 @@ def guard(program: str, body: Callable[[], int], traces: Callable[[], Path]) -> 
     _speak_any_language()
     # even where the parent ignores SIGINT, as shells do for background jobs: children would
     # inherit that, and could not be interrupted
+    before = {}
     with contextlib.suppress(ValueError):  # only the main thread may set handlers
         for number in _SIGNALS:
             # nohup ignores SIGHUP on purpose
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _interrupt)
+                before[number] = signal.signal(number, _interrupt)
     try:
         code = _run(program, body, traces)
     except KeyboardInterrupt:
@@ -96,6 +97,8 @@ def guard(program: str, body: Callable[[], int], traces: Callable[[], Path]) -> 
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
         os._exit(INTERRUPTED)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     return code
 
 
