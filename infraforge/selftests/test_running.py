@@ -173,7 +173,7 @@ def test_experiments_stand_their_profile_up_and_leave_nothing_but_what_was_to_st
     if up:
         Note(up, Ports(1, 2), "", {}, {}, keep=True).write(stack.DEFAULT_NAME)
     assert run("--chaos", *asked) == 0
-    assert f"stand up {profile.name}" in calls
+    assert f"stand up {profile}" in calls
     (argv,) = [call for call in calls if isinstance(call, list)]
     assert argv[-2:] == ["-o", "testpaths=chaos"]
     assert "-n" not in argv
