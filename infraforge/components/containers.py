@@ -44,18 +44,21 @@ class Container:
         return f"{self.namespace}/{self.pod}"
 
 
-def find(site: Site, component: str, name: str = "") -> Container:
+def find(site: Site, component: str, name: str = "", *, in_pod: str = "") -> Container:
     """The component's running container (of its first pod by name).
 
-    name: which container; by default the one named like the component, else the pod's first.
-    Raises ClusterError where none runs.
+    name: which one; else the one that is named like the component, or the pod's first.
+    in_pod: of this pod alone. Raises ClusterError where none runs.
     """
     for pod in pods(site, component):
+        if in_pod and pod.metadata.name != in_pod:
+            continue
         wanted = name or _main(pod, component)
-        container = _running(pod, wanted)
-        if container is not None:
-            return container
-    raise ClusterError(f"{component}: none of its pods runs a container {name or component!r}")
+        found = _running(pod, wanted)
+        if found is not None:
+            return found
+    where = in_pod or f"{component}: no pod of it"
+    raise ClusterError(f"{where} runs {'no' if in_pod else 'a'} container {name or component!r}")
 
 
 def pods(site: Site, component: str, *, dying: bool = False) -> Sequence[Any]:

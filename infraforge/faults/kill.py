@@ -11,6 +11,7 @@ from kubernetes import client
 from infraforge.components import containers
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
+from infraforge.faults import targets
 from infraforge.wait import wait_until
 
 
@@ -28,7 +29,7 @@ class KillPod:
 
     def aim(self, site: Site) -> Deletion:
         return Deletion(
-            containers.find(site, self.component),
+            targets.find(site, self.component),
             BackToStrength.of(site, self.component),
         )
 
@@ -46,7 +47,7 @@ class KillContainer:
     def aim(self, site: Site) -> Sigkill:
         containers.nodes(site)
         return Sigkill(
-            containers.find(site, self.component, self.container),
+            targets.find(site, self.component, self.container),
             BackToStrength.of(site, self.component),
         )
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import psycopg
 
 from infraforge.components.backend import DatabaseLogin
-from infraforge.components.postgres import DATABASE, NAMESPACE, Connection
+from infraforge.components.postgres import DATABASE, Connection, Postgres
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
@@ -46,8 +46,8 @@ def roles(database: Connection) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def signed_in(site: Site, login: DatabaseLogin) -> Iterator[Connection]:
-    """A connection with that login. Raises ClusterError when it fails or PostgreSQL refuses it."""
-    with site.forward(NAMESPACE, "svc/postgres", 5432) as port:
+    """A connection as that login. Raises ClusterError when there is no way, or it is refused."""
+    with Postgres().way_in(site) as port:
         try:
             connection = _connect(site, login, port)
         except psycopg.OperationalError as error:
@@ -61,7 +61,7 @@ def refusal(site: Site, login: DatabaseLogin) -> str:
 
     Raises ClusterError for every other failure: a broken connection is not a refusal.
     """
-    with site.forward(NAMESPACE, "svc/postgres", 5432) as port:
+    with Postgres().way_in(site) as port:
         try:
             with contextlib.closing(_connect(site, login, port)):
                 return ""

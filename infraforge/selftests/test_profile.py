@@ -93,15 +93,43 @@ def test_standard_has_all_of_minimal_and_says_the_rest_itself() -> None:
     assert standard.description != minimal.description
 
 
-@pytest.mark.parametrize("base", ["maximal", "enterprise", "standard"])
-def test_a_profile_extends_one_that_is_there_and_complete(tree: Path, base: str) -> None:
+@pytest.mark.parametrize("base", ["maximal", "enterprise", "professional"])
+def test_a_profile_extends_one_that_is_there_and_not_itself(tree: Path, base: str) -> None:
     path = tree / "profiles" / "professional.toml"
-    path.write_text(f'extends = "{base}"\n' + path.read_text())
-    if base == "enterprise":
-        assert not Profile.load("professional", tree).deployable
-        return
-    with pytest.raises(UsageError, match=f"extends '{base}'"):
+    path.write_text(path.read_text().replace('extends = "standard"', f'extends = "{base}"'))
+    with pytest.raises(UsageError, match=f"extends '{base}'|extends 'professional'"):
         Profile.load("professional", tree)
+
+
+def test_what_is_extended_may_extend_another() -> None:
+    standard, professional, enterprise = (
+        Profile.load(name, TREE) for name in ("standard", "professional", "enterprise")
+    )
+    assert enterprise.components.keys() == professional.components.keys()
+    assert professional.components.keys() == standard.components.keys()
+    assert enterprise.components["postgres"] == {
+        "replicas": 3,
+        "overlays": ["replicated", "zones"],
+    }
+    assert enterprise.components["backend"] == professional.components["backend"]
+    assert set(enterprise.required) >= set(professional.required) >= set(standard.required)
+    assert len(enterprise.required) == len(set(enterprise.required))
+    assert (enterprise.cluster.workers, enterprise.cluster.dns) == (3, "every-node")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('[cluster]\ndns = "nowhere"', "cluster.dns is 'nowhere'; known: kubeadm, every-node"),
+        ('[components.nats]\noverlays = "one"', "components.nats.overlays"),
+        ("[components.nats]\noverlays = [1]", "components.nats.overlays"),
+    ],
+)
+def test_what_a_profile_line_chooses_must_be_a_choice(tree: Path, line: str, told: str) -> None:
+    path = tree / "profiles" / "own.toml"
+    path.write_text(f'extends = "standard"\n{line}\n')
+    with pytest.raises(UsageError, match=told):
+        Profile.load("own", tree)
 
 
 @pytest.mark.parametrize("name", names(TREE))
