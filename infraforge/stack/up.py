@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infraforge import interrupts
-from infraforge.cluster import install, kind, node_files, registry, state
+from infraforge.cluster import dns, install, kind, node_files, registry, state
 from infraforge.cluster.base import Presence
 from infraforge.components import rules
 from infraforge.components.rollout import Say
@@ -139,6 +139,13 @@ def checked(profile: Profile, tree: Path = TREE) -> Profile:
     return profile
 
 
+def _own_parts(cluster: kind.Kind, profile: Profile, tree: Path) -> None:
+    """The cluster's own parts, ready and where the profile wants them."""
+    install.wait_ready(cluster, profile.budgets.cluster)
+    if profile.cluster.dns == "every-node":
+        dns.on_every_node(cluster, tree, profile.budgets.cluster)
+
+
 def _stand_up(
     cluster: kind.Kind,
     profile: Profile,
@@ -172,7 +179,7 @@ def _stand_up(
         if Note.read(cluster.name) is None:  # new, or a run was killed before it was whole
             install.install(cluster, tree, issuer, digests)
         # pods wait for the network by themselves; nodes get their certificates meanwhile
-        parts = aside.submit(install.wait_ready, cluster, profile.budgets.cluster)
+        parts = aside.submit(_own_parts, cluster, profile, tree)
         platform.deploy(progress)
         parts.result()
     done = dataclasses.replace(platform, timings=clock.seconds)
