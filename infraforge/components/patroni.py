@@ -22,7 +22,8 @@ STREAMS: LiteralString = (
     "WHERE state = 'streaming' AND application_name LIKE 'postgres-%' ORDER BY 1"
 )
 """At the primary: who streams from it. Patroni gives standbys their pod's name."""
-_SECONDS = 10
+_SECONDS = 30
+"""A switchover is answered once it is over."""
 _SYNCHRONOUS = ("sync", "quorum")
 
 

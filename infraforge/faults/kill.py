@@ -12,6 +12,7 @@ from infraforge.components import containers
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.faults import targets
+from infraforge.faults.base import Undo
 from infraforge.wait import wait_until
 
 
@@ -58,7 +59,7 @@ class Deletion:
 
     lasting: ClassVar[bool] = False
     target: containers.Container
-    undo: BackToStrength
+    undo: Undo
 
     def strike(self, site: Site) -> None:
         only_this_one = client.V1DeleteOptions(
@@ -86,7 +87,7 @@ class Sigkill:
 
     lasting: ClassVar[bool] = False
     target: containers.Container
-    undo: BackToStrength
+    undo: Undo
 
     def strike(self, site: Site) -> None:
         victim = self.target
