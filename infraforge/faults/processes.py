@@ -56,6 +56,14 @@ def on(site: Site, node: str) -> list[Process]:
     return parse(containers.on_node(site, node, *_PS))
 
 
+def runs(site: Site, node: str, process: Process) -> bool:
+    """Whether that very process is there still, frozen or not; one that ended does not count."""
+    return any(
+        (one.pid, one.started) == (process.pid, process.started) and not one.state.startswith("Z")
+        for one in on(site, node)
+    )
+
+
 def of(site: Site, container: Container) -> list[Process]:
     """The container's processes, its first one first. Raises ClusterError where it has none."""
     first = task_pid(containers.ctr(site, container.node, "task", "ls"), container.container_id)
@@ -132,9 +140,7 @@ class PostmasterKill:
         containers.on_node(site, self.target.node, "kill", "-KILL", str(self.process.pid))
 
     def took_effect(self, site: Site) -> str:
-        now = {(one.pid, one.started): one for one in on(site, self.target.node)}
-        left = now.get((self.process.pid, self.process.started))
-        if left is not None and not left.state.startswith("Z"):
+        if runs(site, self.target.node, self.process):
             return ""
         return f"{self.target.place}: postmaster {self.process.pid} is gone"
 

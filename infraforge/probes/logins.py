@@ -20,6 +20,10 @@ FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
 WHERE a.datname = %s AND a.application_name = 'backend' AND a.usename IS NOT NULL
 ORDER BY 1
 """
+_COUNT = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = %s AND application_name IN ('backend', 'worker')
+"""
 _LOGINS = "SELECT rolname FROM pg_roles WHERE rolcanlogin ORDER BY 1"
 _NOT_THIS_ONE = ("authentication failed", "does not exist", "not permitted to log in")
 
@@ -37,6 +41,12 @@ def of_backend(database: Connection) -> tuple[Session, ...]:
     """The logins behind the backend's sessions."""
     rows = database.execute(_SESSIONS, (DATABASE,)).fetchall()
     return tuple(Session(str(row[0]), row[1], bool(row[2])) for row in rows)
+
+
+def sessions(database: Connection) -> int:
+    """How many sessions the backend and its worker have at this server, primary or standby."""
+    row = database.execute(_COUNT, (DATABASE,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def roles(database: Connection) -> tuple[str, ...]:

@@ -33,19 +33,27 @@ def test_minimal_requires_all_but_the_queues_and_the_directorys_tests() -> None:
     assert ldap - minimal == {node for node in every if node.startswith("suites/directory/")}
     assert minimal < standard
     assert minimal < ldap
+    several = {node for node in every if node.startswith("suites/replication/")}
+    for name in ("professional", "enterprise"):
+        assert set(Profile.load(name, TREE).required) == standard | several
 
 
-BEYOND_MINIMAL = ("suites/queue/", "suites/directory/")
+BEYOND_MINIMAL = ("suites/queue/", "suites/directory/", "suites/replication/")
 """Suites of components that minimal does not have."""
 
 
 def test_each_component_that_a_test_needs_is_in_some_profile() -> None:
-    known = {c for name in names(TREE) for c in Profile.load(name, TREE).components}
+    known = set()
+    for name in names(TREE):
+        for component, settings in Profile.load(name, TREE).components.items():
+            known |= {component, *(f"{component}/{one}" for one in settings.get("overlays", ()))}
     assert {c for needs in required.declared(ROOT).values() for c in needs} <= known
 
 
-def test_a_profile_that_cannot_be_stood_up_requires_nothing() -> None:
-    assert Profile.load("enterprise", TREE).required == ()
+def test_a_profile_that_cannot_be_stood_up_requires_nothing(tree: Path) -> None:
+    path = tree / "profiles" / "planned.toml"
+    path.write_text('deployable = false\nextends = "standard"\n')
+    assert Profile.load("planned", tree).required == ()
 
 
 @pytest.mark.parametrize(
