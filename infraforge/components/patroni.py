@@ -22,6 +22,8 @@ STREAMS: LiteralString = (
     "WHERE state = 'streaming' AND application_name LIKE 'postgres-%' ORDER BY 1"
 )
 """At the primary: who streams from it. Patroni gives standbys their pod's name."""
+SYNC = ("postgres-sync", "sync_standby")
+"""Where Patroni keeps whom it would promote: a ConfigMap, and its annotation."""
 _SECONDS = 30
 """A switchover is answered once it is over."""
 _SYNCHRONOUS = ("sync", "quorum")
@@ -31,26 +33,31 @@ _SYNCHRONOUS = ("sync", "quorum")
 class Members:
     """The members by what they are now. Names are pods' names; lists are in alphabetical order.
 
-    synchronous: standbys that commits wait for; asynchronous: the others that stream.
+    synchronous: standbys that commits wait for, as PostgreSQL says; asynchronous: the others that
+    stream; promotable: standbys that Patroni would promote. For some two seconds after commits have
+    begun to wait for another standby nobody is promotable: a primary that dies then is waited for.
     """
 
     primary: str
     synchronous: tuple[str, ...]
     asynchronous: tuple[str, ...]
+    promotable: tuple[str, ...]
 
     @classmethod
-    def seen(cls, primary: str, rows: Iterable[Sequence[Any]]) -> Members:
-        """Of the rows that STREAMS gives."""
+    def seen(cls, primary: str, rows: Iterable[Sequence[Any]], promotable: str) -> Members:
+        """Of the rows that STREAMS gives, and names with commas between them (see SYNC)."""
         found = sorted((str(name), str(state)) for name, state in rows)
         return cls(
             primary,
             tuple(name for name, state in found if state in _SYNCHRONOUS),
             tuple(name for name, state in found if state not in _SYNCHRONOUS),
+            tuple(sorted(filter(None, promotable.split(",")))),
         )
 
     def whole(self, members: int) -> bool:
-        """Whether all of so many members are there, and commits wait for a standby."""
-        return bool(self.synchronous) and 1 + len(self.streaming) == members
+        """Whether all of so many members are there, and commits wait for who would be promoted."""
+        waited_for = bool(self.synchronous) and self.synchronous == self.promotable
+        return waited_for and 1 + len(self.streaming) == members
 
     @property
     def streaming(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, LiteralString
 
 import psycopg
+from kubernetes import client
 from psycopg import sql
 
 from infraforge.components import containers, members, patroni
@@ -150,13 +151,20 @@ class Postgres(Component):
         raise ClusterError(f"no member of {self.name} takes writes: {'; '.join(told)}")
 
     def look(self, site: Site) -> patroni.Members:
-        """Who is primary and who streams from it now. Raises ClusterError."""
+        """Who is primary, who streams from it, and who may follow it. Raises ClusterError."""
         pod = self.primary(site)
         try:
             with self.connect_member(site, pod, "postgres") as connection:
-                return patroni.Members.seen(pod, connection.execute(patroni.STREAMS).fetchall())
+                rows = connection.execute(patroni.STREAMS).fetchall()
         except psycopg.Error as error:
             raise ClusterError(f"{pod} does not say who streams: {error}") from error
+        name, annotation = patroni.SYNC
+        try:
+            found: Any = site.core.read_namespaced_config_map(name, NAMESPACE)
+        except client.ApiException as error:
+            raise ClusterError(f"ConfigMap {name} cannot be read: {error.reason}") from error
+        promotable = (found.metadata.annotations or {}).get(annotation) or ""
+        return patroni.Members.seen(pod, rows, promotable)
 
     def leading_pod(self, site: Site) -> str:
         """The primary's, where there are several members."""

@@ -75,7 +75,7 @@ class World:
         others = [f"postgres-{n}" for n in range(3) if f"postgres-{n}" != self.leading]
         if not self.whole:
             raise ClusterError("a member is away")
-        return Members(self.leading, (others[0],), (others[1],))
+        return Members(self.leading, (others[0],), (others[1],), (others[0],))
 
     def patroni(self, pod_name: str, method: str, path: str, body: Any) -> str:
         self.asked.append((pod_name, method, path, str(body)))

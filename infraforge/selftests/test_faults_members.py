@@ -181,7 +181,7 @@ def test_without_such_a_member_there_is_no_fault(
 ) -> None:
     here = world()
     here.profile.components["postgres"]["replicas"] = 2
-    two = here.look().__class__("postgres-0", ("postgres-1",), ())
+    two = here.look().__class__("postgres-0", ("postgres-1",), (), ("postgres-1",))
     monkeypatch.setattr(here, "look", lambda: two)
     faults.KillMember(SYNCHRONOUS).aim(here)
     with pytest.raises(ClusterError, match="no member is a standby that nobody waits for"):

@@ -360,11 +360,19 @@ def test_patroni_may_name_each_member_in_kubernetes() -> None:
 
 def test_members_are_told_apart_by_what_the_primary_says() -> None:
     rows = [("postgres-2", "async"), ("postgres-0", "sync")]
-    found = patroni.Members.seen("postgres-1", rows)
+    found = patroni.Members.seen("postgres-1", rows, "postgres-0")
     assert (found.synchronous, found.asynchronous) == (("postgres-0",), ("postgres-2",))
     assert found.whole(3)
     assert not found.whole(4)
-    assert not patroni.Members.seen("postgres-1", [("postgres-0", "async")]).whole(2)
+    assert not patroni.Members.seen("postgres-1", [("postgres-0", "async")], "").whole(2)
+
+
+def test_members_are_not_whole_while_nobody_could_be_promoted() -> None:
+    """Seen with Patroni 4.0.7: a primary that dies then comes back, or nobody leads."""
+    rows = [("postgres-0", "sync")]
+    for promotable in ("", "postgres-2", "postgres-0,postgres-2"):
+        assert not patroni.Members.seen("postgres-1", rows, promotable).whole(2)
+    assert patroni.Members.seen("postgres-1", rows, "postgres-0").whole(2)
 
 
 def test_the_folder_made_for_kustomize_is_gone_also_where_it_fails(

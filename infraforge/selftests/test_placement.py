@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,9 +77,7 @@ class Slow:
         if self.count == self.ends:
             raise psycopg.OperationalError("the server is gone")
         if self.count == self.at:
-            deadline = time.monotonic() + self.long
-            while time.monotonic() < deadline:
-                pass
+            threading.Event().wait(self.long)
 
     def close(self) -> None:
         """Nothing."""
