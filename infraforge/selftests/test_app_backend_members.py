@@ -23,7 +23,7 @@ psycopg_pool = importlib.import_module("psycopg_pool")
 members = importlib.import_module("infraforge_backend.members")
 heartbeat = importlib.import_module("infraforge_backend.heartbeat")
 
-READ_ONLY = 'connection to server at "10.0.0.2", port 5432 failed: session is read-only'
+STANDBY = 'connection to server at "10.0.0.2", port 5432 failed: server is in hot standby mode'
 NO_SUCH_LOGIN = (
     'connection to server at "10.0.0.2", port 5432 failed: FATAL:  role "v-1" does not exist'
 )
@@ -56,22 +56,22 @@ class Hosts:
         return members.Members(list(self.says), lambda: self.now)
 
 
-def test_who_took_writes_is_asked_first_from_then_on() -> None:
-    hosts = Hosts(a=READ_ONLY, b=READ_ONLY, c="")
+def test_who_was_primary_is_asked_first_from_then_on() -> None:
+    hosts = Hosts(a=STANDBY, b=STANDBY, c="")
     one = hosts.begin()
     assert one.connect(hosts.connect) == "c"
     assert one.connect(hosts.connect) == "c"
     assert hosts.asked == ["a", "b", "c", "c"]
-    hosts.says.update(c=READ_ONLY, b="")
+    hosts.says.update(c=STANDBY, b="")
     assert one.connect(hosts.connect) == "b"
-    assert one.writable == "b"
+    assert one.primary == "b"
 
 
 def test_a_silent_member_costs_its_seconds_once() -> None:
-    hosts = Hosts(a=2.0, b=READ_ONLY, c="")
+    hosts = Hosts(a=2.0, b=STANDBY, c="")
     one = hosts.begin()
     one.connect(hosts.connect)
-    hosts.says["c"] = READ_ONLY
+    hosts.says["c"] = STANDBY
     began = hosts.now
     for _ in range(5):
         with pytest.raises(members.NoPrimary):
@@ -92,10 +92,10 @@ def test_where_all_are_silent_all_are_asked() -> None:
 
 
 def test_one_that_refuses_is_asked_each_time() -> None:
-    hosts = Hosts(a=REFUSED, b=READ_ONLY)
+    hosts = Hosts(a=REFUSED, b=STANDBY)
     one = hosts.begin()
     for _ in range(2):
-        with pytest.raises(members.NoPrimary, match=r"a: .*refused.*; b: .*read-only"):
+        with pytest.raises(members.NoPrimary, match=r"a: .*refused.*; b: .*standby"):
             one.connect(hosts.connect)
     assert hosts.asked == ["a", "b", "a", "b"]
 
@@ -118,13 +118,13 @@ def test_names_are_read_from_one_line() -> None:
     [
         ((NO_SUCH_LOGIN, NO_SUCH_LOGIN), True, False),
         # a standby has heard of the login: the one that has not lags behind
-        ((NO_SUCH_LOGIN, READ_ONLY), False, False),
+        ((NO_SUCH_LOGIN, STANDBY), False, False),
         # who is not there says nothing about it
         ((NO_SUCH_LOGIN, REFUSED), True, False),
-        ((REFUSED, READ_ONLY), False, False),
+        ((REFUSED, STANDBY), False, False),
         ((STARTING, STARTING), False, True),
         ((STARTING, REFUSED), False, False),
-        ((STARTING, READ_ONLY), False, False),
+        ((STARTING, STANDBY), False, False),
     ],
 )
 def test_what_several_members_say_is_judged_one_by_one(
@@ -162,7 +162,7 @@ def over(server: Server) -> None:
 
 
 def test_a_pool_follows_a_promotion(pair: tuple[Server, Server]) -> None:
-    """Real servers: read-write is asked for, a standby is passed over, and then it is not."""
+    """Real servers: a primary is asked for, a standby is passed over, and then it is not."""
     primary, standby = pair
     hosts = [str(standby.folder), str(primary.folder)]
     known = members.Members(hosts)
@@ -170,7 +170,7 @@ def test_a_pool_follows_a_promotion(pair: tuple[Server, Server]) -> None:
         "members": known,
         "user": "postgres",
         "dbname": "postgres",
-        "target_session_attrs": "read-write",
+        "target_session_attrs": "primary",
         "connect_timeout": 2,
         "autocommit": True,
     }
@@ -179,7 +179,7 @@ def test_a_pool_follows_a_promotion(pair: tuple[Server, Server]) -> None:
     ) as pool:
         with pool.connection() as connection:
             connection.execute("CREATE TABLE t (n integer)")
-        assert known.writable == str(primary.folder)
+        assert known.primary == str(primary.folder)
         primary.stop()
         with psycopg.connect(host=hosts[0], user="postgres", autocommit=True) as one:
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
@@ -189,4 +189,4 @@ def test_a_pool_follows_a_promotion(pair: tuple[Server, Server]) -> None:
         pool.check()
         with pool.connection() as connection:
             connection.execute("INSERT INTO t VALUES (1)")
-        assert known.writable == str(standby.folder)
+        assert known.primary == str(standby.folder)

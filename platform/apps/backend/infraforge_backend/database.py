@@ -2,7 +2,7 @@
 
 A connection is verified against the platform CA and the server's name, works as the tables'
 owner (the login role switches by itself), and is ended when it waits too long. It is one to a
-server that takes writes, whichever of several that is: a standby would show the past.
+primary, whichever of several members that is: a standby would show the past.
 
 An error is a *fault* where the server or the connection is to blame, whatever psycopg calls it: a
 session that the server ended, a server that has become read-only, no answer. After a fault the
@@ -74,8 +74,8 @@ def parameters(config: Config, login: Login) -> dict[str, Any]:
         "password": login.password,
         "sslmode": "verify-full",
         "sslrootcert": config.ca_file,
-        "target_session_attrs": "read-write",
-        "connect_timeout": 2 if "," in config.postgres_host else 3,
+        "target_session_attrs": "primary",
+        "connect_timeout": 3,
         "application_name": config.vault_role,
         "client_encoding": "UTF8",
         "options": _SERVER_SETTINGS,

@@ -130,7 +130,7 @@ class EpochPulse:
             )
             before, self._server = self._server, self._connection.info.host
             if before and before != self._server:
-                log.warning("another member takes writes", extra={"primary": self._server})
+                log.warning("another member is primary", extra={"primary": self._server})
                 self._primary.moved()
         with self._watchdog.limit(self._connection, _ANSWER_WITHIN):
             row = self._connection.execute("SELECT epoch FROM cache_epoch").fetchone()

@@ -1,10 +1,11 @@
-"""The members of PostgreSQL by name, and a connection to whichever takes writes.
+"""The members of PostgreSQL by name, and a connection to whichever is primary.
 
 psycopg would try the names in their order, each for its `connect_timeout`: a dead host in front
 would cost every new connection those seconds, and what waits for the pool waits behind it. So this
-process remembers which member took writes last and begins there, and leaves one that was silent
+process remembers which member was primary last and begins there, and leaves one that was silent
 alone for a while as long as another says anything. What it remembers is only an order: whether a
-member takes writes, the member says itself, at every connection (`target_session_attrs`).
+member is primary, the member says itself, at every connection (`target_session_attrs`). Primary is
+what is asked for, and not read-write: one whose database takes no changes is still to be read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import psycopg
 
 AVOIDED = 5.0
 """Seconds for which a member that was silent is not asked, where others are there to be."""
+PATIENCE = 2
+"""Seconds for one of several members to answer; the least that libpq takes."""
 _SILENT = 1.0
 """A failure that took so many seconds was no answer: an answer, or a refusal, comes at once."""
 
@@ -25,11 +28,11 @@ Connect = Callable[..., "psycopg.Connection[dict[str, Any]]"]
 
 
 class NoPrimary(psycopg.OperationalError):
-    """No member took the connection. errors: what each said, by its name."""
+    """No member is primary and takes the connection. errors: what each said, by its name."""
 
     def __init__(self, errors: Mapping[str, psycopg.Error]) -> None:
         said = "; ".join(f"{host}: {_first_line(error)}" for host, error in errors.items())
-        super().__init__(f"no member takes writes: {said}")
+        super().__init__(f"no member is primary: {said}")
         self.errors = errors
 
 
@@ -43,7 +46,7 @@ class Members:
         self._hosts = tuple(hosts)
         self._clock = clock
         self._lock = threading.Lock()
-        self._writable = ""
+        self._primary = ""
         self._avoided: dict[str, float] = {}
 
     @classmethod
@@ -56,25 +59,27 @@ class Members:
         return len(self._hosts) > 1
 
     @property
-    def writable(self) -> str:
-        """The member that took writes last; "" before any did."""
+    def primary(self) -> str:
+        """The member that was primary last; "" before any was."""
         with self._lock:
-            return self._writable
+            return self._primary
 
     def order(self) -> list[str]:
         """Whom to ask, in this order: never nobody."""
         now = self._clock()
         with self._lock:
-            first = [self._writable] if self._writable else []
-            rest = [host for host in self._hosts if host != self._writable]
+            first = [self._primary] if self._primary else []
+            rest = [host for host in self._hosts if host != self._primary]
             wanted = [h for h in (*first, *rest) if self._avoided.get(h, now) <= now]
         return wanted or list(self._hosts)
 
     def connect(self, connect: Connect, **parameters: Any) -> psycopg.Connection[dict[str, Any]]:
-        """A connection to the first member that takes writes, by `connect(host=…, **parameters)`.
+        """A connection to the first member that is primary, by `connect(host=…, **parameters)`.
 
         Raises what the only member's attempt raised, or NoPrimary.
         """
+        if self.several:
+            parameters["connect_timeout"] = PATIENCE
         errors: dict[str, psycopg.Error] = {}
         for host in self.order():
             began = self._clock()
@@ -84,23 +89,23 @@ class Members:
                 errors[host] = error
                 self._failed(host, silent=self._clock() - began >= _SILENT)
             else:
-                self._took_writes(host)
+                self._leads(host)
                 return connection
         if not self.several:
             raise next(iter(errors.values()))
         raise NoPrimary(errors)
 
-    def _took_writes(self, host: str) -> None:
+    def _leads(self, host: str) -> None:
         with self._lock:
-            self._writable = host
+            self._primary = host
             self._avoided.pop(host, None)
 
     def _failed(self, host: str, *, silent: bool) -> None:
         with self._lock:
             if silent:
                 self._avoided[host] = self._clock() + AVOIDED
-            if host == self._writable:
-                self._writable = ""
+            if host == self._primary:
+                self._primary = ""
 
 
 class MemberConnection(psycopg.Connection[dict[str, Any]]):
