@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,24 @@ def test_only_our_own_rules_are_taken_away(world: Callable[..., Any]) -> None:
     nemesis.inject(faults.CutOff())
     nemesis.heal()
     assert here.chains["node-0"][2:] == ["-A INPUT -s 10.0.0.9 -j ACCEPT"]
+
+
+def test_a_flapping_way_is_closed_and_opened_and_left_open(tmp_path: Path) -> None:
+    """The loop as a node's shell runs it, with a stand-in for what changes the rules."""
+    log, stand_in = tmp_path / "log", tmp_path / "nsenter"
+    stand_in.write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
+    stand_in.chmod(0o755)
+    rule = "OUTPUT -d 10.96.0.1 -p tcp --dport 443 -j INFRAFORGE-CUT"
+    subprocess.run(
+        ["sh", "-c", cut._LOOP, "infraforge-flap-x", "2", "1", "0", "/run/netns/a", rule],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        check=True,
+        timeout=20,
+    )
+    said = log.read_text().splitlines()
+    assert said[::2] == [f"--net=/run/netns/a iptables -w 5 -I {rule}"] * (len(said) // 2)
+    assert said[1::2] == [f"--net=/run/netns/a iptables -w 5 -D {rule}"] * (len(said) // 2)
+    assert len(said) in (4, 6)
 
 
 def test_a_pod_that_is_gone_took_its_rules_along(
