@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import components, profile, required
+from infraforge import components, profile, required, stack
 from infraforge.components import waves
 from infraforge.errors import UsageError
 from infraforge.profile import Profile, names, sizes
@@ -53,7 +53,10 @@ def test_each_component_that_a_test_needs_is_in_some_profile() -> None:
 def test_a_profile_that_cannot_be_stood_up_requires_nothing(tree: Path) -> None:
     path = tree / "profiles" / "planned.toml"
     path.write_text('deployable = false\nextends = "standard"\n')
-    assert Profile.load("planned", tree).required == ()
+    planned = Profile.load("planned", tree)
+    assert planned.required == ()
+    with pytest.raises(UsageError, match="planned, not built yet"):
+        stack.checked(planned, tree)
 
 
 @pytest.mark.parametrize(
