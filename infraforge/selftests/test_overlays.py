@@ -16,7 +16,8 @@ import yaml
 
 from infraforge import stack
 from infraforge.cluster import manifests, overlays
-from infraforge.components import members, patroni, rollout, rules
+from infraforge.components import members, patroni, rules
+from infraforge.components import rendered as rendering
 from infraforge.errors import UsageError
 from infraforge.profile import Profile
 
@@ -43,9 +44,11 @@ def tree(tmp_path: Path) -> Path:
 def rendered(
     profile: str, component: str, monkeypatch: pytest.MonkeyPatch
 ) -> list[manifests.Object]:
-    monkeypatch.setattr(rollout.tools, "kubectl", lambda _: Path(KUBECTL))
-    images = rollout.Images(AnyDigest())
-    return rollout.rendered(component, Profile.load(profile, TREE), TREE, images, ["172.18.0.0/16"])
+    monkeypatch.setattr(rendering.tools, "kubectl", lambda _: Path(KUBECTL))
+    images = rendering.Images(AnyDigest())
+    return rendering.rendered(
+        component, Profile.load(profile, TREE), TREE, images, ["172.18.0.0/16"]
+    )
 
 
 def only(objects: list[manifests.Object], kind: str) -> manifests.Object:
