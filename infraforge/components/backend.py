@@ -148,7 +148,7 @@ def _set_up_database(site: Site, vault: hvac.Client) -> None:
 
 
 def _connection_works(vault: hvac.Client, url: str) -> bool:
-    """Whether Vault can make logins already (asked by making one), and looks where it should."""
+    """Whether Vault can create logins there already (tested by creating one)."""
     try:
         known = vault.secrets.database.read_connection(_CONNECTION)["data"]
         # what stands before the @ Vault may mask

@@ -47,18 +47,19 @@ class Container:
 def find(site: Site, component: str, name: str = "", *, in_pod: str = "") -> Container:
     """The component's running container (of its first pod by name).
 
-    name: which one; else the one that is named like the component, or the pod's first.
+    name: which container; by default the one named like the component, else the pod's first.
     in_pod: of this pod alone. Raises ClusterError where none runs.
     """
     for pod in pods(site, component):
         if in_pod and pod.metadata.name != in_pod:
             continue
         wanted = name or _main(pod, component)
-        found = _running(pod, wanted)
-        if found is not None:
-            return found
-    where = in_pod or f"{component}: no pod of it"
-    raise ClusterError(f"{where} runs {'no' if in_pod else 'a'} container {name or component!r}")
+        container = _running(pod, wanted)
+        if container is not None:
+            return container
+    if in_pod:
+        raise ClusterError(f"{component}: {in_pod} runs no container {name or component!r}")
+    raise ClusterError(f"{component}: none of its pods runs a container {name or component!r}")
 
 
 def pods(site: Site, component: str, *, dying: bool = False) -> Sequence[Any]:

@@ -102,5 +102,5 @@ def ask(
     except requests.RequestException as error:
         said = getattr(error.response, "text", "") if error.response is not None else ""
         told = f"{error} {said}".strip()
-        raise ClusterError(f"Patroni does not do it ({method} /{path}): {told}") from error
+        raise ClusterError(f"Patroni refused {method} /{path}: {told}") from error
     return answer.text

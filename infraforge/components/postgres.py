@@ -1,4 +1,4 @@
-"""PostgreSQL under Patroni: its passwords, its roles and database, and a way in for the harness.
+"""PostgreSQL under Patroni: passwords, roles, database, and the harness' own access.
 
 With several members the way in is the one that takes writes, whatever the Service's label says.
 """
@@ -82,7 +82,7 @@ class Postgres(Component):
             raise ClusterError(f"PostgreSQL refused the set-up of its roles: {error}") from error
 
     def reload(self, site: Site) -> None:
-        """Patroni's own certificate, and by Patroni that of PostgreSQL; connections stay."""
+        """Reload Patroni, which reloads PostgreSQL; connections stay open."""
         for pod in containers.pods(site, self.name):
             self.patroni(site, pod.metadata.name, "POST", "reload")
 
@@ -193,7 +193,7 @@ class Postgres(Component):
     def _connected(self, site: Site, port: int, database: str) -> Iterator[Connection]:
         try:
             connection: Connection = psycopg.connect(
-                host="localhost",  # the name in its certificate
+                host="localhost",  # the name in the server's certificate
                 hostaddr="127.0.0.1",
                 port=port,
                 dbname=database,
@@ -206,7 +206,7 @@ class Postgres(Component):
                 autocommit=True,
             )
         except psycopg.OperationalError as error:
-            raise ClusterError(f"PostgreSQL lets nobody in: {error}") from error
+            raise ClusterError(f"PostgreSQL refused the connection: {error}") from error
         with contextlib.closing(connection):
             yield connection
 

@@ -1,4 +1,4 @@
-"""Somebody else stands in PostgreSQL's place: another pod behind the name that clients connect to.
+"""An impostor takes PostgreSQL's place: another pod behind the name that clients connect to.
 
 Of a single member that is the Service's. Several are connected to by their own names, which the
 headless Service gives them; then the impostor has the first one's, and the others have none.
@@ -68,16 +68,16 @@ class Impostor:
             raise ClusterError(f"Service {name} cannot be read: {error.reason}") from error
         selector = dict(service.spec.selector)
         if _LABEL in selector:
-            raise ClusterError("an impostor stands there already: infraforge heal")
+            raise ClusterError("an impostor is there already; remove it: infraforge heal")
         place = {} if len(pods) == 1 else {"hostname": pods[0], "subdomain": _MEMBERS}
         return Masquerade(Unmask(selector, name), self.known, python_image(site), place)
 
 
 @dataclass(frozen=True)
 class Masquerade:
-    """An impostor that is about to stand there.
+    """An impostor before it is started.
 
-    image: one with Python that the node has; place: the name that the pod has among the members.
+    image: one with Python that the node already has; place: the name that the pod has among the members.
     """
 
     lasting: ClassVar[bool] = True
@@ -90,7 +90,7 @@ class Masquerade:
         site.write_secret(NAME, NAMESPACE, _tls(_certificate(site, known=self.known)))
         try:
             site.core.create_namespaced_pod(NAMESPACE, _pod(self.image, self.place))
-            with Postgres().connect(site) as database:  # before the way leads elsewhere
+            with Postgres().connect(site) as database:  # before the Service leads elsewhere
                 away = dict.fromkeys(self.undo.selector)
                 _select(site, self.undo.service, {**away, _LABEL: "postgres"})
                 wait_until(
@@ -170,7 +170,7 @@ def _tls(pair: Pair) -> Mapping[str, str]:
 
 
 def _pod(image: str, place: Mapping[str, str]) -> dict[str, Any]:
-    """The impostor's pod: Pod Security `restricted`, no token."""
+    """The impostor's pod: Pod Security `restricted`, no service account token."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",

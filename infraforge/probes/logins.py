@@ -56,7 +56,7 @@ def roles(database: Connection) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def signed_in(site: Site, login: DatabaseLogin) -> Iterator[Connection]:
-    """A connection as that login. Raises ClusterError when there is no way, or it is refused."""
+    """A connection with that login. Raises ClusterError when it fails or PostgreSQL refuses it."""
     with Postgres().way_in(site) as port:
         try:
             connection = _connect(site, login, port)

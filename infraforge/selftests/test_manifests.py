@@ -19,9 +19,12 @@ def objects() -> Iterator[tuple[str, dict[str, Any]]]:
         for path in sorted((TREE / folder).rglob("*.yaml")):
             if "overlays" in path.parts:  # parts of objects: see test_overlays
                 continue
-            for found in yaml.safe_load_all(path.read_text()):
-                if isinstance(found, dict) and found.get("kind") in _WITH_PODS:
-                    yield f"{path.relative_to(TREE)} {found['metadata'].get('name', '')}", found
+            for document in yaml.safe_load_all(path.read_text()):
+                if isinstance(document, dict) and document.get("kind") in _WITH_PODS:
+                    yield (
+                        f"{path.relative_to(TREE)} {document['metadata'].get('name', '')}",
+                        document,
+                    )
 
 
 def pod_spec(found: dict[str, Any]) -> dict[str, Any]:
