@@ -77,7 +77,7 @@ class Impostor:
 class Masquerade:
     """An impostor before it is started.
 
-    image: one with Python that the node already has; place: the name that the pod has among the members.
+    image: one with Python that the node already has; place: the pod's name among the members.
     """
 
     lasting: ClassVar[bool] = True
