@@ -71,7 +71,7 @@ def stand_up(
     OtherCluster for another cluster than the one agreed to; ClusterError for one that does not
     answer; TimedOut where the front door does not open in time.
     """
-    profile = stack.checked(wish.profile)
+    profile = stack.checked(wish.profile, tree)
     with stack.nothing_left(name), state.locked(name):
         known_note = Note.read(name)
         cluster = _open(name, known_note, wish)

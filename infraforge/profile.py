@@ -18,12 +18,18 @@ LOCK = "required.lock"
 
 @dataclass(frozen=True)
 class Topology:
-    """The nodes: one control plane, `workers` more, spread over `zones` in turn."""
+    """The nodes: one control plane, `workers` more, spread over `zones` in turn.
+
+    dns: CoreDNS as `kubeadm` sets it up, or on `every-node`, where pods ask their own node's.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
 
+    DNS: ClassVar[tuple[str, ...]] = ("kubeadm", "every-node")
+
     workers: int = 0
     zones: tuple[str, ...] = ()
+    dns: str = "kubeadm"
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,9 @@ class Shape:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Shape:
         """What `dataclasses.asdict` made. Raises TypeError or LookupError for anything else."""
-        cluster = Topology(data["cluster"]["workers"], tuple(data["cluster"]["zones"]))
+        told = data["cluster"]
+        # an older version's says nothing of it
+        cluster = Topology(told["workers"], tuple(told["zones"]), told.get("dns", "kubeadm"))
         components = {str(name): dict(settings) for name, settings in data["components"].items()}
         return cls(cluster, components, Identity(**data["identity"]))
 
@@ -107,7 +115,8 @@ class Shape:
 class Profile:
     """One file of `platform/profiles/`.
 
-    components: name → settings (`replicas`); required: node ids of tests that must have run where
+    components: name → settings (`replicas`; `overlays`: names of folders in its `overlays/`, put
+    over its manifests in this order); required: node ids of tests that must have run where
     their top folder was asked for: those of `required.lock` whose components the profile has, and
     those that its own `[tests] required` adds;
     deployable: False while this version lacks parts the profile asks for.
@@ -159,6 +168,9 @@ class Profile:
         if file.identity.method not in Identity.METHODS:
             known = ", ".join(Identity.METHODS)
             raise UsageError(f"{path}: identity.method is {file.identity.method!r}; known: {known}")
+        if file.cluster.dns not in Topology.DNS:
+            known = ", ".join(Topology.DNS)
+            raise UsageError(f"{path}: cluster.dns is {file.cluster.dns!r}; known: {known}")
         return cls(
             name=name,
             description=file.description,
@@ -180,6 +192,7 @@ class _Component:
     __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
 
     replicas: int | None = None
+    overlays: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.replicas is not None and self.replicas < 1:
@@ -187,7 +200,8 @@ class _Component:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {} if self.replicas is None else {"replicas": self.replicas}
+        told: dict[str, Any] = {} if self.replicas is None else {"replicas": self.replicas}
+        return told | ({"overlays": list(self.overlays)} if self.overlays else {})
 
 
 @dataclass(frozen=True)
@@ -225,11 +239,19 @@ def locked(tree: Path) -> dict[str, tuple[str, ...]]:
     return {line[0]: tuple(line[1:]) for line in lines if line and line[0] != "#"}
 
 
-def _required(tree: Path, deployable: bool, components: Mapping[str, Any]) -> tuple[str, ...]:
-    """The locked tests whose components this profile has; none while it cannot be stood up."""
+def _required(
+    tree: Path, deployable: bool, components: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """The locked tests whose components this profile has; none while it cannot be stood up.
+
+    A test may need a component as an overlay makes it: `COMPONENT/OVERLAY`.
+    """
     if not deployable:
         return ()
-    return tuple(name for name, needs in locked(tree).items() if set(needs) <= set(components))
+    has = set(components)
+    for component, settings in components.items():
+        has |= {f"{component}/{overlay}" for overlay in settings.get("overlays", ())}
+    return tuple(name for name, needs in locked(tree).items() if set(needs) <= has)
 
 
 def names(tree: Path) -> list[str]:
@@ -261,22 +283,27 @@ def _files(tree: Path) -> dict[str, dict[str, Any]]:
     return profiles
 
 
-def _extended(path: Path, own: Mapping[str, Any], tree: Path) -> dict[str, Any]:
-    """Merge this profile's settings over those of the profile it extends.
+def _extended(
+    path: Path, own: Mapping[str, Any], tree: Path, below: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Merge this profile's settings over those of the profile it extends, which may extend another.
 
-    Only one level of `extends` is allowed; required tests of both are kept.
+    Required tests of both are kept. below: the profiles that led here. Raises UsageError where they
+    go in a circle.
     """
     name = own["extends"]
     if not isinstance(name, str) or name not in names(tree):
         raise UsageError(f"{path}: extends {name!r}; there are: {', '.join(names(tree))}")
+    if name in (path.stem, *below):
+        raise UsageError(f"{path}: extends {name!r}, which extends this one in the end")
     base = reading.toml(tree / "profiles" / f"{name}.toml")
     if "extends" in base:
-        raise UsageError(f"{path}: extends {name!r}, which extends another one itself")
+        base = _extended(tree / "profiles" / f"{name}.toml", base, tree, (path.stem, *below))
     merged = {key: value for key, value in own.items() if key != "extends"}
-    for key, below in base.items():
+    for key, under in base.items():
         above = merged.get(key, {})
-        if isinstance(below, dict) and isinstance(above, dict):
-            merged[key] = {**below, **above}
+        if isinstance(under, dict) and isinstance(above, dict):
+            merged[key] = {**under, **above}
     required: list[str] = []
     for part in (base, own):
         tests = reading.parsed(path, {"tests": part.get("tests", {})}, _OnlyTests).tests

@@ -1,7 +1,8 @@
 """Which tests a profile requires: read from the suites themselves, and locked.
 
 A folder of tests names the components it is about: `COMPONENTS` in its conftest.py. Its tests are
-required of every profile that has them all; the tests of other folders, of every profile. The names
+required of every profile that has them all; the tests of other folders, of every profile. A folder
+about a component as one of its overlays makes it names `COMPONENT/OVERLAY`. The names
 are kept in `platform/profiles/required.lock`, one test a line with its components behind it. The
 lock is generated and reviewed: without it nobody would notice a test that was deleted.
 

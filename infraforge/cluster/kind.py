@@ -320,6 +320,8 @@ def _run_alone(argv: Sequence[str], folder: Path, out: IO[str]) -> int:
 def _thaw(node: str) -> None:
     """Let go on what a fault has paused: what is frozen cannot be killed, nor its node removed."""
     ctr = ("exec", node, "ctr", "--namespace=k8s.io", "task")
+    with contextlib.suppress(ClusterError):  # it is not paused itself
+        docker("unpause", node)
     with contextlib.suppress(ClusterError):  # on a node that does not run nothing is frozen
         for line in docker(*ctr, "ls").splitlines():
             if line.endswith("PAUSED"):

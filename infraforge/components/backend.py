@@ -9,10 +9,11 @@ from pathlib import Path
 
 import hvac
 
+from infraforge.components import members
 from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.minio import Minio
 from infraforge.components.nats import URL, Nats
-from infraforge.components.postgres import Postgres
+from infraforge.components.postgres import DATABASE, Postgres
 from infraforge.components.redis_cache import RedisCache
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
@@ -22,10 +23,6 @@ NAMESPACE = "infraforge-application"
 ROLE = "backend"
 _ROLES = (ROLE, "worker")
 _CONNECTION = "postgres"
-_URL = (
-    "postgresql://{{username}}:{{password}}@postgres.infraforge-data.svc:5432/infraforge"
-    "?sslmode=verify-full&sslrootcert=/etc/platform-ca/ca.crt"
-)
 _PREFIX = f"database/creds/{ROLE}"
 
 
@@ -129,25 +126,35 @@ def _set_up_database(site: Site, vault: hvac.Client) -> None:
     """Give Vault its own login to PostgreSQL, with a password that Vault alone knows afterwards."""
     create_login_role(site, vault, ROLE)
     engine = vault.secrets.database
-    if _connection_works(vault):
+    pods = members.of(site.profile)
+    url = members.url(pods, DATABASE)
+    if _connection_works(vault, url):
         return
+    # An idle connection to a member that went would hold up the first who asks for a login after
+    # it, until the kernel gives up. With one member whoever asks waits for that one anyway.
+    more = {"max_idle_connections": -1} if len(pods) > 1 else {}
     user, password = Postgres().vault_credentials(site)
     engine.configure(
         name=_CONNECTION,
         plugin_name="postgresql-database-plugin",
         allowed_roles=list(_ROLES),
-        connection_url=_URL,
+        connection_url=url,
         username=user,
         password=password,
         password_authentication="scram-sha-256",  # noqa: S106  the method's name
+        **more,
     )
     engine.rotate_root_credentials(_CONNECTION)
 
 
-def _connection_works(vault: hvac.Client) -> bool:
-    """Whether Vault can create logins already (tested by creating one)."""
+def _connection_works(vault: hvac.Client, url: str) -> bool:
+    """Whether Vault can create logins there already (tested by creating one)."""
     try:
-        vault.secrets.database.read_connection(_CONNECTION)
+        known = vault.secrets.database.read_connection(_CONNECTION)["data"]
+        # what stands before the @ Vault may mask
+        there = str(known["connection_details"]["connection_url"]).partition("@")[2]
+        if there != url.partition("@")[2]:
+            return False
         made = _login(vault)
     except (hvac.exceptions.InvalidPath, hvac.exceptions.InvalidRequest):
         return False

@@ -98,6 +98,10 @@ class Component:
         """Make processes that do not do so by themselves load the trusted CAs again."""
         self.reload(site)
 
+    def leading_pod(self, site: Site) -> str:
+        """The name of the pod that does the work, where it is one of several; else ""."""
+        return ""
+
     def trusted(self, site: Site, pod: Any) -> str:
         """The content of the file of trusted CAs inside its pod."""
         box = str(pod.spec.containers[0].name)

@@ -44,17 +44,21 @@ class Container:
         return f"{self.namespace}/{self.pod}"
 
 
-def find(site: Site, component: str, name: str = "") -> Container:
+def find(site: Site, component: str, name: str = "", *, in_pod: str = "") -> Container:
     """The component's running container (of its first pod by name).
 
     name: which container; by default the one named like the component, else the pod's first.
-    Raises ClusterError where none runs.
+    in_pod: of this pod alone. Raises ClusterError where none runs.
     """
     for pod in pods(site, component):
+        if in_pod and pod.metadata.name != in_pod:
+            continue
         wanted = name or _main(pod, component)
         container = _running(pod, wanted)
         if container is not None:
             return container
+    if in_pod:
+        raise ClusterError(f"{component}: {in_pod} runs no container {name or component!r}")
     raise ClusterError(f"{component}: none of its pods runs a container {name or component!r}")
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from infraforge.cluster import manifests, tools
+from infraforge.cluster import manifests, overlays, tools
 from infraforge.cluster.apply import Reference
+from infraforge.components import members, rules
 from infraforge.components.base import Component
 from infraforge.components.site import Site
 from infraforge.errors import UsageError
@@ -63,15 +64,20 @@ def rendered(
 
     Raises UsageError for an image whose digest is not known: no tag decides what runs.
     """
-    objects = manifests.render(tools.kubectl(tree), tree / "components" / component)
+    settings = profile.components[component]
+    folder = tree / "components" / component
+    objects = overlays.render(tools.kubectl(tree), folder, settings.get("overlays", ()))
     objects = manifests.pin_images(objects, images.digests)
     if by_tag := manifests.unpinned(objects):
         raise UsageError(f"{component}: the digest of {by_tag[0]} is not known")
     for here, there in images.moved.items():
         objects = manifests.move_images(objects, here, there)
-    replicas = profile.components[component].get("replicas")
+    replicas = settings.get("replicas")
     if replicas is not None:
         objects = manifests.set_replicas(objects, int(replicas))
+    objects = members.named_in(objects, members.of(profile))
+    if impossible := rules.impossible_budgets(objects):
+        raise UsageError(f"{component}: {impossible[0]}")
     return manifests.allow_node_networks(objects, node_cidrs)
 
 

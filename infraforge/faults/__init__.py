@@ -8,58 +8,103 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from infraforge.faults.base import Undo
+from infraforge.faults.cut import ApiAway, ApiFlaps, CutOff, From, Reconnect
 from infraforge.faults.expire import CertificateExpired, GoodCertificate
 from infraforge.faults.fill import Empty, Fill
 from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
+from infraforge.faults.member import (
+    CrashMember,
+    FreezeMember,
+    HoldMemberDown,
+    KillMember,
+    ResumeMember,
+    Switchover,
+    Uncordon,
+)
+from infraforge.faults.nodes import CutNodeOff, PauseNode, PlugIn, Unpause
 from infraforge.faults.pause import Pause, Resume
+from infraforge.faults.processes import Continue, FreezePatroni, KillPostmaster
 from infraforge.faults.read_only import ReadOnly, Thaw
 from infraforge.faults.renew import RenewCertificate
 from infraforge.faults.restart import Restart, Started
+from infraforge.faults.roles import AllStreaming, Role
 from infraforge.faults.scale import Rescale, ScaledToNothing
+from infraforge.faults.together import Together, UndoAll
 from infraforge.faults.tokens import SignedInAnew, TokensRevoked
 
 __all__ = [
     "UNDOS",
+    "AllStreaming",
+    "ApiAway",
+    "ApiFlaps",
     "BackToStrength",
     "CertificateExpired",
+    "Continue",
+    "CrashMember",
+    "CutNodeOff",
+    "CutOff",
     "Empty",
     "Fill",
+    "FreezeMember",
+    "FreezePatroni",
+    "From",
     "GoodCertificate",
+    "HoldMemberDown",
     "Impostor",
     "KillContainer",
+    "KillMember",
     "KillPod",
+    "KillPostmaster",
     "LoginsEnd",
     "Pause",
+    "PauseNode",
+    "PlugIn",
     "ReadOnly",
+    "Reconnect",
     "RenewCertificate",
     "Rescale",
     "Restart",
     "RestoreLogins",
     "Resume",
+    "ResumeMember",
+    "Role",
     "ScaledToNothing",
     "SignedInAnew",
     "Started",
+    "Switchover",
     "Thaw",
+    "Together",
     "TokensRevoked",
+    "Uncordon",
+    "UndoAll",
     "Unmask",
+    "Unpause",
 ]
 
 UNDOS: Mapping[str, type[Undo]] = {
     undo.kind: undo
     for undo in (
+        AllStreaming,
         BackToStrength,
+        Continue,
         Empty,
         GoodCertificate,
+        PlugIn,
+        Reconnect,
         RenewCertificate,
         Rescale,
         RestoreLogins,
         Resume,
+        ResumeMember,
         SignedInAnew,
         Started,
         Thaw,
+        Uncordon,
+        UndoAll,
         Unmask,
+        Unpause,
     )
 }
 """Every kind of undo that a journal may hold; `infraforge heal` can perform these."""

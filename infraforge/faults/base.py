@@ -39,7 +39,8 @@ class Aimed(Protocol):
     lasting: whether it lasts until it is undone (a pause does, a kill does not).
     """
 
-    lasting: ClassVar[bool]
+    @property
+    def lasting(self) -> bool: ...
 
     @property
     def undo(self) -> Undo: ...

@@ -11,6 +11,7 @@ from kubernetes import client
 from infraforge.components import containers
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
+from infraforge.faults import targets
 
 _FILE = "infraforge-fill"
 _OVER = ("Failed", "Succeeded")
@@ -30,7 +31,7 @@ class Fill:
         return f"fill {self.folder} of {self.component} with {self.mebibytes} MiB"
 
     def aim(self, site: Site) -> Filling:
-        target = containers.find(site, self.component, self.container)
+        target = targets.find(site, self.component, self.container)
         return Filling(target, self.folder, self.mebibytes)
 
 

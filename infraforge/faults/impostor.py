@@ -1,4 +1,7 @@
-"""An impostor takes PostgreSQL's place: another pod behind its Service.
+"""An impostor takes PostgreSQL's place: another pod behind the name that clients connect to.
+
+Of a single member that is the Service's. Several are connected to by their own names, which the
+headless Service gives them; then the impostor has the first one's, and the others have none.
 
 The impostor's certificate has all the right names. What differs is who signed it: clients must
 trust one from the platform CA, which proves that they reach the impostor, and must tell nothing to
@@ -10,7 +13,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +21,7 @@ import psycopg
 from kubernetes import client
 
 from infraforge.cluster.pki import Authority, Pair
+from infraforge.components import members
 from infraforge.components.postgres import NAMESPACE, Postgres
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
@@ -26,10 +30,16 @@ from infraforge.wait import seconds, wait_until
 
 NAME = "postgres-impostor"
 _SERVICE = "postgres"
+_MEMBERS = "postgres-internal"
 _LABEL = "infraforge.io/impostor"
 _LABELS = {"app.kubernetes.io/name": "postgres", _LABEL: "postgres"}
 _PROGRAM = Path(__file__).with_name("impostor_pod.py")
-_NAMES = [f"{_SERVICE}.{NAMESPACE}.svc", f"{_SERVICE}.{NAMESPACE}", _SERVICE]
+_NAMES = [
+    f"{_SERVICE}.{NAMESPACE}.svc",
+    f"{_SERVICE}.{NAMESPACE}",
+    _SERVICE,
+    f"*.{members.DOMAIN}",
+]
 _PORT = 5432
 _UID = 10001
 _END = (
@@ -50,31 +60,39 @@ class Impostor:
         return f"an impostor of postgres with {'the platform' if self.known else 'a foreign'} CA"
 
     def aim(self, site: Site) -> Masquerade:
+        pods = members.of(site.profile)
+        name = _SERVICE if len(pods) == 1 else _MEMBERS
         try:
-            service: Any = site.core.read_namespaced_service(_SERVICE, NAMESPACE)
+            service: Any = site.core.read_namespaced_service(name, NAMESPACE)
         except client.ApiException as error:
-            raise ClusterError(f"Service {_SERVICE} cannot be read: {error.reason}") from error
+            raise ClusterError(f"Service {name} cannot be read: {error.reason}") from error
         selector = dict(service.spec.selector)
         if _LABEL in selector:
             raise ClusterError("an impostor is there already; remove it: infraforge heal")
-        return Masquerade(Unmask(selector), self.known, python_image(site))
+        place = {} if len(pods) == 1 else {"hostname": pods[0], "subdomain": _MEMBERS}
+        return Masquerade(Unmask(selector, name), self.known, python_image(site), place)
 
 
 @dataclass(frozen=True)
 class Masquerade:
-    """An impostor before it is started. image: one with Python that the node already has."""
+    """An impostor before it is started.
+
+    image: one with Python that the node already has; place: the pod's name among the members.
+    """
 
     lasting: ClassVar[bool] = True
     undo: Unmask
     known: bool
     image: str
+    place: Mapping[str, str] = field(default_factory=dict)
 
     def strike(self, site: Site) -> None:
         site.write_secret(NAME, NAMESPACE, _tls(_certificate(site, known=self.known)))
         try:
-            site.core.create_namespaced_pod(NAMESPACE, _pod(self.image))
+            site.core.create_namespaced_pod(NAMESPACE, _pod(self.image, self.place))
             with Postgres().connect(site) as database:  # before the Service leads elsewhere
-                _select(site, {**dict.fromkeys(self.undo.selector), _LABEL: "postgres"})
+                away = dict.fromkeys(self.undo.selector)
+                _select(site, self.undo.service, {**away, _LABEL: "postgres"})
                 wait_until(
                     lambda: self.took_effect(site),
                     _STARTS,
@@ -86,7 +104,7 @@ class Masquerade:
 
     def took_effect(self, site: Site) -> str:
         slices: Any = client.DiscoveryV1Api(site.cluster.api).list_namespaced_endpoint_slice(
-            NAMESPACE, label_selector=f"kubernetes.io/service-name={_SERVICE}"
+            NAMESPACE, label_selector=f"kubernetes.io/service-name={self.undo.service}"
         )
         names = [
             endpoint.target_ref.name
@@ -103,18 +121,21 @@ class Unmask:
 
     kind: ClassVar[str] = "unmask"
     selector: Mapping[str, str]
+    service: str = _SERVICE
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        return {"selector": json.dumps(dict(self.selector), sort_keys=True)}
+        selector = json.dumps(dict(self.selector), sort_keys=True)
+        return {"selector": selector, "service": self.service}
 
     @classmethod
     def restored(cls, parameters: Mapping[str, str]) -> Unmask:
-        selector = json.loads(parameters["selector"])
-        return cls({str(key): str(value) for key, value in selector.items()})
+        found = json.loads(parameters["selector"])
+        selector = {str(key): str(value) for key, value in found.items()}
+        return cls(selector, parameters.get("service", _SERVICE))
 
     def perform(self, site: Site) -> None:
-        _select(site, {_LABEL: None, **self.selector})
+        _select(site, self.service, {_LABEL: None, **self.selector})
         for remove in (site.core.delete_namespaced_pod, site.core.delete_namespaced_secret):
             try:
                 remove(NAME, NAMESPACE, grace_period_seconds=0)
@@ -124,13 +145,12 @@ class Unmask:
         wait_until(lambda: _gone(site), _STARTS, what=f"{NAME} is gone")
 
 
-def _select(site: Site, selector: Mapping[str, str | None]) -> None:
+def _select(site: Site, service: str, selector: Mapping[str, str | None]) -> None:
+    change = {"spec": {"selector": dict(selector)}}
     try:
-        site.core.patch_namespaced_service(
-            _SERVICE, NAMESPACE, {"spec": {"selector": dict(selector)}}
-        )
+        site.core.patch_namespaced_service(service, NAMESPACE, change)
     except client.ApiException as error:
-        raise ClusterError(f"Service {_SERVICE} cannot be changed: {error.reason}") from error
+        raise ClusterError(f"Service {service} cannot be changed: {error.reason}") from error
 
 
 def _gone(site: Site) -> bool:
@@ -149,13 +169,14 @@ def _tls(pair: Pair) -> Mapping[str, str]:
     return {"tls.crt": pair.cert_pem, "tls.key": pair.key_pem}
 
 
-def _pod(image: str) -> dict[str, Any]:
+def _pod(image: str, place: Mapping[str, str]) -> dict[str, Any]:
     """The impostor's pod: Pod Security `restricted`, no service account token."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": NAME, "labels": _LABELS},
         "spec": {
+            **place,
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,

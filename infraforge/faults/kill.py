@@ -11,6 +11,8 @@ from kubernetes import client
 from infraforge.components import containers
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
+from infraforge.faults import targets
+from infraforge.faults.base import Undo
 from infraforge.wait import wait_until
 
 
@@ -28,7 +30,7 @@ class KillPod:
 
     def aim(self, site: Site) -> Deletion:
         return Deletion(
-            containers.find(site, self.component),
+            targets.find(site, self.component),
             BackToStrength.of(site, self.component),
         )
 
@@ -46,7 +48,7 @@ class KillContainer:
     def aim(self, site: Site) -> Sigkill:
         containers.nodes(site)
         return Sigkill(
-            containers.find(site, self.component, self.container),
+            targets.find(site, self.component, self.container),
             BackToStrength.of(site, self.component),
         )
 
@@ -57,7 +59,7 @@ class Deletion:
 
     lasting: ClassVar[bool] = False
     target: containers.Container
-    undo: BackToStrength
+    undo: Undo
 
     def strike(self, site: Site) -> None:
         only_this_one = client.V1DeleteOptions(
@@ -85,7 +87,7 @@ class Sigkill:
 
     lasting: ClassVar[bool] = False
     target: containers.Container
-    undo: BackToStrength
+    undo: Undo
 
     def strike(self, site: Site) -> None:
         victim = self.target

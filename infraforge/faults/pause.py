@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from infraforge.components import containers
 from infraforge.components.site import Site
+from infraforge.faults import targets
 from infraforge.wait import seconds, wait_until
 
 _GOES_ON_WITHIN = seconds(60)  # generous: a fault that is not undone in time stays open
@@ -29,7 +30,7 @@ class Pause:
 
     def aim(self, site: Site) -> Freeze:
         containers.nodes(site)
-        return Freeze(containers.find(site, self.component, self.container))
+        return Freeze(targets.find(site, self.component, self.container))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime
 import psycopg
 
 from infraforge.components.backend import DatabaseLogin
-from infraforge.components.postgres import DATABASE, NAMESPACE, Connection
+from infraforge.components.postgres import DATABASE, Connection, Postgres
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 
@@ -19,6 +19,10 @@ SELECT DISTINCT a.usename, r.rolvaliduntil, r.rolsuper
 FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
 WHERE a.datname = %s AND a.application_name = 'backend' AND a.usename IS NOT NULL
 ORDER BY 1
+"""
+_COUNT = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = %s AND application_name IN ('backend', 'worker')
 """
 _LOGINS = "SELECT rolname FROM pg_roles WHERE rolcanlogin ORDER BY 1"
 _NOT_THIS_ONE = ("authentication failed", "does not exist", "not permitted to log in")
@@ -39,6 +43,12 @@ def of_backend(database: Connection) -> tuple[Session, ...]:
     return tuple(Session(str(row[0]), row[1], bool(row[2])) for row in rows)
 
 
+def sessions(database: Connection) -> int:
+    """How many sessions the backend and its worker have at this server, primary or standby."""
+    row = database.execute(_COUNT, (DATABASE,)).fetchone()
+    return int(row[0]) if row else 0
+
+
 def roles(database: Connection) -> tuple[str, ...]:
     """All roles that may log in."""
     return tuple(str(row[0]) for row in database.execute(_LOGINS).fetchall())
@@ -47,7 +57,7 @@ def roles(database: Connection) -> tuple[str, ...]:
 @contextlib.contextmanager
 def signed_in(site: Site, login: DatabaseLogin) -> Iterator[Connection]:
     """A connection with that login. Raises ClusterError when it fails or PostgreSQL refuses it."""
-    with site.forward(NAMESPACE, "svc/postgres", 5432) as port:
+    with Postgres().way_in(site) as port:
         try:
             connection = _connect(site, login, port)
         except psycopg.OperationalError as error:
@@ -61,7 +71,7 @@ def refusal(site: Site, login: DatabaseLogin) -> str:
 
     Raises ClusterError for every other failure: a broken connection is not a refusal.
     """
-    with site.forward(NAMESPACE, "svc/postgres", 5432) as port:
+    with Postgres().way_in(site) as port:
         try:
             with contextlib.closing(_connect(site, login, port)):
                 return ""

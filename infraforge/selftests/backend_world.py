@@ -60,6 +60,24 @@ class Server:
         options = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=60"
         self._run("pg_ctl", "-D", data, "-o", options, "-l", f"{data}.log", "-w", "start")
 
+    def start_from(self, primary: Server) -> None:
+        """Start as a standby that streams from the primary."""
+        data = str(self.folder / "data")
+        self._run(
+            "pg_basebackup",
+            "-D",
+            data,
+            "-h",
+            str(primary.folder),
+            "-U",
+            "postgres",
+            "-R",
+            "-c",
+            "fast",
+        )
+        options = f"-k {self.folder} -c listen_addresses="
+        self._run("pg_ctl", "-D", data, "-o", options, "-l", f"{data}.log", "-w", "start")
+
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "-w", "stop")
 
@@ -95,7 +113,7 @@ class Server:
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [*self._as, str(self._bin / program), *arguments],
+            [*self._as, str(self._bin.joinpath("initdb").resolve().with_name(program)), *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             check=False,

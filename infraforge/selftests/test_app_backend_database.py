@@ -210,5 +210,5 @@ def test_an_epoch_that_cannot_be_raised_leaves_the_outcome_unknown(name: str) ->
 
 def test_connections_are_to_a_primary() -> None:
     """A standby would show an epoch, and rows, from before."""
-    parameters = database.parameters(config.Config(), database.Login("v-1", "secret"))
-    assert parameters["target_session_attrs"] == "primary"
+    found = database.parameters(config.Config(), database.Login("v-1", "secret"))
+    assert found["target_session_attrs"] == "primary"

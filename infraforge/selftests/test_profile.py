@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infraforge import components, profile, required
+from infraforge import components, profile, required, stack
 from infraforge.components import waves
 from infraforge.errors import UsageError
 from infraforge.profile import Profile, names, sizes
@@ -33,19 +33,30 @@ def test_minimal_requires_all_but_the_queues_and_the_directorys_tests() -> None:
     assert ldap - minimal == {node for node in every if node.startswith("suites/directory/")}
     assert minimal < standard
     assert minimal < ldap
+    several = {node for node in every if node.startswith("suites/replication/")}
+    for name in ("professional", "enterprise"):
+        assert set(Profile.load(name, TREE).required) == standard | several
 
 
-BEYOND_MINIMAL = ("suites/queue/", "suites/directory/")
+BEYOND_MINIMAL = ("suites/queue/", "suites/directory/", "suites/replication/")
 """Suites of components that minimal does not have."""
 
 
 def test_each_component_that_a_test_needs_is_in_some_profile() -> None:
-    known = {c for name in names(TREE) for c in Profile.load(name, TREE).components}
+    known = set()
+    for name in names(TREE):
+        for component, settings in Profile.load(name, TREE).components.items():
+            known |= {component, *(f"{component}/{one}" for one in settings.get("overlays", ()))}
     assert {c for needs in required.declared(ROOT).values() for c in needs} <= known
 
 
-def test_a_profile_that_cannot_be_stood_up_requires_nothing() -> None:
-    assert Profile.load("enterprise", TREE).required == ()
+def test_a_profile_that_cannot_be_stood_up_requires_nothing(tree: Path) -> None:
+    path = tree / "profiles" / "planned.toml"
+    path.write_text('deployable = false\nextends = "standard"\n')
+    planned = Profile.load("planned", tree)
+    assert planned.required == ()
+    with pytest.raises(UsageError, match="planned, not built yet"):
+        stack.checked(planned, tree)
 
 
 @pytest.mark.parametrize(
@@ -93,15 +104,43 @@ def test_standard_has_all_of_minimal_and_says_the_rest_itself() -> None:
     assert standard.description != minimal.description
 
 
-@pytest.mark.parametrize("base", ["maximal", "enterprise", "standard"])
-def test_a_profile_extends_one_that_is_there_and_complete(tree: Path, base: str) -> None:
+@pytest.mark.parametrize("base", ["maximal", "enterprise", "professional"])
+def test_a_profile_extends_one_that_is_there_and_not_itself(tree: Path, base: str) -> None:
     path = tree / "profiles" / "professional.toml"
-    path.write_text(f'extends = "{base}"\n' + path.read_text())
-    if base == "enterprise":
-        assert not Profile.load("professional", tree).deployable
-        return
-    with pytest.raises(UsageError, match=f"extends '{base}'"):
+    path.write_text(path.read_text().replace('extends = "standard"', f'extends = "{base}"'))
+    with pytest.raises(UsageError, match=f"extends '{base}'|extends 'professional'"):
         Profile.load("professional", tree)
+
+
+def test_what_is_extended_may_extend_another() -> None:
+    standard, professional, enterprise = (
+        Profile.load(name, TREE) for name in ("standard", "professional", "enterprise")
+    )
+    assert enterprise.components.keys() == professional.components.keys()
+    assert professional.components.keys() == standard.components.keys()
+    assert enterprise.components["postgres"] == {
+        "replicas": 3,
+        "overlays": ["replicated", "zones"],
+    }
+    assert enterprise.components["backend"] == professional.components["backend"]
+    assert set(enterprise.required) >= set(professional.required) >= set(standard.required)
+    assert len(enterprise.required) == len(set(enterprise.required))
+    assert (enterprise.cluster.workers, enterprise.cluster.dns) == (3, "every-node")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('[cluster]\ndns = "nowhere"', "cluster.dns is 'nowhere'; known: kubeadm, every-node"),
+        ('[components.nats]\noverlays = "one"', "components.nats.overlays"),
+        ("[components.nats]\noverlays = [1]", "components.nats.overlays"),
+    ],
+)
+def test_what_a_profile_line_chooses_must_be_a_choice(tree: Path, line: str, told: str) -> None:
+    path = tree / "profiles" / "own.toml"
+    path.write_text(f'extends = "standard"\n{line}\n')
+    with pytest.raises(UsageError, match=told):
+        Profile.load("own", tree)
 
 
 @pytest.mark.parametrize("name", names(TREE))

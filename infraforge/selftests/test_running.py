@@ -143,7 +143,6 @@ def test_what_pytest_cannot_make_sense_of_is_told_before_anything_is_touched(
     [
         ([], "say which profile to test"),
         (["--profile", "minimel"], "minimel"),
-        (["--profile", "enterprise"], "planned, not built yet"),
     ],
 )
 def test_a_profile_that_cannot_be_tested_is_told_before_anything_is_touched(

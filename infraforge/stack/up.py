@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infraforge import interrupts
-from infraforge.cluster import install, kind, node_files, registry, state
+from infraforge.cluster import dns, install, kind, node_files, registry, state
 from infraforge.cluster.base import Presence
+from infraforge.components import rules
 from infraforge.components.rollout import Say
 from infraforge.components.site import Site
 from infraforge.components.waves import pool_of
@@ -59,7 +60,7 @@ def stand_up(
     so, TimedOut where the front door does not open in the end; a cluster that this call made and
     could not bring up is removed again when the call is interrupted, or was not to stay.
     """
-    checked(profile)
+    checked(profile, tree)
     found = Note.read(name)
     if found and found.brought:
         raise UsageError(
@@ -124,17 +125,25 @@ def nothing_left(name: str) -> Iterator[None]:
 
 def deployable(profile_name: str, tree: Path) -> Profile:
     """The profile of this name; UsageError when this version lacks parts of it."""
-    return checked(Profile.load(profile_name, tree))
+    return checked(Profile.load(profile_name, tree), tree)
 
 
-def checked(profile: Profile) -> Profile:
-    """The same profile; UsageError when this version lacks parts of it."""
+def checked(profile: Profile, tree: Path = TREE) -> Profile:
+    """The same profile; UsageError when this version lacks parts, or its numbers cannot work."""
     if not profile.deployable:
         raise UsageError(
             f"profile {profile.name!r} is planned, not built yet: this version lacks parts it "
             f"asks for; profiles that can be stood up are listed by: infraforge doctor"
         )
+    rules.check(profile, tree)
     return profile
+
+
+def _own_parts(cluster: kind.Kind, profile: Profile, tree: Path) -> None:
+    """The cluster's own parts, ready and where the profile wants them."""
+    install.wait_ready(cluster, profile.budgets.cluster)
+    if profile.cluster.dns == "every-node":
+        dns.on_every_node(cluster, tree, profile.budgets.cluster)
 
 
 def _stand_up(
@@ -170,7 +179,7 @@ def _stand_up(
         if Note.read(cluster.name) is None:  # new, or a run was killed before it was whole
             install.install(cluster, tree, issuer, digests)
         # pods wait for the network by themselves; nodes get their certificates meanwhile
-        parts = aside.submit(install.wait_ready, cluster, profile.budgets.cluster)
+        parts = aside.submit(_own_parts, cluster, profile, tree)
         platform.deploy(progress)
         parts.result()
     done = dataclasses.replace(platform, timings=clock.seconds)

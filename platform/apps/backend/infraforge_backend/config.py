@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 class Config:
     """Addresses, paths and times; each field is the environment variable of that name in capitals.
 
+    postgres_host: of several members all names, with commas between them.
     cache_ttl_seconds: how long a cached value may live. lease_seconds: how long a process may
     trust its last look at the cache epoch. garbage_seconds: how long a replaced file's object
     stays for downloads already under way. ready_seconds: how long the database may be silent

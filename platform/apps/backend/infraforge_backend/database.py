@@ -2,7 +2,7 @@
 
 A connection is verified against the platform CA and the server's name, works as the tables'
 owner (the login role switches by itself), and is ended when it waits too long. It is one to a
-primary: a standby would show the past.
+primary, whichever of several members that is: a standby would show the past.
 
 An error is a *fault* where the server or the connection is to blame, whatever psycopg calls it: a
 session that the server ended, a server that has become read-only, no answer. After a fault the
@@ -30,6 +30,7 @@ from infraforge_backend import metrics
 from infraforge_backend.cache import FENCE_MS, Cache
 from infraforge_backend.config import Config
 from infraforge_backend.deadline import Watchdog
+from infraforge_backend.members import MemberConnection, Members
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,9 +66,8 @@ class Login:
 
 
 def parameters(config: Config, login: Login) -> dict[str, Any]:
-    """What psycopg needs to connect."""
+    """What psycopg needs to connect, but for the host."""
     return {
-        "host": config.postgres_host,
         "port": config.postgres_port,
         "dbname": config.postgres_database,
         "user": login.user,
@@ -115,19 +115,22 @@ class Database:
         self._cache = cache
         self._watchdog = watchdog
         self._pause = pause
+        self.members = Members.of(config.postgres_host)
         self._lock = threading.Lock()
         self._pool: psycopg_pool.ConnectionPool[Connection] | None = None
 
     def use(self, login: Login) -> None:
         """Connect as `login` from now on. Work under way ends on its old connection."""
         pool: psycopg_pool.ConnectionPool[Connection] = psycopg_pool.ConnectionPool(
-            kwargs=parameters(self._config, login),
+            connection_class=MemberConnection,
+            kwargs={**parameters(self._config, login), "members": self.members},
             min_size=1,
             max_size=8,
             timeout=_POOL_SECONDS,
             max_lifetime=1800,
             reconnect_timeout=0,
-            num_workers=1,
+            # one that waits for a dead host keeps nobody from another
+            num_workers=3 if self.members.several else 1,
             open=True,
             name=self._config.vault_role,
         )
@@ -135,6 +138,14 @@ class Database:
             old, self._pool = self._pool, pool
         if old is not None:
             retire(old)
+
+    def primary_moved(self) -> None:
+        """Another member takes writes now: no connection to the one before is lent any more."""
+        self._forget_connections()
+        pool = self._pool
+        if pool is not None:
+            with contextlib.suppress(psycopg_pool.PoolClosed):
+                pool.check()  # and one is made at once, for whoever waits
 
     def close(self) -> None:
         with self._lock:

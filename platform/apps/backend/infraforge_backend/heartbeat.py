@@ -9,15 +9,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import psycopg
 
-from infraforge_backend import database, metrics
+from infraforge_backend import database, members, metrics
 from infraforge_backend.cache import Cache
 from infraforge_backend.config import Config
 from infraforge_backend.database import Connection, Login
 from infraforge_backend.deadline import Watchdog
 from infraforge_backend.epoch import EpochKnowledge
+from infraforge_backend.members import MemberConnection, Members
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ _ANSWER_WITHIN = 1.0
 # not "shutting down": a smart shutdown lets sessions work on; not "in recovery mode" either: what
 # crashed may have been there a moment ago
 _NOBODY_GETS_IN = ("system is starting up",)
+# a standby says so of a session that it has begun: the login was good
+_LET_IN = ("session is read-only", "server is in hot standby mode")
 _NOT_WITH_THIS_LOGIN = ("authentication failed", "does not exist", "not permitted to log in")
 
 
@@ -35,6 +39,10 @@ def refuses_everybody(error: psycopg.Error) -> bool:
     With several addresses tried, all must have said so. A timeout says nothing, and neither does a
     refused connection: the Service refuses, too (see absence.py).
     """
+    return all(_starts_up(one) for one in members.each(error))
+
+
+def _starts_up(error: psycopg.Error) -> bool:
     attempts = str(error).split("connection to server")[1:]
     return bool(attempts) and all(
         any(words in attempt for words in _NOBODY_GETS_IN) for attempt in attempts
@@ -42,8 +50,23 @@ def refuses_everybody(error: psycopg.Error) -> bool:
 
 
 def refuses_login(error: psycopg.Error) -> bool:
-    """Whether PostgreSQL is there and does not take this login (any more)."""
-    return any(words in str(error) for words in _NOT_WITH_THIS_LOGIN)
+    """Whether PostgreSQL is there and does not take this login (any more).
+
+    Of several members a standby may not know of a login yet that the primary made a moment ago: so
+    each that says anything about it must say the same.
+    """
+    said = [str(one) for one in members.each(error)]
+    refusals = [any(words in text for words in _NOT_WITH_THIS_LOGIN) for text in said]
+    let_in = [any(words in text for words in _LET_IN) for text in said]
+    return any(refusals) and not any(let_in)
+
+
+@dataclass(frozen=True)
+class Primary:
+    """Whom to look for, and whom to tell that another one was found."""
+
+    members: Members
+    moved: Callable[[], None] = lambda: None
 
 
 class EpochPulse:
@@ -55,11 +78,14 @@ class EpochPulse:
         knowledge: EpochKnowledge,
         watchdog: Watchdog,
         suspect: Callable[[], None],
+        primary: Primary | None = None,
     ) -> None:
         self._config = config
         self._knowledge = knowledge
         self._watchdog = watchdog
         self._suspect = suspect
+        self._primary = primary or Primary(Members.of(config.postgres_host))
+        self._server = ""
         self._login: Login | None = None
         self._changed = False
         self._connection: Connection | None = None
@@ -98,9 +124,14 @@ class EpochPulse:
             self._changed = False
             self._drop()
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.Connection.connect(
-                **database.parameters(self._config, login)
+            known = self._primary.members
+            self._connection = MemberConnection.connect(
+                members=known, **database.parameters(self._config, login)
             )
+            before, self._server = self._server, self._connection.info.host
+            if before and before != self._server:
+                log.warning("another member is primary", extra={"primary": self._server})
+                self._primary.moved()
         with self._watchdog.limit(self._connection, _ANSWER_WITHIN):
             row = self._connection.execute("SELECT epoch FROM cache_epoch").fetchone()
         if row is None:

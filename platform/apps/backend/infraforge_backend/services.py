@@ -17,7 +17,7 @@ from infraforge_backend.config import Config
 from infraforge_backend.database import Database, Login
 from infraforge_backend.deadline import Watchdog
 from infraforge_backend.epoch import EpochKnowledge
-from infraforge_backend.heartbeat import CachePulse, EpochPulse, Pulse
+from infraforge_backend.heartbeat import CachePulse, EpochPulse, Primary, Pulse
 from infraforge_backend.objects import Objects
 from infraforge_backend.outbox import Outbox
 from infraforge_backend.platform_api import PlatformApi
@@ -46,7 +46,10 @@ class Services:
             credentials.look_up, self.cache, config.standing_seconds, config.standing_grace_seconds
         )
         self.platform = PlatformApi(config)
-        self.epoch_pulse = EpochPulse(config, self.knowledge, self.watchdog, credentials.suspect)
+        primary = Primary(self.database.members, self.database.primary_moved)
+        self.epoch_pulse = EpochPulse(
+            config, self.knowledge, self.watchdog, credentials.suspect, primary
+        )
         gone = AbsencePulse(
             self.knowledge,
             lambda: self.epoch_pulse.silent_for,
