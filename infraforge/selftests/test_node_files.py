@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import tomllib
 from collections.abc import Mapping
@@ -138,15 +139,19 @@ class Running:
     def __init__(self, folder: Path, *, back: bool = True) -> None:
         self.name, self.folder, self.back = "dev", folder, back
         self.restarts = 0
+        self.pod = "metadata: {name: kube-apiserver}\nspec: {containers: [{image: x}]}\n"
 
     def on_node(self, node: str, *argv: str) -> str:
         assert node == "dev-control-plane"
-        if argv[0] == "pkill":
-            assert argv[1:] == ("--exact", "kube-apiserver")
-            self.restarts += 1
-            return ""
-        if argv[0] == "sh":
+        if argv[0] == "cat":
+            return self.pod
+        if argv[0] == "sh" and "pgrep" in argv[2]:
             return str(100 + self.restarts)
+        if argv[0] == "sh":
+            text = base64.b64decode(argv[4]).decode()
+            assert text != self.pod, "the kubelet replaces a pod only if its file changed"
+            self.pod, self.restarts = text, self.restarts + 1
+            return ""
         assert argv[0] == "kubectl"
         if not self.back:
             raise ClusterError("connection refused")
@@ -174,6 +179,9 @@ def test_a_cluster_of_a_former_version_is_brought_up_to_date_once(old: Path, ca_
     assert policy == (TREE / "cluster" / "audit-policy.yaml").read_text()
     assert (old / "control-plane" / "encryption.yaml").read_text() == "its key\n"
     assert cluster.restarts == 1
+    pod = yaml.safe_load(cluster.pod)
+    assert pod["spec"] == {"containers": [{"image": "x"}]}
+    assert pod["metadata"]["name"] == "kube-apiserver"
     assert not node_files.refresh(cluster, TREE, ca_file)
     assert cluster.restarts == 1
 
@@ -181,7 +189,7 @@ def test_a_cluster_of_a_former_version_is_brought_up_to_date_once(old: Path, ca_
 def test_a_policy_not_yet_in_force_is_applied_by_the_next_run(
     old: Path, ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_files, "seconds", lambda _number: 0.1)
+    monkeypatch.setattr(node_files, "minutes", lambda _number: 0.1)
     cluster = Running(old, back=False)
     with pytest.raises(TimedOut, match="API server is back"):
         node_files.refresh(cluster, TREE, ca_file)
