@@ -20,6 +20,7 @@ from infraforge.cluster.base import Cluster
 from infraforge.components.origin import canonical_origin
 from infraforge.errors import ClusterError, UsageError
 from infraforge.profile import Profile
+from infraforge.wait import NotYet, minutes, wait_until
 
 OPERATOR = "infraforge-operator"
 SYSTEM = "infraforge-system"
@@ -232,18 +233,26 @@ class Site:
     def vault(self) -> hvac.Client:
         """A Vault client in the operator role, signed in with a 10-minute ServiceAccount token.
 
-        Raises ClusterError when Vault does not answer or refuses the role.
+        Vault asks the API server whether the token is real. One that has just restarted may leave
+        Vault without an answer, so silence is asked again. Raises ClusterError when Vault refuses
+        the role, TimedOut when it does not answer within a minute.
         """
-        with self._vault_lock:
-            address = self._vault_address()
-        vault = hvac.Client(url=address, verify=str(self.ca_file), timeout=10)
-        try:
-            vault.auth.kubernetes.login(
-                role="operator", jwt=self.account_token(OPERATOR, SYSTEM, "vault")
-            )
-        except (hvac.exceptions.VaultError, requests.RequestException) as error:
-            raise ClusterError(f"Vault refused the operator role: {error}") from error
-        return vault
+
+        def signed_in() -> hvac.Client:
+            with self._vault_lock:
+                address = self._vault_address()
+            vault = hvac.Client(url=address, verify=str(self.ca_file), timeout=10)
+            try:
+                vault.auth.kubernetes.login(
+                    role="operator", jwt=self.account_token(OPERATOR, SYSTEM, "vault")
+                )
+            except hvac.exceptions.VaultError as error:
+                raise ClusterError(f"Vault refused the operator role: {error}") from error
+            except requests.RequestException as error:
+                raise NotYet(f"Vault did not answer: {error}") from error
+            return vault
+
+        return wait_until(signed_in, minutes(1), what="Vault signs the operator in")
 
     def _vault_address(self) -> str:
         if self._vault_port is not None:
