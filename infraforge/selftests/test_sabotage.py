@@ -104,11 +104,14 @@ def test_a_patch_that_does_not_fit_is_told_in_patchs_words(
     ("text", "told"),
     [
         ("claim =", "sabotage.toml"),
-        (TOML + 'reds = ["x"]\n', "unknown key 'reds'; known: claim"),
+        (TOML + 'reds = ["x"]\n', "unknown key 'reds'; known: claim, .*; did you mean 'red'\\?"),
         (TOML.replace("Nobody is asked.", " "), "claim must say"),
-        (TOML.replace('["door"]', '"door"'), "components must be a list of strings"),
+        (TOML.replace('["door"]', '"door"'), "components is 'door': must be a list"),
         (TOML.replace('["door"]', "[]"), "must each name at least one"),
         (TOML.replace("red = ", "undo_sql = "), "must each name at least one"),
+        (TOML.replace("claim = ", "untried = "), "claim must say"),
+        (TOML + "untried = true\n", "untried is True: input should be a valid string"),
+        (TOML + "undo_sql = [1]\n", "undo_sql.0 is 1: input should be a valid string"),
     ],
 )
 def test_a_file_that_is_wrong_is_told(cases: Path, text: str, told: str) -> None:
