@@ -1,4 +1,4 @@
-"""How the program `kind` is run: with nothing of this machine's settings, and never left behind."""
+"""Run the program `kind`: without this machine's own settings, and never outliving this process."""
 
 from __future__ import annotations
 

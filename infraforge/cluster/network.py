@@ -1,4 +1,4 @@
-"""Our Docker networks: the one of the nodes, and those for what the nodes must not reach."""
+"""Docker networks: the nodes' network, and networks that nodes must not reach."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infraforge.errors import UsageError
 NODES = "kind"
 """The nodes' network; KIND wants it called so."""
 OURS = "infraforge"
-"""The label that says what of ours a container or network is."""
+"""The label on our containers and networks; its value says which one it is."""
 _NODES_LABEL = "network"
 
 

@@ -1,4 +1,4 @@
-"""What an examination of a bundle found: values alone, no judgement."""
+"""The findings of an examination of a bundle."""
 
 from __future__ import annotations
 

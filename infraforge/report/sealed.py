@@ -1,4 +1,4 @@
-"""Whether a bundle is as it was made: its manifest, its index, and the signature over both."""
+"""Check that a bundle is as it was made: its manifest, its index, and the signature over both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every request to an application, and every answer of it, has in common."""
+"""What all requests and responses of the applications' APIs have in common."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 def application(
     name: str, services: object, json_limit: int, invalid: type[ValueError]
 ) -> flask.Flask:
-    """An application over its services that answers every error as a problem.
+    """Create a Flask application that answers every error as a problem document.
 
-    json_limit: bytes of a body; invalid: what is raised for input that is not acceptable.
+    json_limit: the largest body, in bytes; invalid: the exception for unacceptable input (422).
     """
     app = flask.Flask(name, static_folder=None)
     app.extensions["infraforge"] = services
@@ -66,14 +66,14 @@ def answer(
 
 
 def begin() -> None:
-    """Take the time, and the request's id: the one that came with it, if that is fit to be told."""
+    """Start the clock and set the request's id: the one it came with, if fit for the log."""
     flask.g.started = time.perf_counter()
     given = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 
 def finish(response: flask.Response) -> float:
-    """Set the headers that every answer has; seconds since the request began."""
+    """Set the headers that every response has. Returns the seconds since the request began."""
     response.headers["X-Request-Id"] = flask.g.request_id
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"
@@ -81,7 +81,7 @@ def finish(response: flask.Response) -> float:
 
 
 def tell(response: flask.Response, seconds: float, **more: str) -> None:
-    """One line of the log for the request. more: what else it says."""
+    """Log the request in one line. more: further fields of that line."""
     identity = flask.g.get("who")
     log.info(
         "%s %s",

@@ -14,9 +14,9 @@ CERTIFICATE, KEY = "/etc/tls/tls.crt", "/etc/tls/tls.key"
 
 
 def serve(looks: Mapping[str, Callable[[], Sequence[str]]]) -> http.server.ThreadingHTTPServer:
-    """Answer in a thread. looks: path → what the process lacks; nothing is well (200), else 503.
+    """Serve probes in a thread. looks: path → what the process lacks: nothing is 200, else 503.
 
-    Raises OSError where the port is taken, or there is no certificate.
+    Raises OSError when the port is taken or the certificate is missing.
     """
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -40,12 +40,12 @@ def serve(looks: Mapping[str, Callable[[], Sequence[str]]]) -> http.server.Threa
 
     class Server(http.server.ThreadingHTTPServer):
         def get_request(self) -> tuple[socket.socket, Any]:
-            # for each connection anew: a few a second at most, and it may have been renewed
+            # reloaded for each connection, since it may have been renewed; probes are few
             context.load_cert_chain(CERTIFICATE, KEY)
             return super().get_request()
 
     server = Server(("0.0.0.0", PORT), Handler)  # noqa: S104  a pod's
-    # the handshake in the connection's own thread, not in the one that accepts
+    # the handshake runs in the connection's own thread, not in the one that accepts
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False
     )
