@@ -16,7 +16,7 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def against_manifest(content: Content) -> Iterator[str]:
-    """What is damaged, missing or added, by the manifest."""
+    """Yield what is damaged, missing or added compared with the manifest."""
     members = content.members
     if bundle.MANIFEST not in members:
         if bundle.MANIFEST not in content.unreadable:
@@ -42,7 +42,7 @@ def against_manifest(content: Content) -> Iterator[str]:
 
 
 def read_index(found: Examined, content: Content) -> None:
-    """Read what ran into `found.index`; a change where nothing says it."""
+    """Read the run's index into `found.index`; a missing or unreadable one is a change."""
     text = content.members.get(bundle.RUN_INDEX)
     if text is None:
         if bundle.RUN_INDEX not in content.unreadable:
@@ -57,7 +57,7 @@ def read_index(found: Examined, content: Content) -> None:
 def signature(
     found: Examined, members: Mapping[str, bytes], trusted: Ed25519PublicKey | None
 ) -> None:
-    """Whether the key in it, or the trusted one, signed what the bundle holds; who it was."""
+    """Check the signature by the trusted key, or else by the bundle's own; record the signer."""
     for name in (bundle.SIGNER, bundle.ATTESTATION):
         if name not in members:
             found.changed(f"{name} cannot be had: the bundle is not signed")
