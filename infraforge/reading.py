@@ -19,6 +19,12 @@ from infraforge.errors import UsageError
 
 STRICT: Final[dict[str, Any]] = {"extra": "forbid", "strict": True}
 _UNKNOWN = "unexpected_keyword_argument"
+_TOML = {
+    "dataclass_type": "must be a table",
+    "mapping_type": "must be a table",
+    "tuple_type": "must be a list",
+}
+"""Error type → message in TOML's terms; pydantic names Python's types."""
 Read = TypeVar("Read")
 
 
@@ -35,12 +41,16 @@ def parsed(path: Path, data: Mapping[str, Any], kind: type[Read]) -> Read:
 
     Raises UsageError with file, key and value; for an unknown key with the known ones, too.
     """
+
+    def odd(value: object) -> Any:  # a date or time, which JSON would turn into a string
+        raise UsageError(f"{path}: {value} must stand in quotes: no key takes a date or a time")
+
     # whoever reads no such file need not wait for the import
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
 
     try:
         # as JSON, in which a list may stand for a tuple
-        return TypeAdapter(kind).validate_json(json.dumps(data, default=str))
+        return TypeAdapter(kind).validate_json(json.dumps(data, default=odd))
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         first = next((one for one in found if one["type"] == _UNKNOWN), found[0])
@@ -49,7 +59,7 @@ def parsed(path: Path, data: Mapping[str, Any], kind: type[Read]) -> Read:
         raise UsageError(f"{path}: {_unknown(where, _keys(kind, first['loc'][:-1]))}")
     if first["type"] == "missing":
         raise UsageError(f"{path}: {where} is missing")
-    why = first["msg"].removeprefix("Value error, ")
+    why = _TOML.get(first["type"], first["msg"].removeprefix("Value error, "))
     raise UsageError(f"{path}: {where} is {first['input']!r}: {why[:1].lower()}{why[1:]}")
 
 

@@ -6,24 +6,28 @@ local registry, which nodes trust by the machine's CA, and named by digest.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO
 
 import urllib3
 import yaml
 from kubernetes import client
 from kubernetes import config as kube_config
 
-from infraforge.cluster import direct, node_containers, node_files, registry, state, tools
+from infraforge.cluster import (
+    direct,
+    kind_program,
+    network,
+    node_containers,
+    node_files,
+    state,
+    tools,
+)
 from infraforge.cluster.base import ONCE, Presence, Say, in_short
 from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.kind_config import kind_config
@@ -74,7 +78,7 @@ class Kind:
 
     @property
     def node_cidrs(self) -> Sequence[str]:
-        found = registry.subnets()
+        found = network.subnets()
         direct.keep(*found)
         return found
 
@@ -179,7 +183,9 @@ class Kind:
     def _export_kubeconfig(self) -> None:
         """Have KIND write the kubeconfig again. Raises ClusterError with its words."""
         argv = [str(tools.kind(self._tree)), "get", "kubeconfig", "--name", self.name]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=_environment())
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, env=kind_program.environment()
+        )
         if done.returncode != 0:
             raise ClusterError(f"{self.kubeconfig} is gone, and kind: {done.stderr.strip()}")
         write_private(self.kubeconfig, done.stdout)
@@ -239,7 +245,7 @@ class Kind:
         (self.folder / _BEGUN).touch()
         say("making its nodes")
         with log.open("w") as out:
-            code = _run_alone(argv, self.folder, out)
+            code = kind_program.run_alone(argv, self.folder, out)
         if code != 0:
             tail = "\n".join(f"    {line}" for line in log.read_text().splitlines()[-25:])
             raise ClusterError(f"kind could not make the cluster:\n{tail}")
@@ -250,7 +256,7 @@ class Kind:
         removed = []
         for nodes in self._until_none():
             for node in nodes:
-                _thaw(node.name)
+                node_containers.thaw(node.name)
             docker("rm", "--force", "--volumes", *(node.container_id for node in nodes))
             removed += [f"node {node.name}" for node in nodes]
         if self.folder.exists():
@@ -284,45 +290,3 @@ def gone(name: str) -> str:
         f"was touched. Where another Docker host or context has them, go back to that one; where "
         f"they were removed: infraforge down --name {name}, then infraforge up"
     )
-
-
-def _environment() -> dict[str, str]:
-    """For KIND: without proxies, and without its own variables.
-
-    Its nodes pull from our own registry alone; and with KIND_… it would use another network or
-    runtime than ours.
-    """
-    environment = direct.without_proxies(dict(os.environ))
-    return {k: v for k, v in environment.items() if not k.startswith("KIND_")}
-
-
-def _run_alone(argv: Sequence[str], folder: Path, out: IO[str]) -> int:
-    """Run KIND in a process group of its own, which ends with this process, however it ends.
-
-    KIND may otherwise go on making nodes after its `infraforge up` was killed.
-    """
-    with subprocess.Popen(
-        argv,
-        cwd=folder,
-        stdin=subprocess.PIPE,  # its end is how the child learns that this process is gone
-        stdout=out,
-        stderr=subprocess.STDOUT,
-        env=_environment(),
-        start_new_session=True,
-    ) as process:
-        try:
-            return process.wait()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-
-
-def _thaw(node: str) -> None:
-    """Let go on what a fault has paused: what is frozen cannot be killed, nor its node removed."""
-    ctr = ("exec", node, "ctr", "--namespace=k8s.io", "task")
-    with contextlib.suppress(ClusterError):  # it is not paused itself
-        docker("unpause", node)
-    with contextlib.suppress(ClusterError):  # on a node that does not run nothing is frozen
-        for line in docker(*ctr, "ls").splitlines():
-            if line.endswith("PAUSED"):
-                docker(*ctr, "resume", line.split()[0])

@@ -7,6 +7,7 @@ and no other container does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from infraforge.cluster import network
 from infraforge.cluster.docker_cli import docker
-from infraforge.cluster.registry import NETWORK
 from infraforge.errors import ClusterError, UsageError
 
 _LABEL = "io.x-k8s.kind.cluster"
@@ -50,7 +51,7 @@ class NodeContainer:
             role=str(((inspected.get("Config") or {}).get("Labels") or {}).get(_ROLE, "")),
             status=str(inspected["State"]["Status"]),
             started=_when(str(inspected["State"].get("StartedAt", ""))),
-            address=str((networks.get(NETWORK) or {}).get("IPAddress") or ""),
+            address=str((networks.get(network.NODES) or {}).get("IPAddress") or ""),
             mounted=tuple(Path(bind.split(":")[0]) for bind in binds),
         )
 
@@ -102,3 +103,14 @@ def _when(text: str) -> datetime:
         return datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=UTC)
     except ValueError:
         return datetime.min.replace(tzinfo=UTC)
+
+
+def thaw(node: str) -> None:
+    """Let go on what a fault has paused: what is frozen cannot be killed, nor its node removed."""
+    ctr = ("exec", node, "ctr", "--namespace=k8s.io", "task")
+    with contextlib.suppress(ClusterError):  # it is not paused itself
+        docker("unpause", node)
+    with contextlib.suppress(ClusterError):  # on a node that does not run nothing is frozen
+        for line in docker(*ctr, "ls").splitlines():
+            if line.endswith("PAUSED"):
+                docker(*ctr, "resume", line.split()[0])

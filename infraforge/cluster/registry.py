@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import ipaddress
-import json
 import os
 import shutil
 import socket
@@ -24,17 +22,16 @@ from pathlib import Path
 
 import yaml
 
-from infraforge.cluster import pki, state
+from infraforge.cluster import network, pki, state
 from infraforge.cluster.docker_cli import docker
 from infraforge.errors import UsageError
 from infraforge.images.cache import cache_dir
 from infraforge.wait import seconds, wait_until
 
 NAME = "infraforge-registry"
-NETWORK = "kind"
 PORT = 5001
-_OURS, _STARTED_AS = "infraforge", "infraforge.started-as"
-"""Labels: what of ours a container or network is, and a digest of how it was started."""
+_STARTED_AS = "infraforge.started-as"
+"""The label with a digest of how a container was started."""
 _UID = 10001
 
 
@@ -69,27 +66,13 @@ WRITER = Listener(
 )
 READER = Listener(
     container=NAME,
-    network=NETWORK,
+    network=network.NODES,
     configuration="reader.yml",
     label="registry",
     published="",
     names=(NAME, "localhost"),
 )
 LISTENERS = (WRITER, READER)
-
-
-def ensure_network() -> None:
-    """Make the `kind` network where it is missing: IPv4, masqueraded (as KIND itself would)."""
-    if docker("network", "inspect", NETWORK, check=False):
-        return
-    _make_network(NETWORK, "network")
-
-
-def subnets() -> list[str]:
-    """The IPv4 networks that nodes get their addresses from."""
-    found = json.loads(docker("network", "inspect", NETWORK))[0]
-    blocks = [block["Subnet"] for block in found["IPAM"]["Config"]]
-    return [b for b in blocks if isinstance(ipaddress.ip_network(b), ipaddress.IPv4Network)]
 
 
 def ensure(image: str, authority: pki.Authority, tree: Path) -> None:
@@ -105,7 +88,7 @@ def ensure(image: str, authority: pki.Authority, tree: Path) -> None:
         if _label(one.container) is not None:
             docker("rm", "--force", one.container)
     if WRITER in stale:
-        _ensure_own_network(WRITER)
+        network.ensure(WRITER.network, WRITER.label)
         if _taken(PORT):
             raise UsageError(
                 f"127.0.0.1:{PORT} is taken by another program; the registry needs it. "
@@ -142,11 +125,8 @@ def remove() -> list[str]:
         if _label(one.container) == one.label:
             docker("rm", "--force", one.container)
             removed.append(f"registry container {one.container}")
-    about = f'{{{{len .Containers}}}} {{{{index .Labels "{_OURS}"}}}}'
-    for network, label in ((NETWORK, "network"), (WRITER.network, WRITER.label)):
-        if docker("network", "inspect", "-f", about, network, check=False) == f"0 {label}":
-            docker("network", "rm", network)
-            removed.append(f"docker network {network}")
+    removed += network.remove_unused(network.NODES)
+    removed += network.remove_unused(WRITER.network, WRITER.label)
     if _folder().exists():
         shutil.rmtree(_folder())
         removed.append(f"files in {_folder()}")
@@ -178,7 +158,7 @@ def _argv(one: Listener, image: str, authority: pki.Authority, tree: Path) -> li
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges",
         f"--user={_user()}",
-        f"--label={_OURS}={one.label}",
+        f"--label={network.OURS}={one.label}",
         f"--volume={one.folder}:/etc/registry:ro",
         f"--volume={_data()}:/var/lib/registry{':ro' if _reads_only(text) else ''}",
         image,
@@ -209,27 +189,9 @@ def _fits(one: Listener, argv: Sequence[str], ca_file: Path) -> bool:
 
 def _label(container: str) -> str | None:
     """Our label on the container, "" where it has none; None where there is no such container."""
-    asked = ["--filter", f"name=^/{container}$", "--format", f'<{{{{.Label "{_OURS}"}}}}>']
+    asked = ["--filter", f"name=^/{container}$", "--format", f'<{{{{.Label "{network.OURS}"}}}}>']
     said = docker("ps", "--all", *asked)
     return said.strip("<>") if said else None
-
-
-def _ensure_own_network(one: Listener) -> None:
-    """Make the listener's own network. Raises UsageError where one of its name is not ours."""
-    asked = ["--filter", f"name=^{one.network}$", "--format", f'<{{{{.Label "{_OURS}"}}}}>']
-    said = docker("network", "ls", *asked)
-    if not said:
-        _make_network(one.network, one.label)
-    elif said != f"<{one.label}>":
-        raise UsageError(
-            f"the docker network {one.network} is not InfraForge's, which needs the name; "
-            f"remove it: docker network rm {one.network}"
-        )
-
-
-def _make_network(name: str, label: str) -> None:
-    options = ["--driver=bridge", "-o", "com.docker.network.bridge.enable_ip_masquerade=true"]
-    docker("network", "create", *options, "--label", f"{_OURS}={label}", name)
 
 
 def _reads_only(configuration: str) -> bool:

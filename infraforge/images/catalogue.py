@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import re
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from infraforge import reading
 from infraforge.errors import UsageError
 from infraforge.images import golang
 
@@ -24,11 +23,12 @@ _MAKING = "1"
 
 
 @dataclass(frozen=True)
-class Image:
-    """One entry of `images.toml`; the head of that file explains the keys."""
+class Entry:
+    """One table of `images.toml`; the head of that file explains the keys."""
 
-    name: str
-    version: str = ""
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
+
+    version: str
     base: str = ""
     debootstrap: str = ""
     modules: tuple[str, ...] = ()
@@ -40,6 +40,23 @@ class Image:
     upstream: str = ""
     system: bool = False
     local: bool = False
+
+
+@dataclass(frozen=True)
+class Image(Entry):
+    """An entry and the name that its table has."""
+
+    name: str = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class _File:
+    """`images.toml` as it is read."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
+
+    prefix: str = ""
+    images: Mapping[str, Entry] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,21 +77,15 @@ class Catalogue:
         Raises UsageError naming the entry and the wrong key.
         """
         path = tree / "images" / "images.toml"
-        try:
-            data = tomllib.loads(path.read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise UsageError(f"{path}: {error}") from error
-        _known(path, "", data, ("prefix", "images"))
-        prefix = data.get("prefix")
-        if not isinstance(prefix, str) or not re.fullmatch(r"[a-z0-9.-]+(/[a-z0-9.-]+)+", prefix):
-            raise UsageError(f"{path}: prefix must be HOST/FOLDER, not {prefix!r}")
-        entries = data.get("images")
-        if not isinstance(entries, dict) or not entries:
+        file = reading.parsed(path, reading.toml(path), _File)
+        if not re.fullmatch(r"[a-z0-9.-]+(/[a-z0-9.-]+)+", file.prefix):
+            raise UsageError(f"{path}: prefix must be HOST/FOLDER, not {file.prefix!r}")
+        if not file.images:
             raise UsageError(f"{path}: it has no [images.NAME]; add one for each image")
-        images = {name: _entry(path, name, keys) for name, keys in entries.items()}
+        images = {name: _image(path, name, entry) for name, entry in file.images.items()}
         for image in images.values():
             _check_bases(path, image, images)
-        return cls(tree, prefix, images)
+        return cls(tree, file.prefix, images)
 
     def __getitem__(self, name: str) -> Image:
         try:
@@ -149,43 +160,15 @@ class Catalogue:
         return tuple(below)
 
 
-def _entry(path: Path, name: str, keys: Any) -> Image:
-    if not isinstance(keys, dict):
-        raise UsageError(f"{path}: images.{name} must be a table")
-    fields = {field.name: field for field in dataclasses.fields(Image) if field.name != "name"}
-    _known(path, f"images.{name}", keys, tuple(fields))
-    values: dict[str, Any] = {}
-    for key, value in keys.items():
-        wanted = fields[key].default
-        if isinstance(wanted, tuple):
-            good = isinstance(value, list) and all(isinstance(part, str) for part in value)
-            values[key], what = tuple(value) if good else (), "a list of strings"
-        elif isinstance(wanted, bool):
-            good, values[key], what = isinstance(value, bool), value, "true or false"
-        else:
-            good, values[key], what = isinstance(value, str), value, "a string"
-        if not good:
-            raise UsageError(f"{path}: images.{name}.{key} must be {what}, not {value!r}")
-    version = values.get("version")
-    if version is None:
-        raise UsageError(f"{path}: images.{name}: version is missing; add it")
+def _image(path: Path, name: str, entry: Entry) -> Image:
+    version, upstream = entry.version, entry.upstream
     if version == "latest" or not re.fullmatch(r"\w[\w.-]{0,127}", version, re.ASCII):
         raise UsageError(
             f"{path}: images.{name}: {version!r} is not a fixed version; name an exact one"
         )
-    upstream = values.get("upstream", "")
     if upstream and not _UPSTREAM.fullmatch(upstream):
         raise UsageError(f"{path}: images.{name}.upstream must be HOST/PATH:TAG, not {upstream!r}")
-    return Image(name=name, **values)
-
-
-def _known(path: Path, where: str, keys: Mapping[str, Any], known: Sequence[str]) -> None:
-    for key in keys:
-        if key not in known:
-            place = f"{where}.{key}" if where else key
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-            raise UsageError(f"{path}: unknown key {place!r}; {hint}")
+    return Image(name=name, **vars(entry))
 
 
 def _check_bases(path: Path, image: Image, images: Mapping[str, Image]) -> None:

@@ -1,4 +1,4 @@
-"""`infraforge images list|build|push|pull|pin|export|import`."""
+"""`infraforge images list|build|push|pull|pin|sbom|export|import`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     push_parser = commands.add_parser("push", help="copy built images into the local registry")
     pull_parser = commands.add_parser("pull", help="copy upstream images there, by digest")
     pin_parser = commands.add_parser("pin", help="record the present digests of upstream images")
+    sbom_parser = commands.add_parser(
+        "sbom", help="write what images contain (CycloneDX 1.6, JSON)"
+    )
+    sbom_parser.add_argument("names", nargs="+", metavar="NAME", help="the images to describe")
+    sbom_parser.add_argument(
+        "--out",
+        type=arguments.folder,
+        default=Path(),
+        metavar="DIR",
+        help="the folder to write NAME-VERSION.cdx.json to (default: the current folder)",
+    )
     export_parser = commands.add_parser("export", help="write all images into one file")
     export_parser.add_argument(
         "file", type=arguments.writable_file, metavar="FILE", help="the file to write"
@@ -73,6 +84,8 @@ def run(options: argparse.Namespace, tree: Path, here: Here) -> int:
     catalogue = Catalogue.load(tree)
     if options.images == "list":
         return _list(_chosen(options, catalogue), catalogue, as_json=options.json)
+    if options.images == "sbom":
+        return _sbom(_chosen(options, catalogue), catalogue, options.out)
     started = time.monotonic()
     with progress.shown() as say:
         what = _COMMANDS[options.images](options, catalogue, here, say)
@@ -208,6 +221,19 @@ def _list(names: Sequence[str], catalogue: Catalogue, *, as_json: bool) -> int:
         built = str(row.get("built_at", "no"))
         table.add_row(str(row["reference"]), str(row["hash"])[:12], built, size, digest[:19])
     Console().print(table)
+    return 0
+
+
+def _sbom(names: Sequence[str], catalogue: Catalogue, folder: Path) -> int:
+    # imported late: other commands need not wait for the CycloneDX library
+    from infraforge.images import contents, sbom  # noqa: PLC0415
+
+    records = [build.record(name, catalogue) for name in dict.fromkeys(names)]
+    lists = [contents.of(record, catalogue) for record in records]
+    paths = sbom.write(zip(records, lists, strict=True), folder)
+    for path, listed in zip(paths, lists, strict=True):
+        gaps = "; ".join(listed.gaps)
+        print(f"{path}: {len(listed.parts)} parts, {f'incomplete: {gaps}' if gaps else 'complete'}")
     return 0
 
 

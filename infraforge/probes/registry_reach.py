@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from infraforge.cluster import registry
+from infraforge.cluster import network, registry
 from infraforge.cluster.docker_cli import docker
 from infraforge.components import containers
 from infraforge.components.site import Site
@@ -148,7 +148,7 @@ def writers_addresses() -> Sequence[tuple[str, int]]:
     """
     writer = registry.WRITER
     own = _address(writer)
-    networks = json.loads(docker("network", "inspect", writer.network, registry.NETWORK))
+    networks = json.loads(docker("network", "inspect", writer.network, network.NODES))
     gateways = [
         str(block["Gateway"])
         for network in networks

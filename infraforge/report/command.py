@@ -12,7 +12,7 @@ from infraforge import runs
 from infraforge.errors import UsageError
 from infraforge.evidence import REPORTS
 from infraforge.report import build, bundle, container, controls, signing, verify
-from infraforge.report.verify import Examined
+from infraforge.report.examined import Examined
 from infraforge.table import Table
 
 BUNDLE = REPORTS / "bundle" / "evidence.zip"

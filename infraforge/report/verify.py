@@ -12,74 +12,24 @@ member may come from somebody who wants it to look green.
 
 from __future__ import annotations
 
-import enum
 import json
-import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from infraforge.evidence import ALLURE_STATUS, HISTORY, TEST_LABEL, VERDICT
 from infraforge.outcome import WORSE
-from infraforge.report import bundle, controls, harness, rejudge, signing
+from infraforge.report import bundle, controls, harness, rejudge, sealed
 from infraforge.report.container import Content
+from infraforge.report.examined import Examined
 from infraforge.report.index import Entry, Index
-from infraforge.report.rejudge import Judged
 from infraforge.runs import RESULTS
 from infraforge.verdict import Outcome
 
-_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _PAGE = "report/index.html"
 _RESULT = "-result.json"
-
-
-class Grade(enum.Enum):
-    """What a finding means for the whole bundle; the value is the exit code."""
-
-    CHANGED = 1
-    UNCERTAIN = 2
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it should be, in words that name the member or the test."""
-
-    grade: Grade
-    words: str
-
-    def __str__(self) -> str:
-        return f"{'changed' if self.grade is Grade.CHANGED else 'uncertain'}: {self.words}"
-
-
-@dataclass
-class Examined:
-    """What an examination found.
-
-    judged: every verdict that a test rests on; by_assertion: tests that rest on assertions in their
-    own code, of which nothing can be made again; index: None where it could not be read; signed_by:
-    fingerprint of the key that signed, "" where nobody is known to have.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    judged: list[Judged] = field(default_factory=list)
-    by_assertion: list[str] = field(default_factory=list)
-    index: Index | None = None
-    signed_by: str = ""
-    vouched_for: bool = False
-
-    @property
-    def exit_code(self) -> int:
-        grades = {finding.grade for finding in self.findings}
-        return next((grade.value for grade in Grade if grade in grades), 0)
-
-    def changed(self, *words: str) -> None:
-        self.findings += [Finding(Grade.CHANGED, said) for said in words]
-
-    def uncertain(self, *words: str) -> None:
-        self.findings += [Finding(Grade.UNCERTAIN, said) for said in words]
 
 
 def examine(content: Content, trusted: Ed25519PublicKey | None = None) -> Examined:
@@ -91,9 +41,9 @@ def examine(content: Content, trusted: Ed25519PublicKey | None = None) -> Examin
         found.changed(*([] if content.troubles else ["the container is empty"]))
         return found
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("the manifest", lambda: found.changed(*_against_manifest(content))),
-        ("the index", lambda: _read_index(found, content)),
-        ("the signature", lambda: _signature(found, members, trusted)),
+        ("the manifest", lambda: found.changed(*sealed.against_manifest(content))),
+        ("the index", lambda: sealed.read_index(found, content)),
+        ("the signature", lambda: sealed.signature(found, members, trusted)),
         ("the verdicts", lambda: _verdicts(found, members)),
         ("the tests", lambda: _tests(found, members)),
         ("the run", lambda: _run(found)),
@@ -106,77 +56,6 @@ def examine(content: Content, trusted: Ed25519PublicKey | None = None) -> Examin
             told = ascii(str(error))[1:-1][:300]
             found.uncertain(f"{what} cannot be checked: {type(error).__name__}: {told}")
     return found
-
-
-def _against_manifest(content: Content) -> Iterator[str]:
-    """What is damaged, missing or added, by the manifest."""
-    members = content.members
-    if bundle.MANIFEST not in members:
-        if bundle.MANIFEST not in content.unreadable:
-            yield f"{bundle.MANIFEST} is missing"
-        return
-    listed: dict[str, str] = {}
-    for line in members[bundle.MANIFEST].decode(errors="replace").splitlines():
-        if match := _LINE.fullmatch(line):
-            listed[match[2]] = match[1]
-        else:
-            yield f"{bundle.MANIFEST} has a line that is none: {ascii(line)[1:-1][:100]}"
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(listed.items()))
-    if lines.encode() != members[bundle.MANIFEST]:
-        yield f"{bundle.MANIFEST} is not as one is written"
-    for name, digest in listed.items():
-        if name in members and bundle.sha256(members[name]) != digest:
-            yield f"{ascii(name)[1:-1]} was changed"
-        elif name not in members and name not in content.unreadable:
-            yield f"{ascii(name)[1:-1]} is missing"
-    for name in (*members, *sorted(content.unreadable)):
-        if name not in listed and name not in bundle.UNSIGNED:
-            yield f"{ascii(name)[1:-1]} was added: the manifest does not have it"
-
-
-def _read_index(found: Examined, content: Content) -> None:
-    text = content.members.get(bundle.RUN_INDEX)
-    if text is None:
-        if bundle.RUN_INDEX not in content.unreadable:
-            found.changed(f"{bundle.RUN_INDEX} is missing: nothing says what ran")
-        return
-    try:
-        found.index = Index.from_json(text)
-    except ValueError as error:
-        found.changed(f"{bundle.RUN_INDEX}: {ascii(str(error))[1:-1][:300]}")
-
-
-def _signature(
-    found: Examined, members: Mapping[str, bytes], trusted: Ed25519PublicKey | None
-) -> None:
-    for name in (bundle.SIGNER, bundle.ATTESTATION):
-        if name not in members:
-            found.changed(f"{name} cannot be had: the bundle is not signed")
-            return
-    try:
-        own = signing.public_key(members[bundle.SIGNER])
-    except ValueError as error:
-        found.changed(f"{bundle.SIGNER}: {error}")
-        return
-    if signing.pem(own) != members[bundle.SIGNER]:
-        found.changed(f"{bundle.SIGNER} is not as a key is written")
-    if trusted and signing.fingerprint(trusted) != signing.fingerprint(own):
-        found.changed(
-            f"it is signed by another key: {signing.fingerprint(own)}, not "
-            f"{signing.fingerprint(trusted)}"
-        )
-    try:
-        said = signing.opened(members[bundle.ATTESTATION], trusted or own)
-    except ValueError as error:
-        found.changed(f"{bundle.ATTESTATION}: {error}")
-        return
-    found.signed_by = signing.fingerprint(trusted or own)
-    found.vouched_for = trusted is not None
-    known = {bundle.RUN_INDEX, bundle.CROSSWALK, bundle.MANIFEST} <= set(members)
-    if found.index and known:
-        manifest, settings = members[bundle.MANIFEST], bundle.configuration(members)
-        if said != signing.statement(found.index, manifest, settings):
-            found.changed(f"{bundle.ATTESTATION} says something else than the run's index")
 
 
 def _verdicts(found: Examined, members: Mapping[str, bytes]) -> None:

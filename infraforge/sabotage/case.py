@@ -17,19 +17,31 @@ import ast
 import difflib
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from infraforge import reading
 from infraforge.errors import UsageError
 
 FILE = "sabotage.toml"
 BELOW = ("registry", "cluster")
 """What is rolled out beside components: `platform/cluster/registry/`, and files nodes mount."""
 _LEFT_OUT = shutil.ignore_patterns("node_modules", "dist", "__pycache__", ".pytest_cache")
-_NEEDED, _OPTIONAL = ("claim", "components", "red"), ("undo_sql", "untried")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A `sabotage.toml` as it is read."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = reading.STRICT
+
+    claim: str = ""
+    components: tuple[str, ...] = ()
+    red: tuple[str, ...] = ()
+    undo_sql: tuple[str, ...] = ()
+    untried: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,16 +72,8 @@ class Sabotage:
             raise UsageError(
                 f"there is no sabotage {name!r}{hint}; see: infraforge sabotage --list"
             )
-        try:
-            data = tomllib.loads(path.read_text())
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path}: {error}") from error
-        for key in data:
-            if key not in (*_NEEDED, *_OPTIONAL):
-                known = ", ".join((*_NEEDED, *_OPTIONAL))
-                raise UsageError(f"{path}: unknown key {key!r}; known: {known}")
-        claim = data.get("claim")
-        if not isinstance(claim, str) or not claim.strip():
+        file = reading.parsed(path, reading.toml(path), _File)
+        if not file.claim.strip():
             raise UsageError(f"{path}: claim must say in one sentence what is broken")
         odd = [p.name for p in place.iterdir() if p.name != FILE and p.suffix != ".patch"]
         if odd:
@@ -77,11 +81,9 @@ class Sabotage:
         patches = tuple(sorted(place.glob("*.patch")))
         if not patches:
             raise UsageError(f"{place}: there is no patch: nothing would be broken")
-        components, red = (_texts(path, data, key) for key in ("components", "red"))
-        if not components or not red:
+        if not file.components or not file.red:
             raise UsageError(f"{path}: components and red must each name at least one")
-        untried = str(data.get("untried", ""))
-        return cls(name, claim, components, red, patches, _texts(path, data, "undo_sql"), untried)
+        return cls(name=name, patches=patches, **vars(file))
 
     def patched(self, tree: Path, into: Path) -> Path:
         """A copy of `tree` (the platform/ folder) under `into`, broken in this way.
@@ -158,10 +160,3 @@ def has_test(root: Path, node: str) -> bool:
             return False
         body = found[-1].body
     return True
-
-
-def _texts(path: Path, data: dict[str, Any], key: str) -> tuple[str, ...]:
-    values = data.get(key, [])
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise UsageError(f"{path}: {key} must be a list of strings")
-    return tuple(values)

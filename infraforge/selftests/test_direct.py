@@ -15,7 +15,7 @@ import yaml
 from kubernetes import client
 from selenium.webdriver.remote.client_config import ClientConfig
 
-from infraforge.cluster import direct, kind, registry
+from infraforge.cluster import direct, kind, network
 from infraforge.cluster.base import Presence
 from infraforge.cluster.existing import Existing
 from infraforge.selftests.stand_ins import Api, kubeconfig, serving
@@ -90,7 +90,7 @@ def test_the_users_own_exceptions_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_nodes_network_is_kept_direct_once_it_is_known(
     proxied: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "subnets", lambda: ["172.20.0.0/16"])
+    monkeypatch.setattr(network, "subnets", lambda: ["172.20.0.0/16"])
     assert kind.Kind("infraforge", TREE).node_cidrs == ["172.20.0.0/16"]
     assert requests.utils.should_bypass_proxies("https://172.20.0.3:30443", None)
     assert not requests.utils.should_bypass_proxies("https://172.21.0.3:30443", None)

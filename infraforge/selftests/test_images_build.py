@@ -30,10 +30,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_images_are_built_in_the_order_of_their_programs() -> None:
-    base = Image("base", "1", debootstrap="trixie")
-    late = Image("late", "1", base="base", modules=("second",))
-    upon = Image("upon", "1", base="late")
-    soon = Image("soon", "1", modules=("first",))
+    base = Image(name="base", version="1", debootstrap="trixie")
+    late = Image(name="late", version="1", base="base", modules=("second",))
+    upon = Image(name="upon", version="1", base="late")
+    soon = Image(name="soon", version="1", modules=("first",))
     ordered = build.by_wait([base, late, upon, soon], ["first", "second"])
     assert [image.name for image in ordered] == ["base", "soon", "late", "upon"]
 

@@ -14,6 +14,7 @@ import pytest
 from infraforge import evidence, plugin, recording, runs
 from infraforge.errors import UsageError
 from infraforge.report import build, bundle, container, controls, signing, verify
+from infraforge.report.examined import Examined
 from infraforge.report.index import Index
 from infraforge.runs import Run
 from infraforge.selftests import bundles
@@ -100,7 +101,7 @@ def _only(project: pytest.Pytester) -> Run:
     return run
 
 
-def _verified(project: pytest.Pytester, run: Run) -> verify.Examined:
+def _verified(project: pytest.Pytester, run: Run) -> Examined:
     crosswalk = evidence.REPORTS / "controls.toml"
     out = project.path / "report"
     (project.path / "controls.toml").write_text(crosswalk.read_text())

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from infraforge.cluster import pki, registry
+from infraforge.cluster import network, pki, registry
 from infraforge.cluster.registry import READER, WRITER
 from infraforge.errors import UsageError
 from infraforge.stack import TREE
@@ -243,7 +243,7 @@ def test_a_port_that_somebody_else_has_is_told(
 
 
 def test_all_of_it_is_removed(world: World, authority: pki.Authority) -> None:
-    registry.ensure_network()
+    network.ensure_nodes()
     registry.ensure(IMAGE, authority, TREE)
     removed = registry.remove()
     assert world["boxes"] == world["networks"] == {}

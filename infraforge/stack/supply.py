@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from infraforge.cluster import registry, state, tools
+from infraforge.cluster import network, registry, state, tools
 from infraforge.cluster.pki import Authority
 from infraforge.images import build, sources
 from infraforge.images.catalogue import Catalogue
@@ -31,7 +31,7 @@ def start_registry(catalogue: Catalogue) -> Authority:
     """The local registry, running; the authority that vouches for it."""
     with state.starting_registry():
         issuer = authorities.registry_authority()
-        registry.ensure_network()
+        network.ensure_nodes()
         image = build.record("registry", catalogue)
         registry.ensure(image.tag, issuer, catalogue.tree)
     return issuer

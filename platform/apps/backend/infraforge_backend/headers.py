@@ -7,7 +7,6 @@ import unicodedata
 import urllib.parse
 
 _TOKEN = re.compile(r"[^A-Za-z0-9._ -]")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 def attachment(name: str) -> str:
@@ -19,8 +18,3 @@ def attachment(name: str) -> str:
     plain = _TOKEN.sub("_", plain).strip() or "file"
     encoded = urllib.parse.quote(name, safe="")
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
-
-
-def request_id(given: str | None) -> str | None:
-    """The request id that came with a request, if it is fit to be logged and sent back."""
-    return given if given and _REQUEST_ID.fullmatch(given) else None

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import time
-import uuid
 from typing import cast
 
 import flask
-from infraforge_shared import conditions
+from infraforge_shared import conditions, exchange
+from infraforge_shared.exchange import answer, body, encode
 from infraforge_shared.problems import Problem
 
-from infraforge_backend import audit, headers, metrics
+from infraforge_backend import audit, metrics
 from infraforge_backend.access import Identity
 from infraforge_backend.services import Services
 
-log = logging.getLogger("requests")
+__all__ = ["JSON_LIMIT", "answer", "body", "encode", "install", "services", "who"]
 
 JSON_LIMIT = 64 * 1024
 _PROJECT = "/api/projects/<uuid:project_id>"
@@ -37,37 +34,12 @@ def who() -> Identity:
     return cast(Identity, flask.g.who)
 
 
-def body() -> object:
-    """The request's JSON body; Problem 415, 413 or 400 where it is none."""
-    request = flask.request
-    if request.mimetype != "application/json":
-        raise Problem(415, "the body must be application/json")
-    request.max_content_length = JSON_LIMIT
-    try:
-        return json.loads(request.get_data(cache=False).decode("utf-8", "strict"))
-    except (ValueError, RecursionError) as error:
-        raise Problem(400, "the body is not JSON in UTF-8") from error
-
-
-def encode(value: object) -> bytes:
-    """A value as the JSON body that is sent, and cached."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def answer(value: object, status: int = 200, more: dict[str, str] | None = None) -> flask.Response:
-    """A JSON response; `value` may be a body encoded before."""
-    raw = value if isinstance(value, bytes) else encode(value)
-    return flask.Response(raw, status, {"Content-Type": "application/json", **(more or {})})
-
-
 def install(app: flask.Flask) -> None:
     """Run every request through the gate below."""
 
     @app.before_request
     def enter() -> None:
-        flask.g.started = time.perf_counter()
-        given = headers.request_id(flask.request.headers.get("X-Request-Id"))
-        flask.g.request_id = given or uuid.uuid4().hex
+        exchange.begin()
         if not flask.request.path.startswith("/api/"):
             return
         identity = Identity.from_headers(flask.request.headers)
@@ -80,27 +52,13 @@ def install(app: flask.Flask) -> None:
     @app.after_request
     def leave(response: flask.Response) -> flask.Response:
         response = conditions.leave(response)
-        response.headers["X-Request-Id"] = flask.g.request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "no-store"
-        seconds = time.perf_counter() - flask.g.started
+        seconds = exchange.finish(response)
         route = flask.request.url_rule.rule if flask.request.url_rule else "none"
         method = flask.request.method if route != "none" else "other"
         metrics.REQUESTS.labels(method, route, response.status_code).inc()
         metrics.SECONDS.labels(method, route).observe(seconds)
         if route not in ("/healthz", "/readyz", "/metrics"):
-            identity = flask.g.get("who")
-            log.info(
-                "%s %s",
-                flask.request.method,
-                flask.request.path,
-                extra={
-                    "user": identity.user if identity else "",
-                    "status": response.status_code,
-                    "cache": response.headers.get("X-Cache", ""),
-                    "milliseconds": round(seconds * 1000, 1),
-                },
-            )
+            exchange.tell(response, seconds, cache=response.headers.get("X-Cache", ""))
         return response
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import logging
 import os
 import signal
-import ssl
 import threading
 
-from infraforge_shared import logs, tls
+from infraforge_shared import logs, probes, tls
 
 from infraforge_backend.bus import Bus
 from infraforge_backend.cache import Cache
@@ -23,7 +21,6 @@ from infraforge_backend.vault import Keys, VaultCredentials
 from infraforge_backend.worker import Worker
 
 log = logging.getLogger(__name__)
-_PORT = 8443
 _ENDS_WITHIN = 25.0
 
 
@@ -71,7 +68,7 @@ def main() -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, lambda *_: ended.set())
-    serve_probes(process)
+    probes.serve({"/healthz": lambda: [], "/readyz": process.lacks})
     process.watchdog.start()
     process.bus.start()
     process.credentials.start(process)
@@ -85,36 +82,6 @@ def main() -> None:
     process.bus.stop()
     process.database.close()
     process.credentials.stop()
-
-
-def serve_probes(process: Process) -> None:
-    """/healthz and /readyz over TLS, in a thread."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = 5
-
-        def do_GET(self) -> None:
-            known = {"/healthz": lambda: [], "/readyz": process.lacks}
-            look = known.get(self.path)
-            lacks = look() if look else ["such a page"]
-            body = ("lacks " + ", ".join(lacks) if lacks else "ok").encode()
-            self.send_response(404 if look is None else 503 if lacks else 200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Probes are no news."""
-
-    server = http.server.ThreadingHTTPServer(("0.0.0.0", _PORT), Handler)  # noqa: S104  a pod's
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain("/etc/tls/tls.crt", "/etc/tls/tls.key")
-    # the handshake in the connection's own thread, not in the one that accepts
-    server.socket = context.wrap_socket(
-        server.socket, server_side=True, do_handshake_on_connect=False
-    )
-    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
 
 
 if __name__ == "__main__":

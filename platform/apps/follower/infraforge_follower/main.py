@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import http.server
 import logging
 import os
 import signal
-import socket
-import ssl
 import threading
 import time
-from typing import Any
 
-from infraforge_shared import logs, tls
+from infraforge_shared import logs, probes, tls
 
 from infraforge_follower.config import Config
 from infraforge_follower.directory import Directory, Silent
@@ -21,7 +17,6 @@ from infraforge_follower.vault import Refused, Vault
 
 log = logging.getLogger(__name__)
 
-_PORT = 8443
 _STALE = 10.0  # seconds after which what Vault was told may be old
 _STUCK = 60.0  # no round takes that long: every question has an end
 
@@ -84,41 +79,13 @@ def main() -> None:
     rounds = Rounds(follower, config.follow)
     signal.signal(signal.SIGTERM, lambda *_: rounds.stop())
     signal.signal(signal.SIGINT, lambda *_: rounds.stop())
-    serve_probes(rounds)
-    rounds.run()
-
-
-def serve_probes(rounds: Rounds) -> None:
-    """/healthz and /readyz over TLS, in a thread."""
-    looks = {"/healthz": rounds.alive, "/readyz": rounds.ready}
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = 5
-
-        def do_GET(self) -> None:
-            look = looks.get(self.path)
-            self.send_response(404 if look is None else 200 if look() else 503)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Probes are no news."""
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-
-    class Server(http.server.ThreadingHTTPServer):
-        def get_request(self) -> tuple[socket.socket, Any]:
-            # for each connection anew: a few a second at most, and it may have been renewed
-            context.load_cert_chain("/etc/tls/tls.crt", "/etc/tls/tls.key")
-            return super().get_request()
-
-    server = Server(("0.0.0.0", _PORT), Handler)  # noqa: S104  a pod's
-    # the handshake in the connection's own thread, not in the one that accepts
-    server.socket = context.wrap_socket(
-        server.socket, server_side=True, do_handshake_on_connect=False
+    probes.serve(
+        {
+            "/healthz": lambda: [] if rounds.alive() else ["a round that ends"],
+            "/readyz": lambda: [] if rounds.ready() else [f"a round within {_STALE:.0f} s"],
+        }
     )
-    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+    rounds.run()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Who may do what: the backend's word for who asks, and this service's own table of rules.
 
 The backend has checked the same already. It is checked here again, so that a mistake there opens
-nothing here.
+nothing here. For the same reason the two share no code.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import flask
-from infraforge_shared import problems
+from infraforge_shared import exchange, problems
 
 from infraforge_platform_api import doing, reading, validation, web
 from infraforge_platform_api.kube import Refused
@@ -16,18 +16,10 @@ log = logging.getLogger(__name__)
 
 def create(services: Services) -> flask.Flask:
     """The application."""
-    app = flask.Flask("infraforge_platform_api", static_folder=None)
-    app.extensions["infraforge"] = services
-    app.url_map.merge_slashes = False
-    app.provide_automatic_options = False  # type: ignore[attr-defined]
-    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.config["MAX_CONTENT_LENGTH"] = web.JSON_LIMIT
-    problems.install(app)
+    app = exchange.application(
+        "infraforge_platform_api", services, web.JSON_LIMIT, validation.Invalid
+    )
     web.install(app)
-
-    @app.errorhandler(validation.Invalid)
-    def invalid(error: validation.Invalid) -> flask.Response:
-        return problems.response(problems.Problem(422, str(error)))
 
     @app.errorhandler(Refused)
     def refused(error: Refused) -> flask.Response:
