@@ -13,8 +13,8 @@ from kubernetes import client
 from infraforge.cluster import node_containers
 from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.kind import Kind
+from infraforge.cluster.network import NETWORK
 from infraforge.cluster.node_containers import NodeContainer
-from infraforge.cluster.registry import NETWORK
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Unable
 from infraforge.faults import roles
