@@ -13,7 +13,7 @@ from kubernetes import client
 from infraforge.cluster import node_containers
 from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.kind import Kind
-from infraforge.cluster.network import NETWORK
+from infraforge.cluster.network import NODES
 from infraforge.cluster.node_containers import NodeContainer
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Unable
@@ -94,7 +94,7 @@ class CutNodeOff:
         if node.role == "control-plane":
             raise ClusterError(f"{node.name} is the control plane: nobody could see what follows")
         if not node.address:
-            raise ClusterError(f"{node.name} is not on network {NETWORK} before the fault")
+            raise ClusterError(f"{node.name} is not on network {NODES} before the fault")
         aliases = _aliases(node)
         return NodeCut(PlugIn(node.container_id, node.name, node.address, aliases, _back(site)))
 
@@ -107,11 +107,11 @@ class NodeCut:
     undo: PlugIn
 
     def strike(self, site: Site) -> None:
-        docker("network", "disconnect", NETWORK, self.undo.container_id)
+        docker("network", "disconnect", NODES, self.undo.container_id)
 
     def took_effect(self, site: Site) -> str:
         address = _inspected(self.undo.container_id).address
-        return "" if address else f"{self.undo.node} has no address on network {NETWORK}"
+        return "" if address else f"{self.undo.node} has no address on network {NODES}"
 
 
 @dataclass(frozen=True)
@@ -154,21 +154,21 @@ class PlugIn:
         now = _inspected(self.container_id).address
         if now != self.address:
             # off again: the next try, or whoever frees the address, finds it as the fault left it
-            docker("network", "disconnect", NETWORK, self.container_id)
+            docker("network", "disconnect", NODES, self.container_id)
             raise ClusterError(
                 f"{self.node} came back at {now}, not {self.address}, and was taken off again; who "
-                f"has that address now: docker network inspect {NETWORK}"
+                f"has that address now: docker network inspect {NODES}"
             )
         self.back.wait(site, self.node)
 
     def _connect(self) -> None:
         named = [word for alias in self.aliases for word in ("--alias", alias)]
         try:
-            docker("network", "connect", "--ip", self.address, *named, NETWORK, self.container_id)
+            docker("network", "connect", "--ip", self.address, *named, NODES, self.container_id)
         except ClusterError:
             # Docker gives chosen addresses only in subnets that were chosen, too; else the lowest
             # that is free, which is the former one as long as nobody took it
-            docker("network", "connect", *named, NETWORK, self.container_id)
+            docker("network", "connect", *named, NODES, self.container_id)
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def _aliases(node: NodeContainer) -> tuple[str, ...]:
     """The names by which others find it on the network, beside its own and its id."""
     said: Sequence[Any] = json.loads(docker("inspect", "--type=container", node.container_id))
     with contextlib.suppress(KeyError, IndexError, TypeError):
-        found = said[0]["NetworkSettings"]["Networks"][NETWORK]["Aliases"] or ()
+        found = said[0]["NetworkSettings"]["Networks"][NODES]["Aliases"] or ()
         known = (node.name, node.container_id[:12])
         return tuple(str(one) for one in found if one not in known)
     return ()
