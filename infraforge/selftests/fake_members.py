@@ -237,3 +237,16 @@ class World:
             found.address,
             (),  # type: ignore[arg-type]
         )
+
+
+UNDOS_OF_MEMBERS = {
+    "all-streaming",
+    "continue",
+    "plug-in",
+    "reconnect",
+    "resume-member",
+    "together",
+    "uncordon",
+    "unpause",
+}
+"""The undos of faults that break single members; `test_faults_members.py` tries each."""

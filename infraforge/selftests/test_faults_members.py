@@ -17,7 +17,7 @@ from infraforge.faults import cut, nodes, processes
 from infraforge.faults.base import Fault
 from infraforge.faults.journal import Journal
 from infraforge.faults.nemesis import Nemesis, heal
-from infraforge.selftests.fake_members import POSTGRES, World, line
+from infraforge.selftests.fake_members import POSTGRES, UNDOS_OF_MEMBERS, World, line
 
 PRIMARY, SYNCHRONOUS, OTHER = faults.Role
 EVERY: dict[str, Fault] = {
@@ -79,6 +79,16 @@ def snapshot(world: World) -> str:
     cordoned = [name for name, value in world.cordoned.items() if value]
     left = (world.tasks, world.chains, containers, stopped, loops, cordoned)
     return json.dumps(left, sort_keys=True)
+
+
+def test_every_undo_of_members_is_tried_below(world: Callable[..., Any]) -> None:
+    kinds = set()
+    for fault in EVERY.values():
+        here = world()
+        Nemesis(here, proven_within=0.2).inject(fault)
+        kinds |= {entry.kind for entry in Journal.of("selftest").read().entries}
+        heal(here)
+    assert kinds == UNDOS_OF_MEMBERS
 
 
 @pytest.mark.parametrize("name", EVERY)
