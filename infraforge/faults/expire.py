@@ -49,7 +49,7 @@ class CertificateExpired:
 class Expiry:
     """The expiry of one component's certificate."""
 
-    lasting: ClassVar[bool] = True
+    lasting: ClassVar[bool] = False  # a renewal ends it, which is what is tested
     component: str
     undo: GoodCertificate
 
