@@ -43,6 +43,7 @@ def test_a_paused_cache_does_not_serve_a_value_replaced_meanwhile(
     control(kept, "the cache restarted, so it held no old value to serve")
     after = [developer.read_project(project.id)[0] for _ in range(20)]
     after.append(reading.until_hit(developer, project.id))
+    developer.delete_project(other.id)
     assert during == other
     assert set(after) == {changed}
 
