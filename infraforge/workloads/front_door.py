@@ -75,9 +75,18 @@ class Attempt:
         self.form = form
 
     def post(self, user: str, password: str) -> requests.Response:
-        """Send the form; returns the login page's answer, whatever it is. Raises NoAnswer."""
-        data = {**self.form.hidden, "username": user, "password": password}
-        return self.visitor.ask("POST", self.form.action, data=data)
+        """Send the form; returns the login page's answer, whatever it is. Raises NoAnswer.
+
+        A 429 is waited for and asked again, as a person would. Who looks for it: `post_once`.
+        """
+        return self.visitor.ask("POST", self.form.action, data=self._filled(user, password))
+
+    def post_once(self, user: str, password: str) -> requests.Response:
+        """Send the form, and take a 429 for an answer. Raises requests' exceptions."""
+        return self.visitor.request("POST", self.form.action, data=self._filled(user, password))
+
+    def _filled(self, user: str, password: str) -> dict[str, str]:
+        return {**self.form.hidden, "username": user, "password": password}
 
     def submit(self, user: str, password: str) -> Callback:
         """Send the form.

@@ -29,7 +29,7 @@ def test_guessing_is_slowed_down_and_locks_nobody_out(platform, front_door, peop
     assert 1 <= int(answers[FREE].headers["Retry-After"]) <= 60
     assert "do not match" not in answers[FREE].text
     answers += guess_until_held_up(stranger, person.name)
-    mine = send(at_home, person.name, person.password)
+    mine = at_home.post_once(person.name, person.password)
     evidence.attach(guesses=str([a.status_code for a in answers]), mine=str(mine.status_code))
     assert mine.status_code == 303, "a stranger's guesses lock the owner out"
 
@@ -54,7 +54,7 @@ def test_the_right_password_works_after_the_announced_wait(front_door, people):
     attempt = front_door.begin()
     for _ in range(FREE):
         guess(attempt, person.name)
-    held_up = send(attempt, person.name, person.password)
+    held_up = attempt.post_once(person.name, person.password)
     assert held_up.status_code == 429
     assert "do not match" not in held_up.text
     wait_as_told(held_up)
@@ -79,10 +79,4 @@ def wait_as_told(answer):
 
 
 def guess(attempt, name):
-    return send(attempt, name, "not the password")
-
-
-def send(attempt, name, password):
-    """Post the form once, without the visitor's automatic retry after a 429."""
-    data = {**attempt.form.hidden, "username": name, "password": password}
-    return attempt.visitor.request("POST", attempt.form.action, data=data)
+    return attempt.post_once(name, "not the password")
