@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from infraforge.history import Call, History, Kind
 from infraforge.report import timeline
-from infraforge.verdict import Outcome, Verdict
+from infraforge.verdict import Verdict
 
-_COLOURS = {Outcome.HOLDS: "#1a7f37", Outcome.BROKEN: "#c0262d", Outcome.UNKNOWN: "#9a6700"}
 _PLAIN, _MARKED = ("├", "─", "┤", "│"), ("╠", "═", "╣", "║")
 """Left end, line, right end; and a bar of one letter."""
 
@@ -61,7 +60,7 @@ def page(title: str, story: str, history: History, verdict: Verdict) -> str:
     return _PAGE.format(
         title=html.escape(title),
         story=html.escape(story),
-        colour=_COLOURS[verdict.outcome],
+        colour=timeline.COLOURS[verdict.outcome],
         outcome=html.escape(str(verdict.outcome)),
         verdict=html.escape(verdict.explain()),
         svg=timeline.drawn(history, verdict),

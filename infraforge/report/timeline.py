@@ -17,7 +17,7 @@ from infraforge.verdict import Outcome, Verdict
 _LANE, _BAR, _LEFT, _STEP, _TOP = 48, 30, 110, 126, 46
 _FONT = "ui-sans-serif, system-ui, sans-serif"
 _PLAIN, _MARKED, _FAULT = ("#dbe7f7", "#5b7fb0"), ("#fbd5d5", "#c0262d"), ("#ececec", "#777777")
-_VERDICT = {Outcome.HOLDS: "#1a7f37", Outcome.BROKEN: "#c0262d", Outcome.UNKNOWN: "#9a6700"}
+COLOURS = {Outcome.HOLDS: "#1a7f37", Outcome.BROKEN: "#c0262d", Outcome.UNKNOWN: "#9a6700"}
 _ENDS = {Kind.OK: "", Kind.FAIL: " (failed)", Kind.INFO: " (no answer)"}
 
 
@@ -57,7 +57,7 @@ def drawn(history: History, verdict: Verdict, names: Mapping[str, str] | None = 
     bottom = _TOP + len(lanes) * _LANE + 24
     parts += [
         f'<text x="12" y="{bottom + 20 * row}" font-size="14" font-weight="600" '
-        f'fill="{_VERDICT[verdict.outcome]}">{html.escape(line)}</text>'
+        f'fill="{COLOURS[verdict.outcome]}">{html.escape(line)}</text>'
         for row, line in enumerate(words)
     ]
     return "\n".join([*parts, "</svg>"]) + "\n"
