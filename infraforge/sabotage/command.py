@@ -110,13 +110,13 @@ class Trial:
         while waiting:
             group = waiting.pop(0)
             judgement, caught = self._of(group)
-            if len(group.members) > 1:
-                for one in caught:
-                    judgements[one.name] = verdict.of_member(one.red, judgement, len(group.members))
-                left = [one for one in group.members if one not in caught]
-                waiting[:0] = self._again(group, left, judgement) if left else []
-            else:
-                judgements[group.members[0].name] = judgement
+            for one in caught:
+                judgements[one.name] = verdict.of_member(one.red, judgement, len(group.members))
+            left = [one for one in group.members if one not in caught]
+            if len(group.members) == 1 and left:
+                judgements[left[0].name] = judgement
+            elif left:
+                waiting[:0] = self._again(group, left, judgement)
             _write(judgements)
         return judgements
 
@@ -128,13 +128,11 @@ class Trial:
         print(flush=True)
         experiment = Experiment(group.as_one, group.tree, self.cluster, self.profile)
         found = experiment.judgement()
-        caught: Sequence[Sabotage] = group.members
-        if found.outcome is not Outcome.HOLDS:
-            caught = group.caught(found) if len(group.members) > 1 else ()
-            if caught:
-                red = tuple(node for one in caught for node in one.red)
-                sure = experiment.confirmed(Judgement(Outcome.HOLDS, "", len(red), red))
-                caught = caught if sure.outcome is Outcome.HOLDS else ()
+        caught = group.caught(found)
+        if caught and found.outcome is not Outcome.HOLDS:  # else that was seen already
+            red = tuple(node for one in caught for node in one.red)
+            sure = experiment.confirmed(Judgement(Outcome.HOLDS, "", len(red), red))
+            caught = caught if sure.outcome is Outcome.HOLDS else ()
         return dataclasses.replace(found, seconds=time.monotonic() - began), caught
 
     def _again(self, group: Group, left: Sequence[Sabotage], found: Judgement) -> Sequence[Group]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from infraforge.errors import UsageError
 from infraforge.sabotage.case import Sabotage, apply, copied
 from infraforge.sabotage.verdict import Judgement
+from infraforge.verdict import Outcome
 
 MOST = 12
 """Members of a group, at most: more of them hide more from each other."""
@@ -47,8 +48,13 @@ class Group:
         return tuple(member for member in self.members if not set(member.red) <= red)
 
     def caught(self, judgement: Judgement) -> tuple[Sabotage, ...]:
-        """Members that were caught for sure: all that is odd is about other members' tests."""
+        """Members that were caught for sure: all that is odd is about other members' tests.
+
+        Where nothing says what is odd (tests that were red still are, say), none of them is.
+        """
         odd = self.odd(judgement)
+        if not odd and judgement.outcome is not Outcome.HOLDS:
+            return ()
         theirs = {node for member in odd for node in member.red}
         if {*judgement.not_named, *judgement.unknown} - theirs:
             return ()

@@ -386,6 +386,8 @@ def test_every_member_of_a_group_is_judged(
         (Judgement(UNKNOWN, "", 3, (A, B, C), unknown=("suites/x.py::test_d",)), []),
         (Judgement(BROKEN, "", 3, (A, C), not_named=("suites/x.py::test_d",)), []),
         (Judgement(UNKNOWN, "the tests did not run", 3), []),
+        (Judgement(UNKNOWN, "not only then: test_a", 3, (A, B, C)), []),
+        (Judgement(HOLDS, "", 3, (A, B, C)), ["a", "b", "c"]),
     ],
 )
 def test_a_member_is_caught_only_where_all_that_is_odd_is_anothers(
