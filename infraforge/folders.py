@@ -14,8 +14,9 @@ from typing import Literal
 
 from infraforge import places
 
-_PACKAGE = Path(__file__).parent
-_INSTALLED = _PACKAGE / "_data"
+PACKAGE = Path(__file__).parent
+"""The package's own files."""
+_INSTALLED = PACKAGE / "_data"
 
 Folder = Literal["platform", "suites", "chaos", "reports"]
 
@@ -31,7 +32,7 @@ def root() -> Path:
     Pytest runs in it, so node ids such as `suites/data/test_files.py::test_…` are the same in a
     checkout and in a wheel.
     """
-    return _INSTALLED if installed() else _PACKAGE.parent
+    return _INSTALLED if installed() else PACKAGE.parent
 
 
 def shipped(name: Folder) -> Path:

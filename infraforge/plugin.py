@@ -31,7 +31,7 @@ from infraforge.cluster import state
 from infraforge.errors import Late, TimedOut, Unable, UsageError
 from infraforge.outcome import of_failure
 from infraforge.report.index import UNABLE
-from infraforge.session import CASES, OUTPUT, Run, asked_folders, heed, name_of
+from infraforge.session import CASES, OUTPUT, WATCH, Run, asked_folders, heed, name_of
 from infraforge.stack import Platform
 from infraforge.turns import turn
 from infraforge.verdict import Outcome
@@ -84,7 +84,7 @@ def _is_tally(path: Path) -> bool:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if watch := config.stash.get(_WATCH, None):
+    if watch := config.stash.get(WATCH, None):
         watch.stop()
 
 
@@ -151,8 +151,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
     if _needs_no_stack(item):
         return (yield)
     alone = item.get_closest_marker("exclusive") is not None
-    if _WATCH not in item.config.stash:
-        item.config.stash[_WATCH] = starvation.Watch()
+    if WATCH not in item.config.stash:
+        item.config.stash[WATCH] = starvation.Watch()
     heed(item.config)
     with turn(state.locks_dir(), name_of(item.config), alone=alone):
         item.stash[_BEGAN] = datetime.now(UTC)
@@ -172,7 +172,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
             warnings.warn(LeftOpen(f"undone, left by a test before: {undone}"), stacklevel=1)
     with _skipping_what_cannot_be():
         yield
-    platform, watch = _platform_of(item), item.config.stash.get(_WATCH, None)
+    platform, watch = _platform_of(item), item.config.stash.get(WATCH, None)
     if platform and watch and not watch.ask:
         core = client.CoreV1Api(platform.cluster.api)
         watch.ask = lambda: core.read_namespace("default", _request_timeout=_ASKED_FOR)
@@ -219,7 +219,7 @@ def pytest_runtest_makereport(
 
 def _figures(item: pytest.Item, error: BaseException | None) -> starvation.Figures | None:
     """Of the machine, where something was not so in time; None where that is not the question."""
-    watch = item.config.stash.get(_WATCH, None)
+    watch = item.config.stash.get(WATCH, None)
     if not isinstance(error, Late | TimedOut) or not error.waited or not watch:
         return None
     return watch.figures(*error.waited)
@@ -231,7 +231,6 @@ def _platform_of(item: pytest.Item) -> Platform | None:
 
 
 _BEGAN = pytest.StashKey[datetime]()
-_WATCH = pytest.StashKey[starvation.Watch]()
 _ASKED_FOR = 5
 
 

@@ -18,6 +18,7 @@ from infraforge import (
     progress,
     recording,
     stack,
+    starvation,
 )
 from infraforge.cluster.users import Use
 from infraforge.errors import ClusterError, InfraForgeError
@@ -27,6 +28,8 @@ from infraforge.report.index import UNABLE
 from infraforge.verdict import Outcome
 
 CASES = pytest.StashKey[set[str]]()
+WATCH = pytest.StashKey[starvation.Watch]()
+"""How the machine is, from the first test that needs the stack on."""
 OUTPUT = "infraforge_cases"
 _UNKNOWN = 2
 _HEEDING = pytest.StashKey[bool]()

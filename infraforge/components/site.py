@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
+import subprocess
 import threading
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -195,6 +196,13 @@ class Site:
         """The output of a program run in a container. Raises ClusterError when it fails."""
         kubectl = tools.kubectl(self.tree)
         return executing.execute(kubectl, self.cluster, namespace, pod, container, *argv)
+
+    def converse(
+        self, namespace: str, pod: str, container: str, *argv: str
+    ) -> subprocess.Popen[bytes]:
+        """A program in a container, to talk to; see `executing.converse`."""
+        kubectl = tools.kubectl(self.tree)
+        return executing.converse(kubectl, self.cluster, namespace, pod, container, *argv)
 
     def output(
         self,

@@ -13,6 +13,7 @@ from infraforge.faults.expire import CertificateExpired, GoodCertificate
 from infraforge.faults.fill import Empty, Fill
 from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
+from infraforge.faults.load_left import LoadRemoved
 from infraforge.faults.logins import LoginsEnd, RestoreLogins
 from infraforge.faults.member import (
     CrashMember,
@@ -57,6 +58,7 @@ __all__ = [
     "KillMember",
     "KillPod",
     "KillPostmaster",
+    "LoadRemoved",
     "LoginsEnd",
     "Pause",
     "PauseNode",
@@ -91,6 +93,7 @@ UNDOS: Mapping[str, type[Undo]] = {
         Continue,
         Empty,
         GoodCertificate,
+        LoadRemoved,
         PlugIn,
         Reconnect,
         RenewCertificate,

@@ -38,13 +38,14 @@ from infraforge.workloads.postgresql.members import Members, Session
 SET = "set"
 _Do = Callable[[Session, str], None]
 """What a thread does again and again, with a register that it may use."""
-_SCHEMA: tuple[LiteralString, ...] = (
-    "CREATE SCHEMA IF NOT EXISTS infraforge_load",
+SCHEMA = "infraforge_load"
+_TABLES: tuple[LiteralString, ...] = (
     "CREATE TABLE IF NOT EXISTS infraforge_load.elements (element bigint PRIMARY KEY)",
     "CREATE TABLE IF NOT EXISTS infraforge_load.registers"
     " (name text PRIMARY KEY, version bigint NOT NULL, content text NOT NULL)",
     "TRUNCATE infraforge_load.elements, infraforge_load.registers",
 )
+_HAS_SCHEMA: LiteralString = "SELECT 1 FROM pg_namespace WHERE nspname = 'infraforge_load'"
 _ADD: LiteralString = "INSERT INTO infraforge_load.elements VALUES (%s) RETURNING element,"
 _WRITE: LiteralString = (
     "INSERT INTO infraforge_load.registers AS r VALUES (%s, 1, %s)"
@@ -131,7 +132,9 @@ class Load(Crew):
         """Make empty tables. Raises ClusterError where no primary takes them."""
         try:
             with psycopg.connect(**self._members.parameters("read-write")) as connection:
-                for statement in _SCHEMA:
+                if not connection.execute(_HAS_SCHEMA).fetchone():
+                    connection.execute("CREATE SCHEMA infraforge_load")
+                for statement in _TABLES:
                     connection.execute(statement)
         except psycopg.Error as error:
             raise ClusterError(f"no primary takes the load's tables: {error}") from error
@@ -142,11 +145,11 @@ class Load(Crew):
         broken: that they come within this time was promised. Raises TimedOut, or Late where
         promised; Inconclusive when the load itself fails.
         """
-        goal = self._so_far() + acknowledged
+        goal = self.acknowledged + acknowledged
 
         def enough() -> bool:
             self.complain()
-            return self._so_far() >= goal
+            return self.acknowledged >= goal
 
         what = f"{acknowledged} more acknowledged elements (seed {self.seed})"
         wait_until(enough, within, every=0.05, what=what, broken=broken)
@@ -185,7 +188,9 @@ class Load(Crew):
                     call.ok(found[0][0], by=origin.to_value())
         return recorder.history
 
-    def _so_far(self) -> int:
+    @property
+    def acknowledged(self) -> int:
+        """How many elements are acknowledged so far."""
         with self._lock:
             return self._acknowledged["add"]
 

@@ -1,0 +1,75 @@
+"""What clients of PostgreSQL see while its members fall: nothing acknowledged is ever lost.
+
+Writers and readers name every member, in a pod of the platform's own network. What they were told
+is judged from one history: no acknowledged row is missing on any member, none is there that nobody
+wrote, no read is stale, and no two members answer as primary at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from infraforge import faults
+from infraforge.checkers import RecoversWithin
+from infraforge.faults import From, Role
+from infraforge.faults.base import Fault
+from infraforge.wait import seconds
+
+pytestmark = [
+    pytest.mark.exclusive,
+    pytest.mark.control("SOC2-A1.2", "SOC2-PI1.5", "ISO27001-A.8.14", "NIST-CP-10"),
+]
+
+# The terms that a budget is made of; each setting is explained in Patroni's own files.
+LOCK = seconds(20)  # ttl: a primary that falls silent holds the lock for so long
+LOOK = seconds(1)  # loop_wait: how late a member looks
+STATUS = seconds(2)  # how long the others wait for the status of a member that is silent
+PROMOTED = seconds(1)  # promotion, and clients' way to another member
+LET_GO = seconds(5)  # wal_sender_timeout: a standby that falls silent is waited for so long
+
+CRASH = 2 * LOOK + STATUS + 2 * PROMOTED  # 6 s
+SILENT = LOCK + LOOK + STATUS + PROMOTED  # 24 s
+STANDBY = LET_GO + LOOK + PROMOTED  # 7 s
+PLANNED = LOOK + STATUS  # 3 s: a checkpoint, a pause of one second, the promotion
+MORE = 60
+
+
+@dataclass(frozen=True)
+class Case:
+    """What befalls the members, and within how many seconds commits are acknowledged again."""
+
+    fault: Fault
+    within: float
+
+
+CASES = {
+    "postmaster killed": Case(faults.KillPostmaster(), CRASH),
+    "pod killed": Case(faults.KillMember(), CRASH),
+    "member crashed": Case(faults.CrashMember(), SILENT),
+    "Patroni frozen": Case(faults.FreezePatroni(), SILENT),
+    "primary frozen": Case(faults.FreezeMember(), SILENT),
+    "primary cut off": Case(faults.CutOff(Role.PRIMARY, From.EVERYBODY), SILENT),
+    "primary without peers": Case(faults.CutOff(Role.PRIMARY, From.PEERS), SILENT),
+    "primary without API": Case(faults.CutOff(Role.PRIMARY, From.API), SILENT),
+    "standby killed": Case(faults.CrashMember(Role.SYNCHRONOUS), STANDBY),
+    "standby frozen": Case(faults.FreezeMember(Role.SYNCHRONOUS), STANDBY),
+    "standby cut off": Case(faults.CutOff(Role.SYNCHRONOUS, From.EVERYBODY), STANDBY),
+    "switchover": Case(faults.Switchover(), PLANNED),
+}
+
+
+@pytest.mark.parametrize("what", CASES, ids=[name.replace(" ", "-") for name in CASES])
+def test_no_acknowledged_commit_is_lost(trial, nemesis, evidence, what):
+    """Whatever befalls one member, all that was acknowledged is kept, and commits go on in time."""
+    case = CASES[what]
+    with trial() as tried:
+        with tried.load as load:
+            load.until(acknowledged=MORE)
+            nemesis.inject(case.fault)
+            load.until(acknowledged=MORE, within=4 * case.within, broken=True)
+            nemesis.heal()
+            load.until(acknowledged=MORE, within=4 * case.within, broken=True)
+        verdict = tried.judge(evidence, nemesis, RecoversWithin(case.within))
+    assert verdict.holds, verdict.explain()
