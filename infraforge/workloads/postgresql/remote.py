@@ -138,8 +138,12 @@ class RemoteLoad:
 
     @property
     def acknowledged(self) -> int:
-        """How many elements are acknowledged so far."""
+        """How many elements are acknowledged so far. Raises as `complain` does."""
         return int(self._order("count"))
+
+    def complain(self) -> None:
+        """Raise Inconclusive where the load has failed, or cannot be asked."""
+        self._order("count")
 
     @property
     def history(self) -> History:
