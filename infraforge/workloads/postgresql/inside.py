@@ -36,7 +36,7 @@ def serve(orders: TextIO, answers: TextIO, ca: Path) -> None:
     ca.write_text(wanted["ca"])
     told = tuple(Member(*one) for one in wanted["members"])
     members = Members(told, {"sslrootcert": str(ca), **wanted["settings"]})
-    obeys = _Obeys(members, wanted["load"])
+    obeys = _Obeys(members, wanted["load"], ca)
     for line in orders:
         order = json.loads(line)
         try:
@@ -54,12 +54,14 @@ def serve(orders: TextIO, answers: TextIO, ca: Path) -> None:
 class _Obeys:
     """One load with its watchers."""
 
-    def __init__(self, members: Members, load: Mapping[str, Any]) -> None:
+    def __init__(self, members: Members, load: Mapping[str, Any], ca: Path) -> None:
+        self._ca = ca
         self._load = Load(members, **load)
         self._watchers = Watchers(members)
         self._running = False
         self.does: Mapping[str, Callable[..., Any]] = {
             "clock": time.monotonic_ns,
+            "trust": self._trust,
             "prepare": self._load.prepare,
             "start": self._start,
             "count": self._count,
@@ -67,6 +69,10 @@ class _Obeys:
             "history": self._history,
             "final": lambda within: self._load.read_every_member(within).to_lines(),
         }
+
+    def _trust(self, ca: str) -> None:
+        """From the next connection on."""
+        self._ca.write_text(ca)
 
     def _start(self) -> None:
         self._watchers.__enter__()

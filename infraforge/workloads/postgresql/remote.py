@@ -155,6 +155,10 @@ class RemoteLoad:
         told = self._order("final", within=within + _ANSWERS, arguments={"within": within})
         return History.from_lines(str(told))
 
+    def trust(self) -> None:
+        """Take up the platform's CA as it is now: its replacement has begun, or gone on."""
+        self._order("trust", arguments={"ca": self._site.ca_file.read_text()})
+
     def close(self) -> None:
         """End the program in the pod. The pod itself and the user go by `remove_traces`."""
         if self._talk is not None:
