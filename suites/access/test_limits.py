@@ -31,7 +31,10 @@ SOON = 5.0
 REFUSED = "refused"
 # A session's parallel file transfers, and how long a piece of a response waits for its reader.
 TRANSFERS, PIECE_SECONDS = 8, 20.0
-READERS, LARGE = 24, 32 * MIB
+READERS = 24
+# More than the sockets on the way hold (tcp_rmem: 32 MiB, tcp_wmem: 4 MiB at most). An answer that
+# they swallow whole is over for the ingress, and its place is another reader's.
+LARGE = 64 * MIB
 # Open connections per address, whether or not a request was sent on them.
 OPEN, HALF_SENT = 1024, 1500
 RESETS = 12_000

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from infraforge import faults
+from infraforge.components import members
 from infraforge.components.postgres import Postgres
 from infraforge.probes import objects
 from infraforge.wait import Deadline, seconds, wait_until
@@ -17,6 +18,7 @@ from infraforge.workloads import reading, register
 from infraforge.workloads.backend_client import ApiError, BackendClient, FileInfo, Project, Unknown
 
 LONG = seconds(10)  # several times as long as a process may trust its last check of PostgreSQL
+HONEST = "503"
 PACE = seconds(0.05)  # between reads, to stay below the ingress' rate limit
 _TRAIL = "SELECT action, target FROM audit WHERE target LIKE %s ORDER BY id"
 
@@ -75,7 +77,11 @@ def test_no_change_takes_partial_effect_without_postgresql(
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-A1.2", "ISO27001-A.8.14")
 def test_cached_reads_continue_without_postgresql(platform, developer, project, nemesis, evidence):
-    """While PostgreSQL is down cached projects are served from the cache; other reads get 503."""
+    """While PostgreSQL is down cached projects are served from the cache; other reads get 503.
+
+    Where it has several members, one that nobody sees may lead still and be written through. So a
+    cached project is served only for as long as a check of PostgreSQL is trusted, then is 503, too.
+    """
     cached = reading.until_hit(developer, project.id)
     nemesis.inject(faults.ScaledToNothing("postgres"))
     ways, deadline = Counter(), Deadline(LONG)
@@ -85,7 +91,8 @@ def test_cached_reads_continue_without_postgresql(platform, developer, project, 
     uncached = told(lambda user, _: user.projects(), register.twin(developer), "")
     nemesis.heal()
     evidence.attach(ways=ways, uncached=uncached)
-    assert set(ways) == {"hit"}
+    alone = len(members.of(platform.profile)) == 1
+    assert set(ways) <= ({"hit"} if alone else {"hit", HONEST})
     assert uncached == (503, "application/problem+json")
     wait_until(
         lambda: developer.update_project(cached.id, name="after"),
@@ -102,7 +109,7 @@ def way_of(user: BackendClient, cached: Project) -> str:
     try:
         project, way = user.read_project(cached.id)
     except ApiError as error:
-        return str(error)
+        return HONEST if error.status == int(HONEST) else str(error)
     return way if project == cached else f"{way}, of {project}"
 
 
