@@ -47,6 +47,7 @@ class Case:
 CASES = {
     "postmaster killed": Case(faults.KillPostmaster(), CRASH),
     "pod killed": Case(faults.KillMember(), CRASH),
+    "member held down": Case(faults.HoldMemberDown(), SILENT),
     "member crashed": Case(faults.CrashMember(), SILENT),
     "Patroni frozen": Case(faults.FreezePatroni(), SILENT),
     "primary frozen": Case(faults.FreezeMember(), SILENT),

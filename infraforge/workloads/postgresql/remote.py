@@ -64,11 +64,13 @@ inside.main(folder / "ca.crt")
 _WAITS = "import signal; signal.pause()"
 _ROLE: tuple[LiteralString, ...] = (
     "CREATE ROLE {user} LOGIN PASSWORD {password} IN ROLE pg_read_all_stats",
+    "GRANT CONNECT ON DATABASE {database} TO {user}",
     "CREATE SCHEMA {schema} AUTHORIZATION {user}",
 )
+_KNOWN: LiteralString = "SELECT 1 FROM pg_roles WHERE rolname = %s"
 _GONE: tuple[LiteralString, ...] = (
-    "DROP SCHEMA IF EXISTS {schema} CASCADE",
-    "DROP ROLE IF EXISTS {user}",
+    "DROP OWNED BY {user}",  # the schema and its tables, and what was granted
+    "DROP ROLE {user}",
 )
 
 
@@ -197,7 +199,10 @@ def remove_traces(site: Site) -> None:
         )
     except client.ApiException as error:
         raise ClusterError(f"pods of a load cannot be removed: {error.reason}") from error
-    _run(site, _GONE)
+    with Postgres().connect(site) as connection:
+        there = connection.execute(_KNOWN, (USER,)).fetchone()
+    if there:
+        _run(site, _GONE)
 
 
 def _make_user(site: Site) -> str:
@@ -212,11 +217,15 @@ def _make_user(site: Site) -> str:
 
 
 def _run(site: Site, statements: tuple[LiteralString, ...], **values: sql.Composable) -> None:
-    names = {"user": sql.Identifier(USER), "schema": sql.Identifier(SCHEMA), **values}
+    names: dict[str, sql.Composable] = {
+        "user": sql.Identifier(USER),
+        "schema": sql.Identifier(SCHEMA),
+        "database": sql.Identifier(DATABASE),
+    }
     try:
         with Postgres().connect(site) as connection:
             for statement in statements:
-                connection.execute(sql.SQL(statement).format(**names))
+                connection.execute(sql.SQL(statement).format(**names, **values))
     except psycopg.Error as error:
         raise ClusterError(f"PostgreSQL refused what a load needs: {error}") from error
 
