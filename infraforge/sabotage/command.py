@@ -46,6 +46,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " that is not caught as a whole is split)",
     )
     parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="run these tests alone, a file or folder below suites/: a quick look, which never"
+        " counts as caught (exit 2 at best)",
+    )
+    parser.add_argument(
         "--rotate",
         type=arguments.number("number", 1),
         metavar="N",
@@ -78,7 +86,7 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
         for one in chosen:  # whatever is wrong with them is told before anything is touched
             one.check(ROOT, profile.components)
         groups = grouped(chosen, TREE, Path(work), 1 if options.alone else MOST)
-        trial = Trial(options.name, profile, Path(work))
+        trial = Trial(options.name, profile, Path(work), _paths(options.only))
         use = use or Use(options.name, "infraforge sabotage").join()
         try:
             healing.before_run_aloud(options.name)
@@ -97,11 +105,15 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
 
 @dataclass(frozen=True)
 class Trial:
-    """Groups of sabotages tried on one platform. cluster: its name; work: a folder for trees."""
+    """Groups of sabotages tried on one platform. cluster: its name; work: a folder for trees.
+
+    only: the tests to run, where not all; nothing counts as caught then.
+    """
 
     cluster: str
     profile: Profile
     work: Path
+    only: tuple[str, ...] = ()
 
     def of_all(self, groups: Sequence[Group]) -> Mapping[str, Judgement]:
         """The judgement on each sabotage; a group that is not caught as a whole is split."""
@@ -117,6 +129,8 @@ class Trial:
                 judgements[left[0].name] = judgement
             elif left:
                 waiting[:0] = self._again(group, left, judgement)
+            if self.only:
+                judgements = {name: verdict.of_a_part(one) for name, one in judgements.items()}
             _write(judgements)
         return judgements
 
@@ -126,7 +140,7 @@ class Trial:
         for member in group.members:
             print(f"\n{member.name}: {member.claim}", end="", flush=True)
         print(flush=True)
-        experiment = Experiment(group.as_one, group.tree, self.cluster, self.profile)
+        experiment = Experiment(group.as_one, group.tree, self.cluster, self.profile, self.only)
         found = experiment.judgement()
         caught = group.caught(found)
         if caught and found.outcome is not Outcome.HOLDS:  # else that was seen already
@@ -177,6 +191,15 @@ def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile)
     at = f"0x{commit} modulo {len(tried)} is {int(commit, 16) % len(tried)}"
     print(f"chosen by commit {commit} ({at}): {', '.join(wanted)}", flush=True)
     return [tried[name] for name in wanted]
+
+
+def _paths(said: Sequence[str]) -> tuple[str, ...]:
+    """Raises UsageError for what is no file or folder of tests."""
+    for path in said:
+        place = (ROOT / path.split("::")[0]).resolve()
+        if not place.exists() or not place.is_relative_to(ROOT / "suites"):
+            raise UsageError(f"--only {path}: no file or folder below {ROOT / 'suites'}")
+    return tuple(said)
 
 
 def _left_out(one: Sabotage, profile: Profile) -> str:

@@ -6,6 +6,7 @@ turns red, and it is not; an unknown counts as neither, so nothing can be said t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -78,6 +79,14 @@ def of_member(red: Sequence[str], group: Judgement, members: int) -> Judgement:
         seconds=group.seconds / members,
         beside=members - 1,
     )
+
+
+def of_a_part(found: Judgement) -> Judgement:
+    """The same, where only a part of the tests ran: another one may be red, so it is not caught."""
+    if found.outcome is not Outcome.HOLDS:
+        return found
+    why = "red as named; the other tests did not run"
+    return dataclasses.replace(found, outcome=Outcome.UNKNOWN, why=why)
 
 
 def failed(named: Sequence[str], why: str) -> Judgement:

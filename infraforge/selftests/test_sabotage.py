@@ -215,6 +215,8 @@ def test_the_table_tells_it_in_a_row() -> None:
         (["--all", "any-password"], "say what to break"),
         (["--rotate", "0"], "'0' is not a number from 1"),
         (["any-pasword"], "did you mean 'any-password'"),
+        (["any-password", "--only", "suites/nothing"], "no file or folder below"),
+        (["any-password", "--only", "../elsewhere"], "no file or folder below"),
     ],
 )
 def test_bad_usage_is_taught(
@@ -376,6 +378,16 @@ def test_every_member_of_a_group_is_judged(
     said = capsys.readouterr().out
     assert "not noticed by test_b" in said
     assert "into: b\n" in said
+
+
+def test_a_part_of_the_tests_never_counts_as_caught() -> None:
+    """A sabotage that turns another test red as well would not be noticed."""
+    whole = judge([A], {A: BROKEN, B: HOLDS})
+    part = verdict.of_a_part(whole)
+    assert (whole.outcome, part.outcome) == (HOLDS, UNKNOWN)
+    assert "the other tests did not run" in part.why
+    for said in (Judgement(BROKEN, "blind", 1), Judgement(UNKNOWN, "silent", 1)):
+        assert verdict.of_a_part(said) == said
 
 
 @pytest.mark.parametrize(
