@@ -1,1 +1,1 @@
-"""What the platform's applications have in common."""
+"""Code that the platform's applications share."""

@@ -1,16 +1,17 @@
-"""Conditions and ranges of requests (RFC 9110, 13 and 14): honoured or refused, never lost.
+"""Conditional and range requests (RFC 9110, 13 and 14): each is honoured or refused.
 
-    malformed, or of a kind that nobody here knows          400
+    a malformed or unknown condition                        400
     Content-Range, or Range on a change                     400   nothing is stored in parts
-    Expect of anything but 100-continue                     417
+    Expect other than 100-continue                          417
     a condition that does not hold                          412, or 304 for GET and HEAD
-    a condition on a change of what has no version          412   it cannot be shown to hold
-    a range that cannot be had                              416
+    a condition on a change to a resource without version   412   it cannot be shown to hold
+    a range that cannot be satisfied                        416
 
-Every JSON answer to GET carries an ETag, made of the body where its route gives none. A change
-takes its condition in the transaction that makes it (`Conditions.require`), against the locked row.
-Dates are compared to the microsecond, and no Last-Modified is sent: two changes can be of one
-second. Where what is read has no date (lists), conditions on dates are passed over (13.1.3).
+Every JSON answer to GET carries an ETag; where the route sets none, it is a hash of the body. A
+change checks its condition in the transaction that makes it (`Conditions.require`), against the
+locked row. Dates are compared to the microsecond. No Last-Modified is sent, because two changes can
+fall into one second. Reads of a resource without a date (a list) ignore conditions on dates
+(13.1.3).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from infraforge_shared.problems import Problem
 SAFE = ("GET", "HEAD")
 _OPAQUE = r'"[\x21\x23-\x7e\x80-\xff]*"'
 _TAG = re.compile(rf"(?:W/)?{_OPAQUE}")
-# each blank and comma can be read in one way only: no text makes this slow
+# each blank and comma matches in one way only, so no text makes this slow
 _TAGS = re.compile(rf"[ \t,]*(?:W/)?{_OPAQUE}(?:[ \t]*,(?:[ \t]*(?:W/)?{_OPAQUE})?)*[ \t]*")
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TIME = r"\d\d:\d\d:\d\d"
@@ -49,15 +50,16 @@ _KNOWN = frozenset(
 
 
 def etag(*parts: object) -> str:
-    """A strong entity tag of what makes a representation what it is."""
+    """A strong entity tag, made of the parts that identify a representation."""
     return '"' + "-".join(str(part) for part in parts) + '"'
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The conditions of one request; None is unsaid. match, none_match: entity tags, `*` for any.
+    """The conditions of one request; None where it does not send that header.
 
-    unmodified_since, modified_since: moments (UTC). if_range: a tag or a moment as it was sent.
+    match, none_match: entity tags, `*` for any. unmodified_since, modified_since: moments (UTC).
+    if_range: a tag or a date, as it was sent.
     """
 
     match: tuple[str, ...] | None = None
@@ -68,7 +70,7 @@ class Conditions:
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> Conditions:
-        """What the header says; Problem 400 where it cannot be read."""
+        """Parse the headers. Raises Problem 400 for a malformed one."""
         return cls(
             _tags("If-Match", headers.get("If-Match")),
             _tags("If-None-Match", headers.get("If-None-Match")),
@@ -79,13 +81,13 @@ class Conditions:
 
     @property
     def on_a_change(self) -> bool:
-        """Whether a change has to look before it is made. If-Modified-Since is for reads alone."""
+        """Whether a change must check a condition first. If-Modified-Since is for reads only."""
         return not (self.match is self.none_match is self.unmodified_since is None)
 
     def fails(self, tag: str | None, at: datetime.datetime | None = None) -> str:
-        """Which header's condition does not hold for a change; empty where all do.
+        """The header whose condition does not hold for a change; empty where all do.
 
-        tag: the strong entity tag of what is there, None where nothing is; at: its last change.
+        tag: the resource's strong entity tag, None if it does not exist; at: its last change.
         """
         failed = self._not_as_it_was(tag, at, undated=False)
         if failed:
@@ -100,10 +102,10 @@ class Conditions:
         at: datetime.datetime | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Problem 412 (with these headers) where a change must not be made to what is there."""
+        """Raise Problem 412 (with these headers) if the conditions forbid a change."""
         failed = self.fails(tag, at)
         if failed:
-            there = f"what is there is {tag}" if tag else "there is nothing"
+            there = f"the current version is {tag}" if tag else "nothing exists here"
             raise Problem(
                 412,
                 f"{failed} does not hold: {there}",
@@ -111,7 +113,7 @@ class Conditions:
             )
 
     def answer(self, tag: str, at: datetime.datetime | None = None) -> int:
-        """How a read is to be answered: 200, 304, or 412."""
+        """The status for a read: 200, 304, or 412."""
         if self._not_as_it_was(tag, at, undated=True):
             return 412
         if self.none_match is not None:
@@ -121,9 +123,9 @@ class Conditions:
         return 200
 
     def _not_as_it_was(self, tag: str | None, at: datetime.datetime | None, undated: bool) -> str:
-        """Which header wants another state than this; If-Match counts before a date (13.2.2).
+        """The header that requires another state; If-Match takes precedence over a date (13.2.2).
 
-        undated: whether a condition on a date holds for what has none.
+        undated: whether a condition on a date holds for a resource without one.
         """
         if self.match is not None:
             there = tag is not None and (self.match == ("*",) or tag in self.match)
@@ -134,7 +136,7 @@ class Conditions:
         return ""
 
     def takes_range(self, tag: str) -> bool:
-        """Whether a range may be sent of what has this tag. No date is exact enough for one."""
+        """Whether a range of the version with this tag may be sent. No date is exact enough."""
         return self.if_range is None or self.if_range == tag
 
 
@@ -146,22 +148,22 @@ class Span:
     length: int
 
     def told(self, size: int) -> str:
-        """As Content-Range tells it."""
+        """The value of Content-Range."""
         return f"bytes {self.start}-{self.start + self.length - 1}/{size}"
 
 
 def span(text: str | None, size: int) -> Span | None:
     """The one range of `size` bytes that a Range header asks for; None for all of it.
 
-    Problem 400 where it cannot be read, 416 where it cannot be had, or is more than one.
+    Raises Problem 400 for a malformed header, 416 for a range out of bounds or for several.
     """
     unit = _UNIT.fullmatch(text) if text is not None else None
     if text is None or (unit and unit[1].lower() != "bytes"):
-        return None  # a unit that is not known is to be ignored
+        return None  # RFC 9110, 14.2: ignore an unknown unit
     if unit is None or not _RANGES.fullmatch(unit[2]):
-        raise Problem(400, "Range cannot be read")
+        raise Problem(400, "Range is malformed")
     if "," in unit[2]:
-        raise Problem(416, "one range at a time", {"Content-Range": f"bytes */{size}"})
+        raise Problem(416, "only one range is served", {"Content-Range": f"bytes */{size}"})
     first, last = unit[2].strip(" \t").split("-")
     if first:
         start, end = int(first), min(int(last), size - 1) if last else size - 1
@@ -170,52 +172,52 @@ def span(text: str | None, size: int) -> Span | None:
     else:
         start, end = max(0, size - int(last)), size - 1
     if start >= size or end < start:
-        raise Problem(416, f"there are {size} bytes", {"Content-Range": f"bytes */{size}"})
+        raise Problem(416, f"the size is {size} bytes", {"Content-Range": f"bytes */{size}"})
     return Span(start, end - start + 1)
 
 
 def enter(versioned: Iterable[tuple[str, str]]) -> None:
-    """Refuse what no route honours; keep the rest in `flask.g.conditions`.
+    """Refuse headers that no route honours; keep the conditions in `flask.g.conditions`.
 
-    versioned: (method, route) of the changes that look at their conditions themselves.
+    versioned: (method, route) of the changes that check their conditions themselves.
     """
     request = flask.request
     headers = request.headers
     expected = headers.get("Expect")
     if expected is not None and expected.strip().lower() != "100-continue":
-        raise Problem(417, "nothing but 100-continue can be expected here")
+        raise Problem(417, "Expect may only be 100-continue")
     if "Content-Range" in headers:
-        whole = "nothing is taken in parts: send all of it, without Content-Range"
+        whole = "nothing is stored in parts: send all of it, without Content-Range"
         raise Problem(400, whole, _over())
-    for name in headers.keys():  # noqa: SIM118  pairs otherwise
+    for name in headers.keys():  # noqa: SIM118  iterating gives pairs
         lower = name.lower()
         if lower == "if" or (lower.startswith("if-") and lower not in _KNOWN):
-            raise Problem(400, f"the condition {name} is not known here", _over())
+            raise Problem(400, f"unknown condition {name}", _over())
     flask.g.conditions = conditions = Conditions.read(headers)
     if request.method in SAFE:
         return
     if "Range" in headers or conditions.if_range is not None:
-        raise Problem(400, "a range can be read, not changed", _over())
+        raise Problem(400, "Range and If-Range are for reads only", _over())
     if conditions.modified_since is not None:
-        raise Problem(400, "If-Modified-Since is for reads; say If-Unmodified-Since", _over())
+        raise Problem(400, "If-Modified-Since is for reads; use If-Unmodified-Since", _over())
     rule = request.url_rule
     if conditions.on_a_change and rule and (request.method, rule.rule) not in set(versioned):
-        raise Problem(412, "this has no version that a condition could be about", _over())
+        raise Problem(412, "no condition can be checked: this resource has no version", _over())
 
 
 def given() -> Conditions:
-    """The conditions of the request that is being answered."""
+    """The conditions of the current request."""
     found = flask.g.get("conditions")
     return found if isinstance(found, Conditions) else Conditions()
 
 
 def changed_at(moment: datetime.datetime) -> None:
-    """When what is being read was changed last: conditions on dates are about that moment."""
+    """Set when the resource being read last changed; conditions on dates compare with it."""
     flask.g.changed_at = moment
 
 
 def leave(made: flask.Response) -> flask.Response:
-    """Give a read's answer its ETag, and turn it into 304 or 412 where its conditions say so."""
+    """Give the answer to a read its ETag; turn it into 304 or 412 where the conditions say so."""
     if flask.request.method not in SAFE or made.status_code != 200 or "conditions" not in flask.g:
         return made
     tag = made.headers.get("ETag")
@@ -234,15 +236,15 @@ def leave(made: flask.Response) -> flask.Response:
 
 
 def instead(status: int, tag: str, headers: Mapping[str, str] | None = None) -> flask.Response:
-    """The answer to a read that is not to have what is there: 304 or 412."""
+    """The answer to a read whose conditions withhold the body: 304 or 412."""
     told = {"ETag": tag, **(headers or {})}
     if status == 304:
         return flask.Response(status=304, headers=told)
-    return problems.response(Problem(412, f"what is there is {tag}", told))
+    return problems.response(Problem(412, f"the current version is {tag}", told))
 
 
 def _over() -> dict[str, str]:
-    """A body that nobody reads ends the connection."""
+    """Close the connection of a change, since nobody reads the rest of its body."""
     return {"Connection": "close"} if flask.request.method not in SAFE else {}
 
 
@@ -265,7 +267,7 @@ def _date(name: str, text: str | None) -> datetime.datetime | None:
         return None
     found = parse_date(text.strip(" \t")) if _DATES.fullmatch(text.strip(" \t")) else None
     if found is None:
-        raise Problem(400, f"{name} is no date as HTTP writes it", _over())
+        raise Problem(400, f"{name} is not an HTTP date", _over())
     return found
 
 

@@ -1,4 +1,4 @@
-"""What all requests and responses of the applications' APIs have in common."""
+"""Requests and responses: the part that all the applications' APIs share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def application(
 
 
 def body() -> object:
-    """The request's JSON body; Problem 415, 413 or 400 where it is none."""
+    """The request's JSON body. Raises Problem 415, 413 or 400."""
     request = flask.request
     if request.mimetype != "application/json":
         raise Problem(415, "the body must be application/json")
@@ -53,20 +53,20 @@ def body() -> object:
 
 
 def encode(value: object) -> bytes:
-    """A value as the JSON body that is sent."""
+    """Encode a value as a JSON body."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def answer(
     value: object, status: int = 200, more: Mapping[str, str] | None = None
 ) -> flask.Response:
-    """A JSON response; `value` may be a body encoded before."""
+    """A JSON response; `value` may be a body that is already encoded."""
     raw = value if isinstance(value, bytes) else encode(value)
     return flask.Response(raw, status, {"Content-Type": "application/json", **(more or {})})
 
 
 def begin() -> None:
-    """Start the clock and set the request's id: the one it came with, if fit for the log."""
+    """Start the clock and set the request's id: the one that was sent, if it is fit for the log."""
     flask.g.started = time.perf_counter()
     given = flask.request.headers.get("X-Request-Id", "")
     flask.g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""One JSON object a line on stdout. Values of credentials are never handed to a logger."""
+"""One JSON object a line on stdout. No code passes the value of a credential to a logger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonLines(logging.Formatter):
-    """time, level, logger, message, the request's id if there is one, and what `extra` brought."""
+    """Writes time, level, logger, message, the request's id if any, and the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
@@ -31,7 +31,7 @@ class JsonLines(logging.Formatter):
 
 
 class SlowReaders(logging.Filter):
-    """Makes one line of the error, with its traceback, that gunicorn logs for a slow reader."""
+    """Replaces the error and traceback that gunicorn logs for a slow reader by one line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -42,7 +42,7 @@ class SlowReaders(logging.Filter):
 
 
 def install(quiet: Iterable[str] = ()) -> None:
-    """Send all loggers of the process through the formatter to stdout; of the quiet only errors."""
+    """Log to stdout as JSON lines. quiet: loggers of which only errors are logged."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()

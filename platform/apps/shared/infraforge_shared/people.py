@@ -1,13 +1,14 @@
-"""What somebody in a directory can be called, and what Vault makes of it. Pure.
+"""User names in a directory: which are valid, and how Vault lower-cases them. Pure.
 
-The letters are those of RFC 8265's profile *UsernameCasePreserved* (the `precis-i18n` package):
-NFC, so that canonically equivalent names are one; letters and digits of any script; nothing that is
-a control, not to be seen, turns text round, or is another way to write another letter. Full and
-half width are one. Names that only look alike are different ones, as with files.
+Names follow RFC 8265's profile *UsernameCasePreserved* (the `precis-i18n` package). It converts
+them to NFC, so that canonically equivalent names are equal, and makes full and half width equal. It
+allows letters and digits of any script. It refuses control characters, invisible ones, those that
+reverse the direction of text, and compatibility variants of other letters. Names that only look
+alike stay different, as file names do.
 
-Of ASCII, and in length, it takes what all on the way take: a path at Vault, a header behind it. And
-the two joiners that the profile knows (U+200C, U+200D) are left out: Vault answers a path with one
-as a bad request (go-cleanhttp 0.5.2, `PrintablePathCheckHandler`: Go's `unicode.IsPrint`).
+ASCII characters and length are limited to what every hop accepts: a path at Vault, then a header.
+The two joiners that the profile allows (U+200C, U+200D) are refused, because Vault answers a path
+with one as a bad request (go-cleanhttp 0.5.2, `PrintablePathCheckHandler`: Go's `unicode.IsPrint`).
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ _HEAP = 30  # combining marks in a row: UAX #15, stream-safe text
 
 
 class Unfit(ValueError):
-    """The text can be nobody's name."""
+    """The text is not a valid user name."""
 
 
 def name(text: str) -> str:
-    """The name in NFC, its case as it was given. Raises Unfit."""
-    if len(text) > 4 * LENGTH:  # no composed letter is more code points apart
+    """The name in NFC, its case kept. Raises Unfit."""
+    if len(text) > 4 * LENGTH:  # no letter decomposes into more code points
         raise Unfit(f"it has more than {LENGTH} characters")
     try:
         found: str = _PROFILE.enforce(text)
     except UnicodeEncodeError as error:
-        raise Unfit("it is no user name by RFC 8265") from error
+        raise Unfit("it is not a user name under RFC 8265") from error
     if len(found) > LENGTH:
         raise Unfit(f"it has more than {LENGTH} characters")
     if any(unicodedata.category(letter).startswith("C") for letter in found):
-        raise Unfit("it holds a sign that is not to be seen")
+        raise Unfit("it contains an invisible character")
     if any(letter.isascii() and not _ASCII.fullmatch(letter) for letter in found):
-        raise Unfit("it holds a sign that no name has")
+        raise Unfit("it contains a character that names may not have")
     if not found[0].isalnum() or not (found[-1].isalnum() or _is_mark(found[-1])):
         raise Unfit("it does not begin and end with a letter or a digit")
     runs = (sum(1 for _ in run) for mark, run in itertools.groupby(found, _is_mark) if mark)
@@ -51,7 +52,7 @@ def name(text: str) -> str:
 
 
 def lower(text: str) -> str:
-    """In small letters as Vault does it: Go's strings.ToLower, each code point by itself."""
+    """The text in lower case as Vault has it: Go's strings.ToLower, code point by code point."""
     return "".join(letter.lower()[0] for letter in text)
 
 

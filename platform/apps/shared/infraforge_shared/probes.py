@@ -1,4 +1,4 @@
-"""/healthz and /readyz over TLS, for a process that answers nothing else."""
+"""/healthz and /readyz over TLS, for a process that serves nothing else."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ CERTIFICATE, KEY = "/etc/tls/tls.crt", "/etc/tls/tls.key"
 
 
 def serve(looks: Mapping[str, Callable[[], Sequence[str]]]) -> http.server.ThreadingHTTPServer:
-    """Serve probes in a thread. looks: path → what the process lacks: nothing is 200, else 503.
+    """Serve probes in a thread. looks: path → function that lists what the process lacks.
 
-    Raises OSError when the port is taken or the certificate is missing.
+    An empty list answers 200, any other 503. Raises OSError when the port is taken or the
+    certificate is missing.
     """
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,7 +33,7 @@ def serve(looks: Mapping[str, Callable[[], Sequence[str]]]) -> http.server.Threa
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Probes are no news."""
+            """Log no probe."""
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -40,11 +41,11 @@ def serve(looks: Mapping[str, Callable[[], Sequence[str]]]) -> http.server.Threa
 
     class Server(http.server.ThreadingHTTPServer):
         def get_request(self) -> tuple[socket.socket, Any]:
-            # reloaded for each connection, since it may have been renewed; probes are few
+            # reload for each connection: the certificate may be renewed, and probes are few
             context.load_cert_chain(CERTIFICATE, KEY)
             return super().get_request()
 
-    server = Server(("0.0.0.0", PORT), Handler)  # noqa: S104  a pod's
+    server = Server(("0.0.0.0", PORT), Handler)  # noqa: S104  in a pod
     # the handshake runs in the connection's own thread, not in the one that accepts
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False

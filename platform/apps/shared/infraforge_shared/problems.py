@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 
 class Problem(Exception):
-    """An answer that is an error.
+    """An error to answer with.
 
-    status: HTTP status; detail: what was wrong, for a human; headers: further response headers.
+    status: HTTP status; detail: what is wrong, for a human; headers: further response headers.
     """
 
     def __init__(
@@ -29,18 +29,18 @@ class Problem(Exception):
 
 
 class Unavailable(Problem):
-    """503: something this process depends on does not answer. Nothing was changed."""
+    """503: a dependency does not answer. Nothing was changed."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(503, detail, {"Retry-After": "1"})
 
 
 class NotAllowed(Unavailable):
-    """503: what this process depends on answers, and does not let it. That is no silence."""
+    """503: a dependency answers, but denies access; it is not down."""
 
 
 class OutcomeUnknown(Problem):
-    """503: no answer came to a change; it may or may not have been made."""
+    """503: a change got no answer; it may or may not have been made."""
 
     def __init__(self) -> None:
         super().__init__(503, "the outcome is unknown: the change may or may not have been made")
@@ -82,4 +82,4 @@ def install(app: flask.Flask) -> None:
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> flask.Response:
         log.error("unforeseen error", exc_info=error)
-        return response(Problem(500, "an unforeseen error; its request id is in the log"))
+        return response(Problem(500, "an unforeseen error; the log has it under this request id"))

@@ -1,4 +1,4 @@
-"""gunicorn's settings for every application: threads, TLS, JSON log lines, no request lines."""
+"""gunicorn's settings for every application: threads, TLS, JSON log lines, no access log."""
 
 import contextlib
 import socket
@@ -33,10 +33,10 @@ worker_class = "gthread"
 threads = 8
 certfile = "/etc/tls/tls.crt"
 keyfile = "/etc/tls/tls.key"
-keepalive = 75  # longer than whoever asks keeps its side: that one closes first
+keepalive = 75  # longer than any client's, so that the client closes first
 worker_tmp_dir = "/tmp"  # noqa: S108  the pod's own emptyDir
-forwarded_allow_ips = ""  # addresses in headers are nobody's identity here
-# the ingress has these limits, and says so in words; what it lets through is no error here
+forwarded_allow_ips = ""  # trust no address in a header
+# the ingress enforces these limits and explains them; what it passes on is accepted here
 limit_request_line = 0
 limit_request_field_size = 0
 control_socket_disable = True
@@ -73,10 +73,10 @@ def ssl_context(_config, default_ssl_context_factory):
 
 
 def post_request(_worker, _request, environ, _response):
-    """Close at once where a reader was given up on.
+    """Close the connection at once when its reader timed out.
 
-    gunicorn (27.0) would wait two seconds for each such reader, in the thread that hands all other
-    connections out.
+    Otherwise gunicorn (27.0) waits two seconds for each such reader, in the thread that dispatches
+    all other connections.
     """
     link = environ.get("gunicorn.socket")
     if link is not None and isinstance(sys.exc_info()[1], TimeoutError):
