@@ -1,4 +1,4 @@
-"""The platform API: how every component fares, what it runs, and the few things done to it.
+"""The platform API: each component's health and images, and the few actions on components.
 
 wsgi → app → web (the gate) → reading, doing → services
 services: kube (the API server) → callers, snapshot, actions; registry

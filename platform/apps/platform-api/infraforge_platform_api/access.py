@@ -1,7 +1,7 @@
-"""Who may do what: the backend's word for who asks, and this service's own table of rules.
+"""Access rules. The backend names the user; this service's own table says what the role may do.
 
-The backend has checked the same already. It is checked here again, so that a mistake there opens
-nothing here. For the same reason the two share no code.
+The backend has already made the same check. This service repeats it, so that a mistake in the
+backend opens nothing here. For the same reason the two share no code.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ RULES: Mapping[tuple[str, str], Role] = {
     ("GET", "/api/platform/registry"): Role.VIEWER,
     ("GET", "/api/platform/actions"): Role.ADMIN,
 }
-"""(method, route) → the least role that may use it. What is not here, nobody may use."""
+"""(method, route) → the least role that may use it. Nobody may use a route that is not listed."""
 
 OWN = frozenset({("GET", "/pods/<namespace>/<name>")})
-"""What the backend asks for itself: no user is named, and none can ask."""
+"""Routes that the backend uses on its own behalf. It names no user, and no user can reach them."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who asks. role is None for a user in none of the platform's groups."""
+    """The user a request comes from. role is None for a user in none of the platform's groups."""
 
     user: str
     groups: tuple[str, ...]

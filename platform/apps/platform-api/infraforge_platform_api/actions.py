@@ -1,7 +1,7 @@
-"""Who did what: written down before it is done, and what became of it after.
+"""Who did what: an action is recorded before it is carried out, its outcome afterwards.
 
-Kept in a ConfigMap, a key for each action, by merge patches: two that write at once do not hinder
-each other. The latest are kept; every one is a line in the log as well.
+A ConfigMap holds one key for each action, written by merge patches, so that concurrent writers do
+not conflict. It keeps the latest actions; the log has a line for every one.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _TEXT = 200
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that somebody did to a component.
+    """One action of a user on a component.
 
-    id: in the order in which they were asked for; at: ISO 8601; detail: what exactly, in words;
-    outcome: asked (and nothing more is known), done, failed or unknown.
+    id: sorts in the order of the requests; at: ISO 8601; detail: what exactly, in words;
+    outcome: asked (no outcome recorded yet), done, failed or unknown.
     """
 
     id: str
@@ -44,7 +44,7 @@ class Action:
 
 
 class Actions:
-    """The book of actions. keep: how many are remembered."""
+    """The book of actions. keep: how many it keeps."""
 
     def __init__(self, kube: Kube, namespace: str, name: str, keep: int) -> None:
         self._kube = kube
@@ -54,7 +54,7 @@ class Actions:
     def begin(
         self, who: Identity, action: str, component: str, detail: str, request_id: str
     ) -> Action:
-        """Write down that it was asked for; Unavailable where it cannot be: then it is not done."""
+        """Record the request. Raises Unavailable if it cannot; then do not carry it out."""
         now = time.time_ns()
         made = Action(
             id=f"{now:019d}-{secrets.token_hex(3)}",
@@ -71,25 +71,25 @@ class Actions:
             old = sorted(self._all())[: -(self._keep - 1)]
             self._write({**dict.fromkeys(old), made.id: _text(made)})
         except (Unavailable, OutcomeUnknown, Refused) as error:
-            log.warning("an action cannot be written down", extra={"error": str(error)})
+            log.warning("cannot record an action", extra={"error": str(error)})
             raise Unavailable(
-                "who does this cannot be written down now, so it is not done"
+                "the action cannot be recorded now, so it was not carried out"
             ) from error
         self._tell(made)
         return made
 
     def end(self, begun: Action, outcome: str) -> Action:
-        """Write down what became of it; where that fails, the log alone has it."""
+        """Record the outcome; if that fails, only the log has it."""
         made = replace(begun, outcome=outcome)
         self._tell(made)
         try:
             self._write({made.id: _text(made)})
         except (Unavailable, OutcomeUnknown, Refused) as error:
-            log.warning("an outcome is in the log only", extra={"error": str(error)})
+            log.warning("only the log has an outcome", extra={"error": str(error)})
         return made
 
     def page(self, before: str | None, limit: int) -> tuple[list[dict[str, str]], str | None]:
-        """The latest actions, newest first, older than `before`; and where the next page begins."""
+        """Actions older than `before`, newest first; and the `before` of the next page, if any."""
         book = self._all()
         ids = [key for key in sorted(book, reverse=True) if before is None or key < before]
         items = [json.loads(book[key]) for key in ids[:limit]]

@@ -1,4 +1,4 @@
-"""The Flask application over given services."""
+"""The Flask application, built on the services it is given."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def create(services: Services) -> flask.Flask:
 
     @app.errorhandler(Refused)
     def refused(error: Refused) -> flask.Response:
-        """A read that this service should be allowed: its rights are not as they must be."""
+        """Kubernetes refuses a read that this service must be allowed: its rights are wrong."""
         log.error("the API server refuses", extra={"status": error.status, "error": error.message})
         return problems.response(problems.Unavailable("the Kubernetes API server refuses this"))
 

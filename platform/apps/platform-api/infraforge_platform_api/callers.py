@@ -1,9 +1,9 @@
-"""Who calls: only the backend is answered.
+"""Authenticates the caller: only the backend may call this API.
 
-The backend shows a token of its ServiceAccount that the kubelet made for this service alone
-(audience), that ends within minutes and with its pod. The API server is asked whose it is
-(TokenReview). Certificates would have done as well, but the kubelet's probes have none, and every
-component has one of the same CA.
+The backend sends a token of its ServiceAccount. The kubelet issued that token for this service
+alone (its audience), and it expires within minutes or with the pod. This service asks the API
+server whose token it is (TokenReview). Client certificates would also work, but the kubelet's
+probes have none, and every component has one of the same CA.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REMEMBERED = 64
 
 
 class Callers:
-    """Recognises the caller. What the API server vouched for is believed for `seconds`."""
+    """Recognises the caller. It trusts a token for `seconds` after the API server confirmed it."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Callers:
         self._believed: dict[bytes, float] = {}
 
     def known(self, authorization: str) -> bool:
-        """Whether this Authorization header is the caller's; Unavailable if nobody can say."""
+        """Whether this Authorization header is the caller's. Raises Unavailable if unknown."""
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:

@@ -1,4 +1,4 @@
-"""What a component is like, read from its workload and its pods. Pure."""
+"""The state of a component, read from its workload and its pods. Pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets"}
 
 @dataclass(frozen=True)
 class ContainerImage:
-    """What one container is to run and does run.
+    """The image that one container should run, and the ones it does run.
 
-    pinned: the digest in the manifest, empty where it names none; running: the digests its pods
-    run, each once.
+    pinned: the digest in the manifest, empty where it names none; running: the distinct digests
+    that its pods run.
     """
 
     container: str
@@ -31,7 +31,7 @@ class ContainerImage:
 
 @dataclass(frozen=True)
 class Replicas:
-    """Pods: how many are wanted, ready, and of the present version."""
+    """Numbers of pods: wanted, ready, and of the current revision."""
 
     wanted: int
     ready: int
@@ -42,9 +42,9 @@ class Replicas:
 class Component:
     """One component as it is now.
 
-    status: healthy, updating (all wanted are ready, and older pods are being replaced), degraded
-    (some are ready), down (none is) or stopped (none is wanted). trouble: why, in words; empty when
-    healthy.
+    status: healthy, updating (all wanted pods are ready, and older ones are being replaced),
+    degraded (some are ready), down (none is) or stopped (none is wanted). trouble: the reasons, in
+    words; empty when healthy.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Component:
 
     @property
     def path(self) -> str:
-        """Where the API server has its workload."""
+        """The path of its workload at the API server."""
         return f"/apis/apps/v1/namespaces/{self.namespace}/{_PLURALS[self.kind]}/{self.name}"
 
     @property
@@ -67,7 +67,7 @@ class Component:
         return self.replicas.updated < self.replicas.wanted or self.status == "updating"
 
     def document(self, most: int | None, *, restart: bool) -> dict[str, object]:
-        """As it is sent. most: replicas it may be scaled to, None where it may not be scaled."""
+        """The JSON document. most: the most replicas it may have; None if it may not be scaled."""
         scale = None if most is None else {"least": 1, "most": most}
         return {**asdict(self), "scale": scale, "restart": restart}
 
@@ -117,7 +117,7 @@ def belongs(pod: Any, name: str) -> bool:
 
 def _updated(kind: str, status: Any) -> int:
     if kind == "StatefulSet" and status.get("currentRevision") == status.get("updateRevision"):
-        return int(status.get("replicas", 0))  # its updatedReplicas goes away after a rollout
+        return int(status.get("replicas", 0))  # updatedReplicas is absent after a rollout
     return int(status.get("updatedReplicas", 0))
 
 

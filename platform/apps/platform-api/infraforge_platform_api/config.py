@@ -1,4 +1,4 @@
-"""What the process is told by its environment, read once."""
+"""Settings from the environment, read once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 class Config:
     """Addresses, paths and times; each field is the environment variable of that name in capitals.
 
-    namespaces: where the platform's components are, separated by commas. audience and caller: whom
-    a token must be made for, and whose it must be, for a request to be answered. caller_seconds:
-    how long a token is trusted after the API server vouched for it. actions_kept: how many actions
-    are remembered.
+    namespaces: the namespaces of the platform's components, separated by commas. audience, caller:
+    the audience and the ServiceAccount that a request's token must have. caller_seconds: how long a
+    token is trusted after the API server confirmed it. actions_kept: how many actions are kept.
     """
 
     kubernetes_address: str = "https://kubernetes.default.svc"

@@ -1,4 +1,4 @@
-"""What can be done: scale and restart. Each is written down first, with who asked for it."""
+"""Routes that act: scale and restart. Each action is recorded first, with the user."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _RESTARTED = "kubectl.kubernetes.io/restartedAt"
 
 @blueprint.put("/api/platform/components/<name>/scale")
 def scale(name: str) -> flask.Response:
-    """Have so many replicas of a component. Stateless ones only, within bounds."""
+    """Set a component's number of replicas. For stateless components only, within bounds."""
     validation.only(flask.request.args)
     component = reading.find(name)
     most = web.services().limits.most.get(name)
     if most is None:
-        raise Problem(409, f"{name} cannot be scaled: it keeps state, or runs once by design")
+        raise Problem(409, f"{name} cannot be scaled: it keeps state, or has one pod by design")
     wanted = validation.replicas(web.body(), most)
     detail = f"replicas {component.replicas.wanted} to {wanted}"
     return _do("scale", component, detail, "/scale", {"spec": {"replicas": wanted}})
@@ -41,7 +41,7 @@ def restart(name: str) -> flask.Response:
     if name not in web.services().limits.restart:
         raise Problem(409, f"{name} cannot be restarted from here")
     if component.changing:
-        raise Problem(409, f"{name} is changing already: wait until that is over")
+        raise Problem(409, f"{name} is already changing: wait until its rollout ends")
     now = datetime.datetime.now(datetime.UTC).isoformat()
     template = {"metadata": {"annotations": {_RESTARTED: now}}}
     return _do("restart", component, "all pods", "", {"spec": {"template": template}})
@@ -50,14 +50,14 @@ def restart(name: str) -> flask.Response:
 def _do(
     action: str, component: Component, detail: str, place: str, change: Mapping[str, Any]
 ) -> flask.Response:
-    """Write down, do, write down what became of it."""
+    """Record the action, carry it out, record its outcome."""
     services = web.services()
     begun = services.actions.begin(web.who(), action, component.name, detail, flask.g.request_id)
     try:
         services.kube.merge(component.path + place, change)
     except Refused as error:
         services.actions.end(begun, "failed")
-        raise Problem(409, f"Kubernetes does not take it: {error.message}") from error
+        raise Problem(409, f"Kubernetes refuses the change: {error.message}") from error
     except OutcomeUnknown:
         services.actions.end(begun, "unknown")
         raise

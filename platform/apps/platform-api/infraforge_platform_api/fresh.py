@@ -1,4 +1,4 @@
-"""A look that is shared by all who ask at about the same time."""
+"""A cached value that callers at about the same time share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Fresh(Generic[T]):
-    """The result of `look`, at most `seconds` old; one look at a time, and errors are not kept."""
+    """The result of `look`, at most `seconds` old. One look runs at a time; errors are not kept."""
 
     def __init__(
         self, look: Callable[[], T], seconds: float, clock: Callable[[], float] = time.monotonic

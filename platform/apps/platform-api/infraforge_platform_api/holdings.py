@@ -1,4 +1,4 @@
-"""Images in use beside what the registry has of them."""
+"""Compares the images in use with the registry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraforge_platform_api.registry import NoAnswer, Registry
 
 @dataclass(frozen=True)
 class InUse:
-    """One image that components use. running: the digests that run, each once."""
+    """One image that components use. running: the distinct digests that run."""
 
     reference: images.Reference
     components: tuple[str, ...]
@@ -21,7 +21,7 @@ class InUse:
 
 
 def in_use(components: Iterable[Component]) -> list[InUse]:
-    """Every image that is pinned or runs, once, with who uses it. Pure."""
+    """Every image that is pinned or runs, once, with the components that use it. Pure."""
     users: dict[tuple[str, str], set[str]] = {}
     running: dict[tuple[str, str], set[str]] = {}
     for component in components:
@@ -40,7 +40,7 @@ def in_use(components: Iterable[Component]) -> list[InUse]:
 
 
 def look(registry: Registry, used: Iterable[InUse]) -> dict[str, object]:
-    """The registry's state as it is sent."""
+    """The registry's state as a JSON document."""
     detail = ""
     try:
         registry.probe()

@@ -10,7 +10,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Reference:
-    """`REPOSITORY[:TAG][@DIGEST]`; what is not said is empty."""
+    """`REPOSITORY[:TAG][@DIGEST]`; a part that is absent is empty."""
 
     repository: str
     tag: str
@@ -36,12 +36,14 @@ def running_digest(image_id: str) -> str:
 
 
 def state(pinned: str, running: tuple[str, ...], held: bool | None, tagged: str | None) -> str:
-    """How an image in use stands to the registry, in one word.
+    """Compare an image in use with the registry; the state in one word.
 
-    held: whether the registry has the pinned digest, None where it did not say; tagged: the digest
-    that its tag has there. unpinned: the manifest names no digest; differs: something else runs
-    than what is pinned; missing: a node that lacks it cannot get it; moved: it is there, and the
-    tag means another; current: all three are the same.
+    held: whether the registry has the pinned digest, None if it did not answer; tagged: the digest
+    of the image's tag in the registry.
+
+    unpinned: the manifest names no digest; differs: a digest other than the pinned one runs;
+    unknown: the registry did not answer; missing: the registry lacks the pinned digest, so no node
+    can pull it; moved: the registry has it, but the tag names another; current: all three agree.
     """
     if not pinned:
         return "unpinned"

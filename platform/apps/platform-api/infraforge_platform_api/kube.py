@@ -1,7 +1,7 @@
-"""The Kubernetes API as this pod's ServiceAccount may use it: read, create, merge-patch.
+"""A client of the Kubernetes API with this pod's ServiceAccount: read, create, merge-patch.
 
 Unavailable         503: the API server does not answer. Nothing was changed.
-OutcomeUnknown      503: no answer came to a change
+OutcomeUnknown      503: a change got no answer
 Refused             the API server answered with an error; status is its own
 """
 
@@ -24,12 +24,12 @@ _MERGE = "application/merge-patch+json"
 _NOT_SENT = (
     urllib3.exceptions.NewConnectionError,
     urllib3.exceptions.ConnectTimeoutError,
-    OSError,  # the token cannot be read; what goes wrong while sending is urllib3's own
+    OSError,  # the token cannot be read; failures while sending are urllib3's own errors
 )
 
 
 class Refused(Exception):
-    """The API server's own no. status: HTTP status; message: its words."""
+    """The API server refused the request. status: HTTP status; message: its reason."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -40,7 +40,7 @@ class Refused(Exception):
 class Kube:
     """One process' connections to the API server. Thread-safe.
 
-    token_file is read for every request: the kubelet replaces the token before it ends.
+    It reads token_file for every request, because the kubelet replaces the token before it expires.
     """
 
     def __init__(self, address: str, ca_file: str, token_file: str) -> None:
@@ -55,7 +55,7 @@ class Kube:
         return self._ask("GET", path)
 
     def create(self, path: str, body: Object) -> Object:
-        """What the API server made of `body`."""
+        """The object that the API server created from `body`."""
         return self._ask("POST", path, body)
 
     def merge(self, path: str, change: Mapping[str, Any]) -> Object:
@@ -88,8 +88,8 @@ class Kube:
             return dict(data)
         message = str(data.get("message", ""))[:500] if isinstance(data, dict) else ""
         if answer.status == 429 or answer.status >= 500:
-            log.warning("the API server cannot", extra={"status": answer.status, "error": message})
+            log.warning("the API server fails", extra={"status": answer.status, "error": message})
             if method == "PATCH" and answer.status != 429:
                 raise OutcomeUnknown
-            raise Unavailable("the Kubernetes API server cannot answer now")
+            raise Unavailable("the Kubernetes API server cannot serve this now")
         raise Refused(answer.status, message)

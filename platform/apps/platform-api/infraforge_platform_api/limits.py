@@ -1,4 +1,4 @@
-"""What may be done to which component, as `limits.toml` says. Pure but for `load`."""
+"""The actions that `limits.toml` allows on each component. Pure except for `load`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Limits:
-    """most: component → the most replicas it may have; restart: who may be restarted."""
+    """most: component → the most replicas it may have; restart: components that may restart."""
 
     most: Mapping[str, int]
     restart: frozenset[str]
 
     @classmethod
     def load(cls, path: str) -> Limits:
-        """Raises ValueError for a file that says something else."""
+        """Raises ValueError as `parse` does, OSError where the file cannot be read."""
         return cls.parse(tomllib.loads(Path(path).read_text()))
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Limits:
-        """Raises ValueError where the data is not as described at the top of the file."""
+        """Raises ValueError unless the data is as the top of limits.toml describes it."""
         unknown = sorted(set(data) - {"restart", "scale"})
         if unknown:
             raise ValueError(f"limits: unknown key {unknown[0]!r}")

@@ -1,4 +1,4 @@
-"""This API in OpenAPI's words (3.1): what is answered is tested against it. Pure."""
+"""The OpenAPI 3.1 document of this API; tests check answers against it. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ACTION_ID: Schema = {"type": "string", "pattern": "^[0-9]{19}-[0-9a-f]{6}$"}
 
 
 def document() -> Schema:
-    """The description. Every answer that is none of those named is a problem document."""
+    """The document. Every answer that it does not name is a problem document."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -26,8 +26,8 @@ def document() -> Schema:
             "version": "1.0.0",
             "description": "Health, versions and digests of the platform's components; scaling "
             "and restarting them; the registry's state; who did what. Answers to GET have an "
-            "ETag, and If-Match, If-None-Match and their like are honoured. What a change is about "
-            "has no version, so one that bears a condition is refused (412).",
+            "ETag, and conditions (If-Match, If-None-Match and the like) are honoured. Changed "
+            "resources have no version, so a change with a condition is refused (412).",
         },
         "servers": [{"url": "/"}],
         "security": [{"session": []}],
@@ -139,18 +139,18 @@ _PAGE = [
     {"name": "before", "in": "query", "schema": _ACTION_ID},
 ]
 _PROBLEMS = {
-    400: "what was sent is not HTTP or JSON, or a condition that cannot be read",
+    400: "the request is not valid HTTP or JSON, or has a malformed condition",
     401: "there is no session",
     403: "the role does not allow this",
     404: "there is no such component",
-    405: "nothing is done that way here",
-    409: "not with this component, or not now",
-    412: "a condition of the request (If-Match and its like) does not hold",
-    413: "what was sent is too large",
+    405: "the method is not allowed here",
+    409: "this component does not allow it, or not now",
+    412: "a condition of the request (If-Match and the like) does not hold",
+    413: "the request is too large",
     415: "the body is not JSON",
-    422: "what was sent is not acceptable",
+    422: "the input is not acceptable",
     429: "too many requests in a short time",
-    503: "it cannot be said, or done, now",
+    503: "this cannot be answered or carried out now",
 }
 
 
@@ -166,17 +166,17 @@ def _operation(name: str, words: str, answers: dict[str, Schema], *problems: int
     }
     kept: dict[str, Schema] = {}
     if "200" in answers:  # a read: its answer has an ETag, and conditions are honoured
-        kept = {"304": {"description": "what the client has is what there is"}}
+        kept = {"304": {"description": "the client has the current version"}}
     return {"operationId": name, "summary": words, "responses": {**answers, **kept, **refusals}}
 
 
 def _paths() -> Schema:
-    ok = "as it is now"
+    ok = "the current state"
     described: Schema = {
         "description": "this document",
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
-    begun = {"202": _answer("begun", "Begun")}
+    begun = {"202": _answer("accepted", "Begun")}
     scale_body = {"content": {"application/json": {"schema": _ref("Scale")}}, "required": True}
     operations: dict[tuple[str, str], Schema] = {
         ("GET", "/api/platform/openapi.json"): _operation(
@@ -195,7 +195,7 @@ def _paths() -> Schema:
             "parameters": [_IN_PATH],
         },
         ("PUT", "/api/platform/components/<name>/scale"): {
-            **_operation("scale", "Have so many replicas", begun, 400, 404, 409, 413, 415, 422),
+            **_operation("scale", "Set the replicas", begun, 400, 404, 409, 413, 415, 422),
             "parameters": [_IN_PATH],
             "requestBody": scale_body,
         },
@@ -205,7 +205,7 @@ def _paths() -> Schema:
         },
         ("GET", "/api/platform/registry"): _operation(
             "readRegistry",
-            "Images in use, and what the registry has of them",
+            "Images in use, and whether the registry has them",
             {"200": _answer(ok, "Registry")},
             422,
         ),
@@ -219,6 +219,6 @@ def _paths() -> Schema:
     paths: Schema = {}
     for (method, route), operation in operations.items():
         role = RULES[method, route].name.lower()
-        told = {**operation, "description": f"For the role {role}, and those above it."}
+        told = {**operation, "description": f"For the role {role} and those above it."}
         paths.setdefault(route.replace("<name>", "{name}"), {})[method.lower()] = told
     return paths

@@ -1,4 +1,4 @@
-"""What can be read: health, components, the registry, actions, and this API's description."""
+"""Routes that read: health, components, the registry, actions, and this API's description."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def alive() -> flask.Response:
 
 @blueprint.get("/readyz")
 def ready() -> flask.Response:
-    """200 once the platform could be looked at."""
+    """200 once a snapshot of the platform has succeeded."""
     if not web.services().ready():
-        raise Problem(503, "the platform could not be looked at yet")
+        raise Problem(503, "the platform's state could not be read yet")
     return web.answer({"status": "ready"})
 
 
 @blueprint.get("/api/platform/openapi.json")
 def description() -> flask.Response:
-    """This API in OpenAPI's words."""
+    """This API as an OpenAPI document."""
     validation.only(flask.request.args)
     return web.answer(openapi.document())
 
 
 @blueprint.get("/api/platform/components")
 def components() -> flask.Response:
-    """Every component: health, versions, digests, and what may be done to it."""
+    """Every component: health, versions, digests, and the actions allowed on it."""
     validation.only(flask.request.args)
     found = web.services().snapshot.components()
     return web.answer({"items": [document(one) for one in found.values()]})
@@ -53,13 +53,13 @@ def pods(namespace: str, name: str) -> flask.Response:
     validation.only(flask.request.args)
     found = web.services().snapshot.addresses(namespace, name)
     if found is None:
-        raise Problem(404, "there is no such namespace of the platform")
+        raise Problem(404, "the platform has no such namespace")
     return web.answer({"addresses": found})
 
 
 @blueprint.get("/api/platform/registry")
 def registry() -> flask.Response:
-    """The images in use, and what the registry has of them."""
+    """The images in use, and whether the registry has them."""
     validation.only(flask.request.args)
     return web.answer(web.services().registry.get())
 
@@ -76,7 +76,7 @@ def actions() -> flask.Response:
 
 
 def find(name: str) -> Component:
-    """The component of that name; Problem 404 where there is none."""
+    """The component of that name. Raises Problem 404 if there is none."""
     found = web.services().snapshot.components().get(name)
     if found is None:
         raise Problem(404, "there is no such component")
@@ -84,6 +84,6 @@ def find(name: str) -> Component:
 
 
 def document(one: Component) -> dict[str, object]:
-    """The component as it is sent."""
+    """The component as a JSON document."""
     limits = web.services().limits
     return one.document(limits.most.get(one.name), restart=one.name in limits.restart)

@@ -1,4 +1,4 @@
-"""What the registry that the nodes pull from has (OCI Distribution), asked by HEAD alone."""
+"""A client of the registry that the nodes pull from (OCI Distribution). It only sends HEAD."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class NoAnswer(Exception):
-    """The registry did not say; the text is why."""
+    """The registry gave no usable answer; the text says why."""
 
 
 class Registry:
-    """A registry at `address` that holds images of the canonical host under their own paths.
+    """A registry at `address` that mirrors images of one canonical host under their own paths.
 
-    prefix: the canonical host, e.g. `ghcr.io`; images of other hosts are not looked for.
+    prefix: the canonical host, e.g. `ghcr.io`; images of other hosts are not looked up.
     """
 
     def __init__(self, address: str, prefix: str, ca_file: str) -> None:
@@ -39,16 +39,16 @@ class Registry:
         )
 
     def probe(self) -> None:
-        """Raises NoAnswer where there is no registry."""
+        """Raises NoAnswer unless a registry answers at the address."""
         status = self._head("/v2/").status
         if status != 200:
             raise NoAnswer(f"it answers {status}")
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """The digest of a tag or digest there, None where it has none. Raises NoAnswer."""
+        """The digest of a tag or digest; None if the registry lacks it. Raises NoAnswer."""
         path = repository.removeprefix(f"{self._prefix}/")
         if path == repository:
-            raise NoAnswer(f"images of {repository.partition('/')[0]} are not looked for")
+            raise NoAnswer(f"images of {repository.partition('/')[0]} are not looked up")
         answer = self._head(f"/v2/{path}/manifests/{reference}")
         if answer.status == 404:
             return None
@@ -59,7 +59,7 @@ class Registry:
 
     def _head(self, path: str) -> urllib3.BaseHTTPResponse:
         if not self.address:
-            raise NoAnswer("none is named")
+            raise NoAnswer("no registry is configured")
         try:
             return self._pool.request(
                 "HEAD",

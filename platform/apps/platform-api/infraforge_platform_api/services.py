@@ -1,4 +1,4 @@
-"""All that a process needs to answer requests, wired together."""
+"""The services that a process needs to answer requests, wired together."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Services:
         self._worked = threading.Event()
 
     def ready(self) -> bool:
-        """Whether the platform could be looked at, once.
+        """Whether a snapshot of the platform has succeeded once.
 
-        Afterwards an API server that is away is told to who asks: a pod that is taken out for it
-        could not tell.
+        From then on this stays true: callers are told that the API server is away, and a pod that
+        is not ready could not tell them.
         """
         if not self._worked.is_set():
             try:

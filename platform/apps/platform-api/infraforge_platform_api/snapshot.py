@@ -1,4 +1,4 @@
-"""All components as they are now, asked of the API server namespace by namespace."""
+"""All components as they are now, read from the API server namespace by namespace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OURS = urlencode({"labelSelector": f"{components.PART_OF}={components.PLATFORM}
 
 
 class Snapshot:
-    """The platform's components by name, at most `seconds` old: one look serves all who ask."""
+    """The platform's components by name, at most `seconds` old; concurrent callers share a read."""
 
     def __init__(self, kube: Kube, namespaces: Sequence[str], seconds: float) -> None:
         self._kube = kube
@@ -25,18 +25,18 @@ class Snapshot:
         self._fresh = Fresh(self._look, seconds)
 
     def components(self) -> dict[str, Component]:
-        """Raises Unavailable when the API server does not answer, Refused when it says no."""
+        """Raises Unavailable if the API server does not answer, Refused if it refuses."""
         return self._fresh.get()
 
     def forget(self) -> None:
-        """Something was changed: look again."""
+        """Read again next time, because something was changed."""
         self._fresh.forget()
 
     def addresses(self, namespace: str, name: str) -> list[str] | None:
-        """The addresses of all pods of a component, "" for one without; None: not our namespace.
+        """The addresses of a component's pods, "" for a pod without; None: not our namespace.
 
-        Not from the snapshot: the API server is asked, and answers from what etcd has agreed on.
-        A pod is in its answer until the kubelet has ended the last of its processes.
+        This asks the API server, not the snapshot. The answer is a quorum read of etcd. It holds a
+        pod until the kubelet has ended the last of that pod's processes.
         """
         if namespace not in self._namespaces:
             return None

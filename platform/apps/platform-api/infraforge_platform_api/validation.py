@@ -1,4 +1,4 @@
-"""What may come in: names, numbers, cursors, bodies. Pure."""
+"""Checks on input: names, numbers, cursors, bodies. Pure."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ _ACTION = re.compile(r"[0-9]{19}-[0-9a-f]{6}", re.ASCII)
 
 
 class Invalid(ValueError):
-    """What was sent is not acceptable; the text says which part and why."""
+    """The input is not acceptable; the text says which part and why."""
 
 
 def is_name(text: str) -> bool:
-    """Whether a component can be called that (RFC 1123 label)."""
+    """Whether a component can have this name (RFC 1123 label)."""
     return _NAME.fullmatch(text) is not None
 
 
 def only(arguments: Mapping[str, str], *known: str) -> None:
-    """Invalid when the query string has a parameter that nobody reads."""
+    """Raise Invalid if the query string has a parameter that is not in `known`."""
     unknown = sorted(set(arguments) - set(known))
     if unknown:
         raise Invalid(f"unknown parameter {unknown[0]!r}")
 
 
 def limit(text: str | None) -> int:
-    """A page's size: 1 to PAGE_LIMIT, PAGE where nothing is said."""
+    """A page's size: 1 to PAGE_LIMIT, by default PAGE."""
     if text is None:
         return PAGE
-    # isdecimal alone also takes digits of other scripts
+    # isdecimal alone also accepts digits of other scripts
     if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= PAGE_LIMIT:
         raise Invalid(f"limit must be a number from 1 to {PAGE_LIMIT}")
     return int(text)
 
 
 def before(text: str | None) -> str | None:
-    """The id of an action; None where nothing is said."""
+    """The id of an action; None where the parameter is absent."""
     if text is not None and not _ACTION.fullmatch(text):
         raise Invalid("before must be the id of an action")
     return text

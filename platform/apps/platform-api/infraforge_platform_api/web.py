@@ -1,4 +1,4 @@
-"""What every request gets: an id, a caller, an identity, the access rules, and a log line."""
+"""The gate of every request: it sets an id, checks caller, identity and access, and logs a line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def services() -> Services:
 
 
 def who() -> Identity:
-    """Who asks."""
+    """The user of the current request."""
     return cast(Identity, flask.g.who)
 
 
@@ -36,15 +36,15 @@ def install(app: flask.Flask) -> None:
         if flask.request.path in ("/healthz", "/readyz"):
             return
         if not services().callers.known(flask.request.headers.get("Authorization", "")):
-            raise Problem(401, "only the backend is answered here")
+            raise Problem(401, "only the backend may call this API")
         rule = flask.request.url_rule
         if rule is not None and (flask.request.method, rule.rule) in OWN:
             return
         identity = Identity.from_headers(flask.request.headers)
         if identity is None:
-            raise Problem(401, "nobody was named who asks")
+            raise Problem(401, "the request names no user")
         flask.g.who = identity
-        # unknown paths and methods stay so: the router's own 404 or 405 follows
+        # for an unknown path or method the router's own 404 or 405 follows
         if rule is not None and not identity.may(flask.request.method, rule.rule):
             raise Problem(403, f"your role ({identity.role_name or 'none'}) does not allow this")
         conditions.enter(())
