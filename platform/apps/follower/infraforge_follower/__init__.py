@@ -1,1 +1,1 @@
-"""The follower: tells Vault who is in the directory, so that what is true there counts soon."""
+"""The follower: copies people and groups from the directory to Vault, within seconds."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Config:
-    """Where the directory and Vault are, and how often the one is looked at.
+    """Where the directory and Vault are, and how often the follower reads them.
 
-    accessor: of Vault's auth method that asks this directory; groups: those that Vault has.
-    follow: seconds from one look to the next; verify: seconds after which Vault is asked whether
-    it still has what it was told.
+    accessor: that of Vault's auth method for this directory; groups: the groups that Vault has.
+    follow: seconds between reads of the directory; verify: seconds between full comparisons with
+    Vault.
     """
 
     host: str

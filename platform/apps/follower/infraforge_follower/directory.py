@@ -1,4 +1,4 @@
-"""What the directory says of people and groups: read whole, over one verified connection."""
+"""Reads all people and groups from the directory, over one verified connection."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from infraforge_shared import people as names
 from infraforge_follower.config import Config
 
 LOCKED = b"000001010000Z"
-"""In pwdAccountLockedTime: until somebody lets them in again (the draft of password policies)."""
+"""In pwdAccountLockedTime: locked until an administrator unlocks (the password policy draft)."""
 
 _PAGE = 500
 _SECONDS = 5
 _FAILURES = (ldap3.core.exceptions.LDAPException, OSError)
-# the first `uid` in an entry's DN: Vault takes from there what it calls somebody
+# the first `uid` in an entry's DN: Vault takes the person's name from there
 _UID = re.compile(r"(?:^|(?<!\\)[,+]) *uid=((?:[^\\,+]|\\.)*)", re.IGNORECASE | re.DOTALL)
 _HEX = re.compile(r"(?:\\[0-9a-fA-F]{2})+")
 _BEYOND_ASCII = re.compile(r"(?:\\[89a-fA-F][0-9a-fA-F])+")
 
 
 class Silent(Exception):
-    """The directory does not answer, or not with all there is."""
+    """The directory does not answer, or not completely."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody in the directory. name: what they are shown as; empty: what Vault calls them."""
+    """A person in the directory. name: the name to show; empty if it is Vault's name for them."""
 
     email: str
     disabled: bool
@@ -44,10 +44,10 @@ class Person:
 
 @dataclass(frozen=True)
 class Said:
-    """All of it at one time: what Vault calls them at sign-in → person, group → the same.
+    """The whole directory at one time. people: Vault's name at sign-in → person.
 
-    unfit: how many entries have a name that nobody can sign in by (`people.name`); they are left
-    out.
+    groups: group → Vault's names of its members. unfit: how many entries are left out because
+    nobody can sign in with their name (`people.name`).
     """
 
     people: Mapping[str, Person]
@@ -56,7 +56,7 @@ class Said:
 
 
 class Directory:
-    """Reads as an account that may do nothing else."""
+    """Reads the directory with an account that may only read."""
 
     def __init__(self, config: Config) -> None:
         tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=config.ca_file)
@@ -72,7 +72,7 @@ class Directory:
         self._connection: ldap3.Connection | None = None
 
     def read(self) -> Said:
-        """Raises Silent."""
+        """Read all people and groups. Raises Silent."""
         base = self._config.base
         try:
             people = self._search(
@@ -115,10 +115,10 @@ class Directory:
 
 
 def understood(people: Iterable[Mapping[str, Any]], groups: Iterable[Mapping[str, Any]]) -> Said:
-    """What search results say. Whose name is there twice is let in nowhere: it is nobody's.
+    """Interpret search results. People who share a name are all disabled: the name is ambiguous.
 
-    Twice it is also where the two are written in another case or composition, or where Vault would
-    take one for the other.
+    Names are also the same if they differ only in case or composition, or if Vault would take one
+    for the other.
     """
     readable, unfit = [], 0
     for entry in people:
@@ -128,7 +128,7 @@ def understood(people: Iterable[Mapping[str, Any]], groups: Iterable[Mapping[str
         except names.Unfit:
             unfit += 1
             continue
-        # who is named by another attribute Vault calls as the login page does
+        # if the DN has no uid, Vault uses the same name as the login page
         readable.append((entry, names.lower(own) if own else shown, shown))
     calls = Counter(called for _, called, _ in readable)
     shows = Counter(shown for *_, shown in readable)
@@ -137,7 +137,7 @@ def understood(people: Iterable[Mapping[str, Any]], groups: Iterable[Mapping[str
     taken: set[str] = set()
     for entry, called, shown in readable:
         if called in found or shown in taken:
-            continue  # Vault has one of a name, and that one is disabled
+            continue  # Vault has one person per name, and that one is disabled
         taken.add(shown)
         raw = entry["raw_attributes"]
         email = raw["mail"][0].decode() if raw.get("mail") else ""
@@ -156,7 +156,7 @@ def understood(people: Iterable[Mapping[str, Any]], groups: Iterable[Mapping[str
 
 
 def _given(dn: str) -> str:
-    """The `uid` in an entry's DN, written out; empty where it has none."""
+    """The `uid` in an entry's DN, unescaped; empty where it has none."""
     part = _UID.search(dn)
     if part is None:
         return ""
@@ -164,12 +164,12 @@ def _given(dn: str) -> str:
 
 
 def _folded(dn: str) -> str:
-    """A DN as one text, whatever its case and composition; slapd writes all else in one way."""
+    """A DN normalised in case and composition; slapd writes everything else in one way."""
     return names.lower(unicodedata.normalize("NFC", _decoded(_BEYOND_ASCII, dn)))
 
 
 def _decoded(escapes: re.Pattern[str], text: str) -> str:
-    """The text with these escapes of UTF-8 written out."""
+    """The text with these escapes decoded as UTF-8."""
     return escapes.sub(
         lambda run: bytes.fromhex(run[0].replace("\\", "")).decode(errors="replace"), text
     )

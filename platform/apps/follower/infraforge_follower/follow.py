@@ -1,8 +1,8 @@
-"""From what the directory says to what Vault knows: the differences, and no more.
+"""Applies the directory's differences to Vault, and nothing else.
 
-Vault's own way, external groups, learns of a change when the person next signs in, and takes no
-other word for who belongs to them. Whoever is demoted at noon would stay what they were for as
-long as their session lasts. So the groups are Vault's own, and this program writes who is in them.
+Vault's external groups learn of a change only when the person next signs in, and nothing else can
+change their members. Somebody who is demoted at noon would keep the old role for as long as their
+session lasts. So the groups are internal groups of Vault, and this program writes their members.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ log = logging.getLogger(__name__)
 
 
 class Doubtful(Exception):
-    """What the directory says is more likely a mistake than true."""
+    """The directory's answer is more likely a mistake than the truth."""
 
 
 class Listener(Protocol):
-    """Vault, as far as it is spoken to here."""
+    """The part of Vault's API that the follower uses."""
 
     def people(self) -> dict[str, str]: ...
     def read(self, path: str) -> Mapping[str, Any] | None: ...
@@ -31,9 +31,9 @@ class Listener(Protocol):
 
 
 class Follower:
-    """Remembers what Vault was last told, and tells it what is different.
+    """Remembers what it last wrote to Vault, and writes the differences.
 
-    read: what the directory says now; verify: seconds after which all is compared with Vault's.
+    read: reads the directory; verify: seconds between full comparisons with Vault.
     """
 
     def __init__(
@@ -56,21 +56,22 @@ class Follower:
         self._verified = float("-inf")
 
     def round(self) -> int:
-        """Look once and tell Vault what is new; how many changes it was told.
+        """Read the directory once and write the differences to Vault. Returns how many.
 
-        Raises what `read` and Vault raise, and Doubtful: then the next round compares everything.
+        Raises what `read` and Vault raise, and Doubtful. After a failed write the next round
+        compares everything.
         """
         said = self._read()
         if not said.people:
-            raise Doubtful("the directory says that there is nobody")
+            raise Doubtful("the directory lists no people")
         if not any(said.groups.get(group) for group in self._groups):
-            raise Doubtful("the directory says that nobody is in any group")
+            raise Doubtful("the directory lists nobody in any group")
         if self._clock() - self._verified >= self._verify:
             self._told = None
         if said == self._told:
             return 0
         if said.unfit:
-            log.warning("names that nobody can sign in by", extra={"entries": said.unfit})
+            log.warning("names that nobody can sign in with", extra={"entries": said.unfit})
         before, self._told = self._told, None
         changes = self._tell(said, before)
         if before is None:
@@ -99,7 +100,7 @@ class Follower:
         self._vault.write(path, {"metadata": {"email": person.email}, "disabled": person.disabled})
         entity = self._vault.read(path)
         if entity is None:
-            raise Doubtful("Vault does not have whom it was just told of")
+            raise Doubtful("Vault does not have the person that was just written")
         alias = {
             "name": name,
             "canonical_id": entity["id"],
@@ -109,7 +110,7 @@ class Follower:
         return str(entity["id"])
 
     def _correct(self, key: str, name: str, person: Person) -> int:
-        """Also of somebody who signed in before they were told of: Vault has named them itself."""
+        """Also covers people who signed in before they were written: Vault named them itself."""
         path = f"identity/entity/id/{key}"
         wanted = {
             "name": person.name or name,

@@ -1,4 +1,4 @@
-"""What runs in the follower's container: round after round, and a port for probes."""
+"""The follower's process: round after round, and a port for probes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from infraforge_follower.vault import Refused, Vault
 
 log = logging.getLogger(__name__)
 
-_STALE = 10.0  # seconds after which what Vault was told may be old
-_STUCK = 60.0  # no round takes that long: every question has an end
+_STALE = 10.0  # seconds after the last good round; then Vault's data may be out of date
+_STUCK = 60.0  # seconds; no round takes that long, because every request has a timeout
 
 
 class Rounds:
-    """Follows until it is told to stop, and knows when it last could."""
+    """Runs rounds until it is stopped, and knows when the last good one ended."""
 
     def __init__(self, follower: Follower, every: float) -> None:
         self._follower = follower
@@ -53,19 +53,19 @@ class Rounds:
         except (Silent, Refused, Doubtful, OSError) as error:
             trouble = f"{type(error).__name__}: {error}"
             if trouble != self._trouble:
-                log.warning("vault is not told", extra={"error": trouble})
+                log.warning("cannot update vault", extra={"error": trouble})
             self._trouble = trouble
             return
         if self._trouble:
-            log.info("vault is told again")
+            log.info("can update vault again")
         self._trouble = ""
         if changes:
-            log.info("told vault", extra={"changes": changes})
+            log.info("updated vault", extra={"changes": changes})
         self._done = time.monotonic()
 
 
 def main() -> None:
-    """Follow until SIGTERM."""
+    """Run rounds until SIGTERM or SIGINT."""
     tls.install()
     logs.install(quiet=["urllib3"])  # its retries quote URLs
     config = Config.from_environment(os.environ)

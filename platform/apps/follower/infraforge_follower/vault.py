@@ -1,4 +1,4 @@
-"""Vault as the follower sees it: who it knows from the directory, and how it is told."""
+"""The follower's client of Vault: reads and writes people and groups."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from infraforge_follower.config import Config
 
 
 class Refused(Exception):
-    """Vault does not do it, or does not answer."""
+    """Vault refuses a request, or does not answer."""
 
 
 class Vault:
-    """Signs in with the pod's own ServiceAccount token, and anew before Vault's runs out."""
+    """Signs in with the pod's ServiceAccount token, and again before Vault's token expires."""
 
     def __init__(self, config: Config, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
@@ -33,7 +33,7 @@ class Vault:
         )
 
     def people(self) -> dict[str, str]:
-        """Name → id of those whom Vault knows by the directory's auth method."""
+        """Name → entity id of the people whom Vault has under the directory's auth method."""
         found = self._ask("LIST", "identity/entity-alias/id") or {}
         return {
             alias["name"]: alias["canonical_id"]
@@ -42,15 +42,15 @@ class Vault:
         }
 
     def read(self, path: str) -> Mapping[str, Any] | None:
-        """What is kept at `path`; None where there is nothing. Raises Refused."""
+        """The object at `path`; None if there is none. Raises Refused."""
         return self._ask("GET", path)
 
     def write(self, path: str, values: Mapping[str, Any]) -> None:
-        """Raises Refused."""
+        """Write the object at `path`. Raises Refused."""
         self._ask("POST", path, values)
 
     def delete(self, path: str) -> None:
-        """Raises Refused; what is not there is no error."""
+        """Delete the object at `path`, if it exists. Raises Refused."""
         self._ask("DELETE", path)
 
     def _ask(
@@ -59,7 +59,7 @@ class Vault:
         if self._clock() >= self._until:
             self._sign_in()
         status, answer = self._call(method, path, body)
-        if status == 403:  # revoked, or of a Vault that was begun anew: the next round signs in
+        if status == 403:  # token revoked, or Vault set up anew: the next round signs in
             self._until = float("-inf")
         if status == 404:
             return None
