@@ -1,1 +1,1 @@
-"""The login page: takes a name and a password, and brings back an authorization code from Vault."""
+"""The login page: exchanges a name and a password for an authorization code from Vault."""

@@ -1,4 +1,4 @@
-"""The page itself: GET shows the form, POST answers it. Every denial looks the same."""
+"""The login page: GET shows the form, POST checks it. Every denial looks the same."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _HEADERS = {
 _DENIED = "That user name and password do not match. Check both and try again."
 _STALE = "This form was open for too long, or opened in another browser. Please try again."
 _SLOW_DOWN = (
-    "Too many wrong passwords were given for this name from here. "
+    "Too many wrong passwords were entered for this name from here. "
     "Please wait {seconds} seconds, then try again."
 )
 _UNAVAILABLE = "Signing in is not possible right now. Please try again in a moment."
 _BODY_LIMIT = 16 * 1024
 _STEP = 0.5
-"""Denials come after a multiple of so many seconds: how long Vault and a directory take to say no
-tells whether there is anybody of that name."""
+"""Denials come after a multiple of this many seconds. Otherwise the time that Vault and a directory
+need for a denial would show whether the name exists."""
 
 
 def create(
@@ -49,7 +49,7 @@ def create(
     counts: guesses.Guesses | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> flask.Flask:
-    """The application; what is not given is made from `config`."""
+    """Create the application; parts that are not given are made from `config`."""
     app = flask.Flask(__name__, static_url_path="/login/static")
     app.config["MAX_CONTENT_LENGTH"] = _BODY_LIMIT
     seal, counts = seal or form.Seal(config.key), counts or guesses.Guesses()
@@ -107,7 +107,7 @@ class _Page:
             return self._form(request, 401, self._names.told)
         except Denied:
             self._pause(rest_of_step(time.monotonic() - began))
-            # no name: people type passwords into the wrong field; Vault's audit log has it hashed
+            # log no name: people type passwords into the wrong field; Vault's audit log hashes it
             log.info("denied")
             return self._form(request, 401, _DENIED)
         except Unavailable as error:
@@ -150,17 +150,17 @@ def _set_cookie(
 
 
 def rest_of_step(seconds: float) -> float:
-    """How long a denial that took so many seconds still has to wait."""
+    """Seconds that a denial must still wait if it took this many."""
     return -seconds % _STEP
 
 
 def _alive() -> flask.Response:
-    """The process serves. Vault's absence is no reason to hide the page that explains it."""
+    """The process serves. If Vault is away, the page stays up to say so."""
     return flask.Response("ok\n", mimetype="text/plain")
 
 
 def _ready() -> flask.Response:
-    """The page can be made of its templates."""
+    """The page renders from its templates."""
     flask.render_template("login.html", action="", form="", message="")
     return flask.Response("ok\n", mimetype="text/plain")
 

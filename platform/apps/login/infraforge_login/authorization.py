@@ -1,4 +1,4 @@
-"""The authorization request (RFC 6749 4.1.1, RFC 7636): what of it is let through."""
+"""The authorization request (RFC 6749 4.1.1, RFC 7636) and the parameters it may have."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LONGEST = 1024
 
 
 class Refused(Exception):
-    """The request is none that this page answers; the text says why, for a person."""
+    """This page does not answer the request; the text says why, for a person."""
 
 
 @dataclass(frozen=True)
 class Authorization:
-    """The parameters that are passed on to Vault; whatever else was sent is dropped."""
+    """The parameters to pass on to Vault, without any others that were sent."""
 
     parameters: Mapping[str, str]
 
@@ -56,6 +56,6 @@ class Authorization:
         return urllib.parse.urlencode(sorted(self.parameters.items()))
 
     def answer(self, code: str, state: str) -> str:
-        """Where the browser goes with the code."""
+        """The address that the browser takes the code to."""
         query = urllib.parse.urlencode({"code": code, "state": state})
         return f"{self.parameters['redirect_uri']}?{query}"

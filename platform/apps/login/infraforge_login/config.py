@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Config:
-    """What the page is for and where Vault is.
+    """The client that the page serves, and where Vault is.
 
-    client_id, redirect_uri: the one client that may ask for a login, and where it is answered.
-    auth_path: Vault's login method, `auth/userpass` or, say, `auth/ldap`.
+    client_id, redirect_uri: the one client that may ask for a login, and where its answer goes.
+    auth_path: the mount of Vault's login method, `auth/userpass` or, say, `auth/ldap`.
     key: signs the form; the same in every replica.
     timeout: seconds Vault may take for one answer.
     """

@@ -1,7 +1,7 @@
-"""Proof that a form was served by this page, to this browser, for this very request.
+"""Proves that this page served a form, to this browser, for this very request.
 
-The hidden field is an HMAC over the time, the browser's cookie and the authorization request: a
-form from elsewhere, from another browser, or for another request is refused, and no state is kept.
+The hidden field is an HMAC over the time, the browser's cookie and the authorization request. The
+page refuses a form from elsewhere, from another browser, or for another request. It keeps no state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 COOKIE = "__Secure-infraforge_login"
 LIFE = 15 * 60
-"""Seconds a form may stay open; as long as OAuth2 Proxy waits for the answer."""
+"""Seconds a form stays valid: as long as OAuth2 Proxy waits for the answer."""
 
 _COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 _FIELD = re.compile(r"(\d{1,12})\.([0-9a-f]{64})")

@@ -1,13 +1,13 @@
-"""Wrong passwords slow down whoever gives them, and lock nobody out.
+"""Wrong passwords slow down whoever sends them, and lock nobody out.
 
-A lock would be anybody's weapon: a stranger's ten wrong passwords would keep the owner of the name
-out. So what is counted is not the name but the name as tried from one place: an address, or a
-browser in which this person signed in before (a *known* browser, see `Known`; the idea is OWASP's
-"device cookie"). After `FREE` wrong passwords from a place, the next is looked at only after a
-delay, which doubles up to `LONGEST`. While a name is guessed at from many places, each unknown one
-has a single free try. A known browser is never held up by what others do.
+An account lock would be a weapon: a stranger's ten wrong passwords would keep the owner of the name
+out. So this module counts tries per name and place. A place is an address, or a browser in which
+this person signed in before (a *known* browser, see `Known`; the idea is OWASP's "device cookie").
+After `FREE` wrong passwords from a place, the next is checked only after a delay, which doubles up
+to `LONGEST`. While many places guess at a name, each unknown one has a single free try. What others
+do never delays a known browser.
 
-Counts are this process' own: each replica grants as many again, and a restart forgets them.
+Each process counts for itself: every replica grants the same number again, and a restart forgets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ FREE = 5
 LONGEST = 60.0
 FORGOTTEN_AFTER = 15 * 60.0
 GUESSED_AT = 100
-"""Wrong passwords for one name, from anywhere within FORGOTTEN_AFTER, that make it an attack."""
+"""Wrong passwords for one name that count as an attack, from unknown places, each within
+FORGOTTEN_AFTER of the last."""
 _MOST = 20_000
 
 COOKIE = "__Secure-infraforge_known"
@@ -43,7 +44,7 @@ class _Count:
 
 
 class Guesses:
-    """How many wrong passwords came from where. clock: seconds, monotonic."""
+    """Counts wrong passwords by name and place. clock: seconds, monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -52,10 +53,10 @@ class Guesses:
         self._names: OrderedDict[Hashable, _Count] = OrderedDict()
 
     def attempt(self, name: str, place: str, *, known: bool) -> float:
-        """Seconds to wait before a password for this name is looked at from this place; 0 for now.
+        """Seconds until this place may try a password for this name; 0 if it may try now.
 
-        A try that may go on counts as wrong from now on, until `right` or `void` says otherwise: of
-        many tries at one moment no more get through than one after the other.
+        A try that is let through counts as wrong until `right` or `void` says otherwise. So
+        concurrent tries get no further than consecutive ones.
         """
         with self._lock:
             now, name = self._clock(), names.same(name)
@@ -72,12 +73,12 @@ class Guesses:
             return 0.0
 
     def right(self, name: str, place: str) -> None:
-        """The password was right: this place has all its free tries again."""
+        """The password was right: give this place all its free tries again."""
         with self._lock:
             self._places.pop((names.same(name), place), None)
 
     def void(self, name: str, place: str) -> None:
-        """Nobody could say whether it was right: the try does not count."""
+        """The password could not be checked: do not count the try."""
         with self._lock:
             count = self._places.get((names.same(name), place))
             if count is not None:
@@ -98,7 +99,7 @@ def _delay(beyond: int) -> float:
 
 
 class Known:
-    """The cookie that says: in this browser, the person of this name has signed in before."""
+    """The cookie of a known browser: the person of this name has signed in there before."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -108,7 +109,7 @@ class Known:
         return f"{nonce}.{self._mac(nonce, name)}"
 
     def place(self, cookie: str | None, name: str) -> str | None:
-        """What to call this browser, if its cookie is genuine and of this name; else None."""
+        """This browser's id, if its cookie is genuine and belongs to this name; else None."""
         parts = _KNOWN.fullmatch(cookie or "")
         if parts and hmac.compare_digest(parts[2], self._mac(parts[1], name)):
             return parts[1]

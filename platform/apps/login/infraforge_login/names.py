@@ -1,8 +1,8 @@
-"""What can be anybody's name where the people are kept: more in a directory than at Vault itself.
+"""Valid user names, by where people are kept: a directory allows more of them than Vault itself.
 
-Vault's own method has the letters in its route (1.21.4, `framework.GenericNameRegex`), and can look
-for nobody else: with any other name it answers 500, "failed to determine alias name from login
-request", whoever asks. Its LDAP method takes what a path can hold.
+Vault's own method (userpass) has the allowed letters in its route (1.21.4,
+`framework.GenericNameRegex`). To any other name it answers 500, "failed to determine alias name
+from login request". Its LDAP method takes whatever a path can hold.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _AT_VAULT = re.compile(r"\w(?:[\w.-]{0,62}\w)?", re.ASCII)
 
 
 class NoName(Exception):
-    """What was given cannot be anybody's name here, whoever there is."""
+    """The text cannot be a user name here, whoever exists."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names of one method. told: what they are, in words, for whoever gave another."""
+    """The names of one method. told: the rule in words, shown to people who break it."""
 
     told: str
     _read: Callable[[str], str]
 
     def read(self, text: str) -> str:
-        """The name as it is asked for: equivalent ways to write it are one. Raises NoName."""
+        """The name to look up; equivalent spellings give one name. Raises NoName."""
         try:
             return self._read(text)
         except ValueError as error:
@@ -37,12 +37,12 @@ class Names:
 
 
 def of(auth_path: str) -> Names:
-    """Those of Vault's method at this path, e.g. `auth/ldap`."""
+    """The names of Vault's method at this path, e.g. `auth/ldap`."""
     return _IN_A_DIRECTORY if auth_path.rpartition("/")[2] == "ldap" else _OF_VAULT
 
 
 def same(text: str) -> str:
-    """What all ways to write a name have in common, by case and composition; any text has it."""
+    """One form for all spellings of a name in case and composition; takes any text."""
     with contextlib.suppress(people.Unfit):
         text = people.name(text)
     return people.lower(text)
@@ -56,12 +56,12 @@ def _at_vault(text: str) -> str:
 
 _OF_VAULT = Names(
     "User names here have the letters a to z without accents, digits, and . _ - between them: "
-    "64 at most. Names with other letters cannot exist on this platform, "
-    "which keeps its people at Vault. Check how yours is written.",
+    "64 characters at most. Names with other letters cannot exist on this platform, "
+    "because Vault itself keeps its users. Check how yours is written.",
     _at_vault,
 )
 _IN_A_DIRECTORY = Names(
-    "User names here have letters, digits, and . _ @ ' - between them: 64 at most, "
-    "and no blanks or signs that cannot be seen. Check how yours is written.",
+    "User names here have letters, digits, and . _ @ ' - between them: 64 characters at most, "
+    "and no blanks or invisible characters. Check how yours is written.",
     people.name,
 )

@@ -1,4 +1,4 @@
-"""Vault as the login page sees it: one password check, one authorization code, no token kept."""
+"""The login page's client of Vault: one password check, one authorization code, no token kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DENIALS = (400, 403)
 
 
 class Denied(Exception):
-    """Vault does not let this name in with this password; never says why."""
+    """Vault refuses this name with this password, and never says why."""
 
 
 class Unavailable(Exception):
@@ -35,15 +35,14 @@ class Vault:
             ca_certs=config.ca_file,
             cert_reqs="CERT_REQUIRED",
             timeout=urllib3.Timeout(connect=2.0, read=config.timeout),
-            # a refused connection is tried once more; a request that was sent never is
+            # retry a refused connection once, but never a request that was sent
             retries=urllib3.Retry(total=1, connect=1, read=0, redirect=0, status=0, other=0),
         )
 
     def code(self, name: str, password: str, query: str) -> tuple[str, str]:
         """Authorization code and state for the person, for the authorization request `query`.
 
-        Raises names.NoName, Denied or Unavailable. The token that the password gave is revoked in
-        any case.
+        Always revokes the token that the password gave. Raises names.NoName, Denied or Unavailable.
         """
         token = self._sign_in(name, password)
         try:
@@ -52,7 +51,7 @@ class Vault:
             self._revoke(token)
 
     def _sign_in(self, name: str, password: str) -> str:
-        # a part of the path: nothing that is no name gets there
+        # the name becomes part of the path, so it must be a valid one
         name = self._names.read(name)
         path = f"{self._config.auth_path}/login/{urllib.parse.quote(name, safe='')}"
         status, body = self._call("POST", path, body={"password": password})
@@ -70,7 +69,7 @@ class Vault:
             raise Denied
         code, state = _text(body, "code"), _text(body, "state")
         if status != 200 or not code:
-            # the kind of error only: descriptions may quote the request
+            # report only the kind of error: its description may quote the request
             raise Unavailable(f"authorize answered {status} {_text(body, 'error')}")
         return code, state
 
@@ -80,7 +79,7 @@ class Vault:
         except Unavailable:
             status = 0
         if status != 204:
-            log.warning("a login token was not revoked; it ends by itself within a minute")
+            log.warning("a login token was not revoked; it expires within a minute")
 
     def _call(
         self, method: str, path: str, *, token: str = "", body: Mapping[str, str] | None = None
@@ -99,7 +98,7 @@ class Vault:
 
 
 def _text(body: Any, *keys: str) -> str:
-    """The string at `keys` in a JSON answer; empty where there is none."""
+    """The string at `keys` in a JSON answer; empty if there is none."""
     for key in keys:
         body = body.get(key) if isinstance(body, dict) else None
     return body if isinstance(body, str) else ""
