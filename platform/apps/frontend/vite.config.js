@@ -4,7 +4,7 @@ import { defineConfig } from 'vite'
 export default defineConfig({
   plugins: [vue()],
   build: {
-    // nothing inline: the content security policy knows 'self' only
+    // inline nothing: the content security policy allows only 'self'
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },

@@ -1,11 +1,11 @@
-// The platform's API as the signed-in user sees it. Every failure is a Problem, in words.
+// The client of the platform's API, as the signed-in user. Every failure is a Problem, in words.
 
 import { session } from './session.js'
 
 export class Problem extends Error {
   /**
-   * @param {number} status HTTP status, 0 where no answer came
-   * @param {string} detail what was wrong, for a person
+   * @param {number} status HTTP status, 0 if no answer came
+   * @param {string} detail what is wrong, for a person
    * @param {string} requestId what to look for in the logs
    */
   constructor(status, detail, requestId = '') {
@@ -17,7 +17,7 @@ export class Problem extends Error {
 
 const project = (id) => `/api/projects/${encodeURIComponent(id)}`
 
-/** Where the browser itself fetches a file. */
+/** The address from which the browser itself fetches a file. */
 export const fileUrl = (id, name) => `${project(id)}/files/${encodeURIComponent(name)}`
 
 export const me = () => json('GET', '/api/me')
@@ -52,7 +52,7 @@ async function json(method, path, fields) {
   return (await call(method, path, body, 'application/json')).json()
 }
 
-/** The answer, how the platform came by it (hit, miss or bypass), and in how many milliseconds. */
+/** The answer, the path that produced it (hit, miss or bypass), and the milliseconds it took. */
 async function cached(path) {
   const began = performance.now()
   const answer = await call('GET', path)
@@ -79,7 +79,7 @@ async function problem(answer) {
   try {
     found = await answer.json()
   } catch {
-    // no problem document: the status must do
+    // no problem document: fall back to the status
   }
   const text = found.detail || found.title || `the platform answered ${answer.status}`
   const wait = answer.headers.get('Retry-After')

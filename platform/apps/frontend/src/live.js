@@ -1,10 +1,10 @@
-// What is asked for again and again while somebody looks at it.
+// A value that is read again and again while somebody looks at it.
 
 import { onBeforeUnmount, onMounted, reactive } from 'vue'
 
 /**
- * `ask` now and then every so many milliseconds: its value, or the problem it ended with.
- * Nobody looks at a hidden page: the platform is spared, too.
+ * Call `ask` at once and every `every` milliseconds; keep its value, or the problem it ended with.
+ * A hidden page asks nothing, because nobody looks at it.
  */
 export function useLive(ask, every) {
   const live = reactive({ value: null, problem: null, at: null })

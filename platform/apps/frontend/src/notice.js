@@ -1,4 +1,4 @@
-// What was just done, in words: shown, and read out.
+// What was just done, in words. The page shows it, and screen readers announce it.
 
 import { ref } from 'vue'
 

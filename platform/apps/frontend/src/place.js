@@ -1,4 +1,4 @@
-// Where in the dashboard we are: the path, and what it stands for.
+// The user's place in the dashboard: the path, and the page it stands for.
 
 import { computed, ref } from 'vue'
 
@@ -18,14 +18,14 @@ export const place = computed(() => {
   return found ? { name: 'project', id: found[1] } : { name: 'nowhere' }
 })
 
-/** Go there; `said` is what was done before, if anything. */
+/** Go to the path `to`; `said` is the notice about what was just done, if anything. */
 export function go(to, said = '') {
   window.history.pushState(null, '', to)
   path.value = to
   say(said)
 }
 
-/** Name the page in the browser's own window and history. */
+/** Set the page's title in the browser's window and history. */
 export function entitle(text) {
   document.title = `${text} · InfraForge`
 }

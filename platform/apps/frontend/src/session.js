@@ -1,4 +1,4 @@
-// Who is signed in. What a role may do is decided by the API; here it only hides buttons.
+// Who is signed in. The API decides what a role may do; here the role only hides buttons.
 
 import { computed, reactive } from 'vue'
 

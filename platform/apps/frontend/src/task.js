@@ -1,4 +1,4 @@
-// One thing under way: busy while it runs, and the problem it ended with, if any.
+// One task: busy while it runs, and the problem it ended with, if any.
 
 import { reactive } from 'vue'
 
@@ -6,7 +6,7 @@ export function useTask() {
   const task = reactive({
     busy: false,
     problem: null,
-    /** Run `work` unless something runs already; true when it went well. */
+    /** Run `work` unless the task is busy; true if it succeeded. */
     async run(work) {
       if (task.busy) return false
       task.busy = true
