@@ -1,9 +1,9 @@
 -- The application's database; run in it, any number of times.
--- Nothing that the application made is called here by a name that it could have made, too.
+-- With this search_path no unqualified name resolves to an object of the application.
 SET search_path = pg_catalog;
 
--- Its logins act as app_owner, which makes and owns what is theirs. Neither the database nor the
--- schema is: who owns a schema may drop whatever is in it, the audit trail as well.
+-- Its logins act as app_owner, which creates and owns their tables. It owns neither the database nor
+-- the schema, because the owner of a schema may drop anything in it, the audit trail included.
 ALTER DATABASE infraforge OWNER TO CURRENT_USER;
 REVOKE ALL ON DATABASE infraforge FROM PUBLIC;
 GRANT CONNECT ON DATABASE infraforge TO vault, app_owner, app_worker;
@@ -16,15 +16,15 @@ GRANT USAGE ON SCHEMA public TO app_worker, audit_owner;
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public;
 REVOKE ALL ON public.pg_stat_statements, public.pg_stat_statements_info FROM PUBLIC;
 
--- Who did what: written and read by the application, changed and removed by nobody but prune_audit.
--- Called by the application's migrations once the table is there, and here for one that is.
+-- The audit trail: the application writes and reads it, nobody changes it, and only prune_audit
+-- removes rows. The migrations call this once the table exists; this file calls it for an older one.
 CREATE OR REPLACE FUNCTION public.keep_audit_apart() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF to_regclass('public.audit') IS NULL THEN
     RETURN;
   END IF;
-  -- how many like it a row stands for; and no row is larger than a page of text
+  -- count: how many equal events a row stands for. No row is larger than a page of text.
   ALTER TABLE public.audit ADD COLUMN IF NOT EXISTS count integer NOT NULL DEFAULT 1;
   ALTER TABLE public.audit DROP CONSTRAINT IF EXISTS audit_is_bounded;
   ALTER TABLE public.audit ADD CONSTRAINT audit_is_bounded CHECK (
@@ -36,7 +36,7 @@ BEGIN
   ALTER TABLE public.audit OWNER TO audit_owner;
   GRANT ALL ON public.audit TO audit_owner;
   REVOKE ALL ON public.audit FROM PUBLIC, app_owner, app_worker;
-  -- its number and its time are not the writer's to choose
+  -- the writer may not choose a row's number or time
   GRANT SELECT, INSERT (actor, role, action, target, outcome, request_id, count)
     ON public.audit TO app_owner;
 END $$;
@@ -44,9 +44,9 @@ REVOKE ALL ON FUNCTION public.keep_audit_apart() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION public.keep_audit_apart() TO app_owner;
 SELECT public.keep_audit_apart();
 
--- Removes up to 5,000 of the oldest rows that need not be kept; how many. Denials and all else are
--- counted apart: nobody drives changes out of the trail by being denied. Numbers and times grow
--- together, so the oldest of each kind are all that has to be looked at, however many there are.
+-- Removes up to 5,000 of the oldest rows that have expired, and returns how many. It counts denials
+-- and all other rows apart, so that nobody can push changes out of the trail with denied requests.
+-- Numbers and times grow together, so it reads only the oldest of each kind, however many there are.
 CREATE OR REPLACE FUNCTION public.prune_audit() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

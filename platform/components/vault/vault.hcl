@@ -6,7 +6,7 @@ log_level     = "info"
 
 storage "raft" {
   path = "/vault/data"
-  # a member that hears no leader for one second, not five, stands for election
+  # a member stands for election after one second without a leader, not after five
   performance_multiplier = 1
 }
 

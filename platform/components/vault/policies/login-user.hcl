@@ -1,4 +1,4 @@
-# What the token of a person who has just given a password may do: take one authorization code.
+# The rights of a person's token right after the password check: get one authorization code.
 path "identity/oidc/provider/default/authorize" {
   capabilities = ["read", "update"]
 }

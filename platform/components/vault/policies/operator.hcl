@@ -1,7 +1,7 @@
-# What the harness may do at a running Vault. It comes with a ten-minute ServiceAccount token and
-# gets a token of ten minutes. Engines, auth methods, audit devices, this policy and this role are
-# made during bootstrap and cannot be changed with it; neither can what components may do, and nobody
-# is given a policy with it but that of people who sign in.
+# The rights of the harness at a running Vault. It sends a ServiceAccount token that is valid for ten
+# minutes, and gets a Vault token for ten minutes. Bootstrap creates engines, auth methods, audit
+# devices, this policy and its role; this policy cannot change them, nor the policies of components. The
+# only policy that it can give to anybody is that of people who sign in.
 
 # people and groups
 path "auth/userpass/users/*" {
@@ -75,7 +75,7 @@ path "identity/oidc/provider/default" {
   capabilities = ["create", "read", "update"]
 }
 
-# what the backend lives on
+# what the backend depends on
 path "database/config/*" {
   capabilities = ["create", "read", "update", "list"]
 }
@@ -107,12 +107,12 @@ path "sys/leases/revoke-prefix/database/creds/*" {
   capabilities = ["update", "sudo"]
 }
 
-# what the workers live on
+# what the workers depend on
 path "kv/data/worker/*" {
   capabilities = ["create", "read", "update"]
 }
 
-# looking only: what is enforced, and that no root token is left
+# read only: to check what is enforced, and that no root token is left
 path "sys/policies/acl/*" {
   capabilities = ["read"]
 }
@@ -134,7 +134,7 @@ path "auth/token/accessors/" {
 path "auth/token/lookup-accessor" {
   capabilities = ["update"]
 }
-# what is revoked its owner gets anew by signing in: nobody has more rights for it
+# the owner of a revoked token signs in for a new one, so revoking gives nobody more rights
 path "auth/token/revoke-accessor" {
   capabilities = ["update"]
 }
