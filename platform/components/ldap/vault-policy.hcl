@@ -1,5 +1,5 @@
-# What the follower may do at Vault: say who there is, and who is in which group. Which rights a
-# group or a person has at Vault is not among what it may write.
+# What the follower may do at Vault: write people, and who is in which group. It may not write the
+# rights that a group or a person has at Vault.
 path "identity/entity-alias/id" {
   capabilities = ["list"]
 }

@@ -1,4 +1,4 @@
-# What a worker may do at Vault: take a database login, keep it alive, read its own keys.
+# What a worker may do at Vault: get a database login, renew it, read its own keys.
 path "database/creds/worker" {
   capabilities = ["read"]
 }
