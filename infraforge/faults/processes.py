@@ -86,12 +86,18 @@ def task_pid(listing: str, container_id: str) -> int:
 
 
 def postmaster(processes: Sequence[Process]) -> Process:
-    """PostgreSQL's own first process: the one that was started by its path, with a data folder."""
-    return _only(
-        processes,
-        lambda one: one.command.split()[0].endswith("/postgres") and " -D " in one.command,
-        "postmaster",
-    )
+    """PostgreSQL's own first process: the one that was started by its path, with a data folder.
+
+    A child that it has just forked has the same command for a moment, and is not meant.
+    """
+    alike = [one for one in processes if _serves(one)]
+    own = {one.pid for one in alike}
+    return _only(alike, lambda one: one.parent not in own, "postmaster")
+
+
+def _serves(process: Process) -> bool:
+    words = process.command.split()
+    return words[0].endswith("/postgres") and " -D " in process.command
 
 
 def patroni(processes: Sequence[Process]) -> Process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable
@@ -222,6 +223,14 @@ def test_the_processes_of_one_container_are_told_from_the_nodes() -> None:
     assert processes.patroni(own).pid == 1011
     with pytest.raises(ClusterError, match="0 processes are its postmaster"):
         processes.postmaster(own[:2])
+
+
+def test_a_child_that_was_just_forked_is_not_the_postmaster() -> None:
+    """Until it says what it is for, it has the command of its parent."""
+    own = [one for one in processes.parse("\n".join(World().lines["node-1"])) if one.pid < 1100]
+    first = processes.postmaster(own)
+    child = dataclasses.replace(first, pid=1099, parent=first.pid)
+    assert processes.postmaster([child, *own]) == first
 
 
 def test_patroni_that_is_process_1_itself_is_not_mistaken() -> None:
