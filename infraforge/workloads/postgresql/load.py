@@ -174,16 +174,16 @@ class Load(Crew):
                     functools.partial(_has_replayed, session, rows[0][0]),
                     deadline,
                     ignoring=_NOT_DONE,
-                    what=f"{member.name} has replayed {rows[0][0]}",
+                    what=f"{member.short} has replayed {rows[0][0]}",
                 )
-                process = f"final-{member.name}"
+                process = f"final-{member.short}"
                 with recorder.call(process, "read", SET) as call:
                     # none may be missing: the others would be judged as if they were all
                     found, origin = wait_until(
                         functools.partial(session.ask, _READ_ALL),
                         deadline,
                         ignoring=_NOT_DONE,
-                        what=f"{member.name} is read",
+                        what=f"{member.short} is read",
                     )
                     call.ok(found[0][0], by=origin.to_value())
         return recorder.history

@@ -61,6 +61,11 @@ may tell a timeline that is behind, which `checkers.timelines` allows a standby.
 """
 
 
+def short(name: str) -> str:
+    """A host's name up to its first dot."""
+    return name.partition(".")[0]
+
+
 @dataclass(frozen=True)
 class Member:
     """name: as its certificate has it; address: where it is reached, where not by its name."""
@@ -68,6 +73,11 @@ class Member:
     name: str
     port: int = 5432
     address: str = ""
+
+    @property
+    def short(self) -> str:
+        """For people, and for histories: the name up to its first dot."""
+        return short(self.name)
 
 
 @dataclass(frozen=True)
@@ -131,8 +141,8 @@ class Session:
 
     @property
     def member(self) -> str:
-        """The member that this session is with; "" while it is with none."""
-        return "" if self._connection is None else self._connection.info.host
+        """The member that this session is with, by its short name; "" while it is with none."""
+        return "" if self._connection is None else short(self._connection.info.host)
 
     def close(self) -> None:
         """Leave; the next question connects anew."""
@@ -181,7 +191,7 @@ class Session:
         if not rows:
             raise Unsure("no row came back")
         address, timeline, role, system = rows[0][-4:]
-        origin = Origin(connection.info.host, address, timeline, role, system)
+        origin = Origin(short(connection.info.host), address, timeline, role, system)
         return [row[:-4] for row in rows], origin
 
     def _notice(self, notice: psycopg.errors.Diagnostic) -> None:

@@ -15,7 +15,7 @@ from infraforge.history import WATCH, History, Kind, Operation, Value
 from infraforge.recorder import Recorder
 from infraforge.workloads.crew import Crew
 from infraforge.workloads.postgresql.answers import Failed, Unsure
-from infraforge.workloads.postgresql.members import Members
+from infraforge.workloads.postgresql.members import Member, Members
 
 _TIMEOUT = 1.0
 
@@ -30,7 +30,7 @@ class Watchers(Crew):
         self._members = members
         self._recorder = Recorder()
         tasks: dict[str, Callable[[], None]] = {
-            f"{WATCH}role-{member.name}": self._role(member.name) for member in members.members
+            f"{WATCH}role-{member.short}": self._role(member) for member in members.members
         }
         tasks[f"{WATCH}route"] = self._route
         super().__init__(tasks, pause=lambda: every)
@@ -40,12 +40,12 @@ class Watchers(Crew):
         """What was seen so far."""
         return self._recorder.history
 
-    def _role(self, name: str) -> Callable[[], None]:
-        session = self._members.only(name).session("any", _TIMEOUT)
-        process = f"{WATCH}role-{name}"
+    def _role(self, member: Member) -> Callable[[], None]:
+        session = self._members.only(member.name).session("any", _TIMEOUT)
+        process = f"{WATCH}role-{member.short}"
 
         def look() -> None:
-            with self._recorder.call(process, "role", name, fail=(Failed, Unsure)) as call:
+            with self._recorder.call(process, "role", member.short, fail=(Failed, Unsure)) as call:
                 _, origin = session.ask("SELECT")
                 call.ok((origin.role, origin.timeline))
 
