@@ -32,7 +32,7 @@ from infraforge.faults.renew import RenewCertificate
 from infraforge.faults.restart import Restart, Started
 from infraforge.faults.roles import AllStreaming, Role
 from infraforge.faults.scale import Rescale, ScaledToNothing
-from infraforge.faults.together import Together, UndoAll
+from infraforge.faults.together import Together, Unawaited, UndoAll
 from infraforge.faults.tokens import SignedInAnew, TokensRevoked
 
 __all__ = [
@@ -79,6 +79,7 @@ __all__ = [
     "Thaw",
     "Together",
     "TokensRevoked",
+    "Unawaited",
     "Uncordon",
     "UndoAll",
     "Unmask",

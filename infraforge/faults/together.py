@@ -1,4 +1,4 @@
-"""Several faults as one: all are aimed before the first one strikes."""
+"""Several faults as one, aimed before the first one strikes; and one that nobody waits for."""
 
 from __future__ import annotations
 
@@ -29,6 +29,44 @@ class Together:
 
     def aim(self, site: Site) -> All:
         return All(tuple(fault.aim(site) for fault in self.faults))
+
+
+@dataclass(frozen=True)
+class Unawaited:
+    """The same fault, whose undo does not wait until all members stream.
+
+    For a test whose claim it is that they do: its own wait says *broken* where they do not.
+    """
+
+    fault: Fault
+
+    def describe(self) -> str:
+        return self.fault.describe()
+
+    def aim(self, site: Site) -> Leaving:
+        return Leaving(self.fault.aim(site))
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """An aimed fault whose undo returns at once."""
+
+    aimed: Aimed
+
+    @property
+    def lasting(self) -> bool:
+        return self.aimed.lasting
+
+    @property
+    def undo(self) -> Undo:
+        hurried: Undo = _at_once(self.aimed.undo)
+        return hurried
+
+    def strike(self, site: Site) -> None:
+        self.aimed.strike(site)
+
+    def took_effect(self, site: Site) -> str:
+        return self.aimed.took_effect(site)
 
 
 @dataclass(frozen=True)

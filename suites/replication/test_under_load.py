@@ -13,9 +13,12 @@ import pytest
 
 from infraforge import faults
 from infraforge.checkers import RecoversWithin
+from infraforge.components import members
+from infraforge.components.postgres import Postgres
+from infraforge.errors import ClusterError
 from infraforge.faults import From, Role
 from infraforge.faults.base import Fault
-from infraforge.wait import seconds
+from infraforge.wait import seconds, wait_until
 
 pytestmark = [
     pytest.mark.exclusive,
@@ -65,38 +68,49 @@ STANDBYS = {
 
 
 @pytest.mark.parametrize("how", CRASHES)
-def test_a_primary_that_dies_takes_no_acknowledged_commit_with_it(trial, nemesis, evidence, how):
+def test_a_primary_that_dies_takes_no_acknowledged_commit_with_it(
+    platform, trial, nemesis, evidence, how
+):
     """All that was acknowledged before a primary died is kept, and commits go on in time."""
-    goes_on(trial, nemesis, evidence, CRASHES[how])
+    goes_on(platform, trial, nemesis, evidence, CRASHES[how])
 
 
 @pytest.mark.parametrize("how", SILENCES)
 def test_a_primary_that_falls_silent_acknowledges_nothing_that_is_lost(
-    trial, nemesis, evidence, how
+    platform, trial, nemesis, evidence, how
 ):
     """A frozen or isolated primary answers nobody wrongly, and commits go on in time."""
-    goes_on(trial, nemesis, evidence, SILENCES[how])
+    goes_on(platform, trial, nemesis, evidence, SILENCES[how])
 
 
 @pytest.mark.parametrize("how", STANDBYS)
-def test_a_standby_that_fails_holds_up_no_commit_for_long(trial, nemesis, evidence, how):
+def test_a_standby_that_fails_holds_up_no_commit_for_long(platform, trial, nemesis, evidence, how):
     """Commits wait for a synchronous standby that fails until it is let go of, and none is lost."""
-    goes_on(trial, nemesis, evidence, STANDBYS[how])
+    goes_on(platform, trial, nemesis, evidence, STANDBYS[how])
 
 
-def test_a_switchover_takes_no_acknowledged_commit_with_it(trial, nemesis, evidence):
+def test_a_switchover_takes_no_acknowledged_commit_with_it(platform, trial, nemesis, evidence):
     """A planned change of the primary loses nothing, and stops commits for seconds at most."""
-    goes_on(trial, nemesis, evidence, Case(faults.Switchover(), PLANNED))
+    goes_on(platform, trial, nemesis, evidence, Case(faults.Switchover(), PLANNED))
 
 
-def goes_on(trial, nemesis, evidence, case: Case) -> None:
-    """Under load: the fault, commits again, the fault's end; then the verdict."""
+def goes_on(platform, trial, nemesis, evidence, case: Case) -> None:
+    """Under load: the fault, commits again, its end, all members again; then the verdict."""
+    number = len(members.of(platform.profile))
     with trial() as tried:
         with tried.load as load:
             load.until(acknowledged=MORE)
-            nemesis.inject(case.fault)
+            nemesis.inject(faults.Unawaited(case.fault))
             load.until(acknowledged=MORE, within=4 * case.within, broken=True)
             nemesis.heal()
+            wait_until(
+                lambda: Postgres().look(platform.site).whole(number),
+                platform.profile.budgets.rejoin,
+                what=f"all {number} members stream again",
+                every=0.5,
+                ignoring=(ClusterError,),
+                broken=True,
+            )
             load.until(acknowledged=MORE, within=4 * case.within, broken=True)
         verdict = tried.judge(evidence, nemesis, RecoversWithin(case.within))
     assert verdict.holds, verdict.explain()
