@@ -38,6 +38,8 @@ EVERY: dict[str, Fault] = {
     "switchover": faults.Switchover(),
     "two frozen": faults.Together((faults.FreezeMember(), faults.FreezeMember(SYNCHRONOUS))),
     "two cut off": faults.Together((faults.CutOff(OTHER), faults.CutOff())),
+    "cut off, not waited for": faults.Unawaited(faults.CutOff()),
+    "node cut off, not waited for": faults.Unawaited(faults.CutNodeOff()),
     "two held down": faults.Together((faults.HoldMemberDown(), faults.HoldMemberDown(OTHER))),
 }
 
@@ -145,7 +147,14 @@ def test_nothing_is_begun_where_a_member_is_away_already(
         EVERY[name].aim(here)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name not in ("pod killed",)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in [name for name in EVERY if "not waited for" not in name]
+        if name not in ("pod killed",)
+    ],
+)
 def test_a_member_that_stays_away_keeps_the_entry(world: Callable[..., Any], name: str) -> None:
     here = world()
     nemesis = Nemesis(here, proven_within=0.2)
@@ -210,6 +219,19 @@ def test_a_fault_of_the_component_aims_at_its_primary(
     here = world()
     here.leading = "postgres-2"
     assert fault.aim(here).target.pod == "postgres-2"
+
+
+@pytest.mark.parametrize("name", ["postmaster killed", "cut off from peers", "node paused"])
+def test_a_fault_that_nobody_waits_for_is_the_same_but_for_the_wait(
+    world: Callable[..., Any], name: str
+) -> None:
+    """Where a test's claim is that all stream again, its own wait has to say so."""
+    here = world()
+    aimed, plain = faults.Unawaited(EVERY[name]).aim(here), EVERY[name].aim(here)
+    assert aimed.lasting == plain.lasting
+    assert aimed.undo.kind == plain.undo.kind
+    waits = {"members": "0", "within": "0.0"}
+    assert dict(aimed.undo.parameters) == {**plain.undo.parameters, **waits}
 
 
 # processes
