@@ -20,7 +20,7 @@ from kubernetes import client
 
 from infraforge.checkers.recovery import recoveries
 from infraforge.history import Call, History
-from infraforge.selftests.test_checkers_recovery import MS, OUTAGE, together
+from infraforge.selftests.test_checkers_recovery import MS, OUTAGE, call, together
 from infraforge.wait import wait_until
 from infraforge.workloads.postgresql import LockWatcher, event
 from infraforge.workloads.postgresql.lock import Lease, Terms
@@ -307,3 +307,19 @@ def test_a_lock_that_was_given_up_is_detected_without_an_event() -> None:
         ("detection", 0.2),
         ("election", 0.3),
     ]
+
+
+def test_of_two_who_look_the_one_that_asked_last_bounds_what_happened() -> None:
+    """The watch's look was open for a second, and a read was told the former holder meanwhile."""
+    looks = together(
+        event("lock", 100 * MS, 900 * MS, "postgres-0"),
+        call("watch:lock", "lock", 900, 1900, "postgres-0"),
+        call("watch:lock-read", "lock", 1850, 1855, "postgres-0"),
+        call("watch:lock", "lock", 1900, 2000, "postgres-1"),
+    )
+    (found,) = recoveries(together(OUTAGE, looks))
+    errors = {mark.name: mark.error // MS for mark in found.marks}
+    assert errors["elected"] == 150  # not 1100
+    late = together(looks, call("watch:lock-read", "lock", 1950, 1999, "postgres-0"))
+    (found,) = recoveries(together(OUTAGE, late))
+    assert {mark.name: mark.error // MS for mark in found.marks}["elected"] == 50
