@@ -23,6 +23,7 @@ PRIMARY, SYNCHRONOUS, OTHER = faults.Role
 EVERY: dict[str, Fault] = {
     "postmaster killed": faults.KillPostmaster(),
     "pod killed": faults.KillMember(),
+    "member crashed": faults.CrashMember(),
     "member held down": faults.HoldMemberDown(),
     "Patroni frozen": faults.FreezePatroni(),
     "member frozen": faults.FreezeMember(),
