@@ -23,6 +23,7 @@ from infraforge.faults.member import (
     Switchover,
     Uncordon,
 )
+from infraforge.faults.mislead import LeadBack, Mislead
 from infraforge.faults.nodes import CutNodeOff, PauseNode, PlugIn, Unpause
 from infraforge.faults.pause import Pause, Resume
 from infraforge.faults.processes import Continue, FreezePatroni, KillPostmaster
@@ -57,7 +58,9 @@ __all__ = [
     "KillMember",
     "KillPod",
     "KillPostmaster",
+    "LeadBack",
     "LoginsEnd",
+    "Mislead",
     "Pause",
     "PauseNode",
     "PlugIn",
@@ -91,6 +94,7 @@ UNDOS: Mapping[str, type[Undo]] = {
         Continue,
         Empty,
         GoodCertificate,
+        LeadBack,
         PlugIn,
         Reconnect,
         RenewCertificate,

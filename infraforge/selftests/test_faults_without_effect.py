@@ -103,6 +103,7 @@ def service(get: Get) -> Any:
     patch.setattr(impostor.client, "DiscoveryV1Api", lambda _: listing)
     patch.setattr(impostor, "python_image", lambda _: "python")
     patch.setattr(members, "of", lambda _: ["postgres-0"])
+    patch.setattr(faults.roles, "pod_of", lambda *_: "postgres-1")
     spec = SimpleNamespace(selector={"app.kubernetes.io/name": "postgres"})
     core = SimpleNamespace(read_namespaced_service=lambda *_: SimpleNamespace(spec=spec))
     return SimpleNamespace(core=core, profile=None)
@@ -121,6 +122,7 @@ OTHERS: Mapping[str, tuple[Fault, World]] = {
     "kill container": (faults.KillContainer("vault"), one_box),
     "fill": (faults.Fill("login", 3), a_folder),
     "impostor": (faults.Impostor(known=True), service),
+    "mislead": (faults.Mislead(), service),
     "logins end": (faults.LoginsEnd(), lambda get: get("logins_there") and SimpleNamespace()),
     "read only": (faults.ReadOnly(), lambda get: get("server_there") and SimpleNamespace()),
     "restart": (faults.Restart(), machines),
