@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import itertools
 import json
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -74,46 +76,41 @@ class Operation:
         return "  ".join(shown)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """An invocation with its completion.
 
     start, end: positions in the history; end is None while the call may still take effect, that is
-    when it never completed or completed as info; function, outcome, ok: said once, since checkers
-    ask for them more often than for anything else.
+    when it never completed or completed as info. What follows is said once, since checkers ask for
+    it more often than for anything else:
+
+    value: what an ok call brought back; what any other was asked to do; by: who answered, None
+    where nobody did, or it was not asked.
     """
 
     invoke: Operation
     completion: Operation | None
     start: int
     end: int | None
+    process: str = field(init=False, repr=False, compare=False)
     function: str = field(init=False, repr=False, compare=False)
+    key: str | None = field(init=False, repr=False, compare=False)
+    value: Value = field(init=False, repr=False, compare=False)
     outcome: Kind = field(init=False, repr=False, compare=False)
     ok: bool = field(init=False, repr=False, compare=False)
+    by: Value = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        outcome = self.completion.kind if self.completion else Kind.INFO
-        object.__setattr__(self, "function", self.invoke.function)
-        object.__setattr__(self, "outcome", outcome)
-        object.__setattr__(self, "ok", outcome is Kind.OK)
-
-    @property
-    def process(self) -> str:
-        return self.invoke.process
-
-    @property
-    def key(self) -> str | None:
-        return self.invoke.key
-
-    @property
-    def value(self) -> Value:
-        """What an ok call brought back; what any other was asked to do."""
-        return self.completion.value if self.completion and self.ok else self.invoke.value
-
-    @property
-    def by(self) -> Value:
-        """Who answered; None where nobody did, or it was not asked."""
-        return self.completion.by if self.completion else None
+        invoke, completion, tell = self.invoke, self.completion, object.__setattr__
+        outcome = completion.kind if completion else Kind.INFO
+        ok = outcome is Kind.OK
+        tell(self, "process", invoke.process)
+        tell(self, "function", invoke.function)
+        tell(self, "key", invoke.key)
+        tell(self, "value", completion.value if completion and ok else invoke.value)
+        tell(self, "outcome", outcome)
+        tell(self, "ok", ok)
+        tell(self, "by", completion.by if completion else None)
 
     @property
     def operations(self) -> tuple[Operation, ...]:
@@ -168,7 +165,7 @@ class History:
         """What watchers saw of the platform: the calls of processes whose name begins so."""
         return tuple(call for call in self.calls if call.process.startswith(WATCH))
 
-    @property
+    @cached_property
     def faults(self) -> tuple[Call, ...]:
         """The nemesis' calls that injected something, proven (ok) or not."""
         return tuple(
@@ -176,8 +173,19 @@ class History:
         )
 
     def of(self, *functions: str) -> tuple[Call, ...]:
-        """The clients' calls of these functions."""
-        return tuple(call for call in self.clients if call.function in functions)
+        """The clients' calls of these functions, in the order of invocation."""
+        found = [self._by_function.get(function, ()) for function in dict.fromkeys(functions)]
+        if len(found) == 1:
+            return found[0]
+        return tuple(sorted(itertools.chain(*found), key=_START))
+
+    @cached_property
+    def _by_function(self) -> dict[str, tuple[Call, ...]]:
+        """The clients' calls, for all checkers of this history."""
+        calls: dict[str, list[Call]] = {}
+        for call in self.clients:
+            calls.setdefault(call.function, []).append(call)
+        return {function: tuple(found) for function, found in calls.items()}
 
     def before(self, position: int) -> History:
         """The first `position` operations; what was open then counts as info."""
@@ -229,8 +237,23 @@ class History:
         return "\n".join(lines + ["  …"] * skipped)
 
 
-def _paired(operations: Sequence[Operation]) -> list[Call]:
-    calls: list[Call] = []
+_START = operator.attrgetter("start")
+
+
+def _paired(operations: Sequence[Operation]) -> Iterator[Call]:
+    ends = _completions(operations)
+    for at, operation in enumerate(operations):
+        if operation.kind is Kind.INVOKE:
+            end = ends.get(at)
+            completion = None if end is None else operations[end]
+            if completion is None or completion.kind is Kind.INFO:
+                end = None
+            yield Call(operation, completion, at, end)
+
+
+def _completions(operations: Sequence[Operation]) -> dict[int, int]:
+    """The position of each invocation that was completed → that of its completion."""
+    ends: dict[int, int] = {}
     open_: dict[str, int] = {}
     last = 0
     for at, operation in enumerate(operations):
@@ -238,18 +261,16 @@ def _paired(operations: Sequence[Operation]) -> list[Call]:
             raise ValueError(f"the clock runs back at {operation}")
         last = operation.time
         if operation.kind is Kind.INVOKE:
-            open_[operation.process] = len(calls)
-            calls.append(Call(operation, None, at, None))
+            open_[operation.process] = at
             continue
         place = open_.pop(operation.process, None)
         if place is None:
             raise ValueError(f"nothing was invoked for {operation}")
-        invoke = calls[place].invoke
+        invoke = operations[place]
         if (invoke.function, invoke.key) != (operation.function, operation.key):
             raise ValueError(f"{operation} completes another operation: {invoke}")
-        end = None if operation.kind is Kind.INFO else at
-        calls[place] = Call(invoke, operation, calls[place].start, end)
-    return calls
+        ends[place] = at
+    return ends
 
 
 def _frozen(value: Any) -> Value:

@@ -169,19 +169,22 @@ class _Seen:
         until: int,
         fits: Callable[[Value, Value], bool],
     ) -> Mark | None:
-        """The first answer after the fault that fits beside the last one before it."""
+        """The first answer after the fault that fits beside the last one before it.
+
+        Several may ask at a time: what none of them was told yet happened after each had asked.
+        """
         calls = self._calls.get(function, [])
         at = bisect.bisect_right(calls, struck, key=_done)
         if not at:
             return None  # how it was before nobody knows
         former = calls[at - 1]
-        before = former
+        since = former.invoke.time
         for call in calls[at:]:
-            if before.invoke.time > until:
+            if since > until:
                 break
             if fits(call.value, former.value):
-                return Mark(name, _done(call), _done(call) - before.invoke.time)
-            before = call
+                return Mark(name, _done(call), _done(call) - since)
+            since = max(since, call.invoke.time)
         return None
 
     def _promoted(self, struck: int, until: int) -> Mark | None:

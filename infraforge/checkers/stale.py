@@ -88,11 +88,17 @@ class Register:
         found = [call for call in (*self.writes, *self.deletes) if call.ok]
         return tuple(sorted(found, key=_end))
 
+    @cached_property
+    def newest(self) -> _Newest:
+        return _Newest(self.acknowledged)
+
     @property
     def judging(self) -> int:
         """How many reads prove something: they began after a write was acknowledged."""
-        ends = [_end(call) for call in self.acknowledged]
-        return sum(bool(ends) and ends[0] < read.start for read in self.reads)
+        if not self.acknowledged:
+            return 0
+        first = _end(self.acknowledged[0])
+        return sum(first < read.start for read in self.reads)
 
     def judged(self) -> list[Verdict]:
         """What is broken, or why nothing can be said; none where nothing is wrong."""
@@ -122,9 +128,8 @@ class Register:
             if call.function == "write" or _versioned(first)[1] != content:
                 told = f"version {version} of {call.key} stands for two writes"
                 return broken(NAME, told, *first.operations, *call.operations)
-        newest = _Newest(self.acknowledged)
         for write in self.writes:
-            before = newest.before(write) if write.ok else None
+            before = self.newest.before(write) if write.ok else None
             if before and before[0] >= _rank(write):
                 told = f"{_shown(write)} of {write.key} was given after {_shown(before[1])}"
                 return broken(NAME, told, *before[1].operations, *write.operations)
@@ -161,10 +166,9 @@ class Register:
         return None
 
     def _stale(self) -> Verdict | None:
-        newest = _Newest(self.acknowledged)
         deleting = min((delete.start for delete in self.deletes), default=math.inf)
         for read in self.reads:
-            before = newest.before(read)
+            before = self.newest.before(read)
             absent = _DELETED if deleting < _end(read) else 0.0
             found = absent if read.value is None else _rank(read)
             if before and found < before[0]:

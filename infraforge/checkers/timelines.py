@@ -37,6 +37,7 @@ def one_primary_at_a_time(history: History) -> Verdict:
     might be the other primary's. Functions none of whose answers say so are another workload's.
     """
     answers: list[_Answer] = []
+    primaries: list[_Answer] = []
     silent: Counter[str] = Counter()
     known: dict[Value, Origin | None] = {}  # there are few origins and many answers
     for call in history.clients:
@@ -47,11 +48,13 @@ def one_primary_at_a_time(history: History) -> Verdict:
             origin = known[by]
             if origin is None:
                 silent[call.function] += 1
-            else:
-                answers.append((call, origin))
-    primaries = [(call, origin) for call, origin in answers if origin.role == PRIMARY]
-    for look, found in ((_two_systems, answers), (_two_members, primaries), (_ran_back, primaries)):
-        wrong = look(found)
+                continue
+            answer = call, origin
+            answers.append(answer)
+            if origin.role == PRIMARY:
+                primaries.append(answer)
+    over = sorted(primaries, key=_ended)
+    for wrong in (_two_systems(answers), _two_members(primaries, over), _ran_back(primaries, over)):
         if wrong is not None:
             return wrong
     telling = {call.function for call, _ in answers}
@@ -73,8 +76,11 @@ def _two_systems(answers: list[_Answer]) -> Verdict | None:
     return None
 
 
-def _two_members(primaries: list[_Answer]) -> Verdict | None:
-    """One timeline, one member; its address may change, but not back."""
+def _two_members(primaries: list[_Answer], over: list[_Answer]) -> Verdict | None:
+    """One timeline, one member; its address may change, but not back.
+
+    over: the same answers in the order in which they ended.
+    """
     reigns: dict[int, _Answer] = {}
     for call, origin in primaries:
         first, other = reigns.setdefault(origin.timeline, (call, origin))
@@ -84,7 +90,7 @@ def _two_members(primaries: list[_Answer]) -> Verdict | None:
             return broken(NAME, told, *first.operations, *call.operations)
     latest: dict[int, _Answer] = {}
     left: dict[tuple[int, str], Call] = {}  # (timeline, address) → the answer that showed it left
-    for call, origin in sorted(primaries, key=_ended):
+    for call, origin in over:
         before, other = latest.get(origin.timeline, (call, origin))
         gone = left.get((origin.timeline, origin.address))
         if gone is not None and gone.precedes(call):
@@ -96,16 +102,16 @@ def _two_members(primaries: list[_Answer]) -> Verdict | None:
     return None
 
 
-def _ran_back(primaries: list[_Answer]) -> Verdict | None:
+def _ran_back(primaries: list[_Answer], over: list[_Answer]) -> Verdict | None:
     """A sweep in the order of invocation, beside one in the order of completion."""
-    over = iter(sorted(primaries, key=_ended))
-    upcoming = next(over, None)
+    ending = iter(over)
+    upcoming = next(ending, None)
     newest: _Answer | None = None
     for call, origin in primaries:
         while upcoming is not None and upcoming[0].precedes(call):
             if newest is None or upcoming[1].timeline > newest[1].timeline:
                 newest = upcoming
-            upcoming = next(over, None)
+            upcoming = next(ending, None)
         if newest is not None and origin.timeline < newest[1].timeline:
             told = (
                 f"{origin.member} answered as primary of timeline {origin.timeline} "

@@ -24,6 +24,7 @@ from infraforge.faults.member import (
     Switchover,
     Uncordon,
 )
+from infraforge.faults.mislead import LeadBack, Mislead
 from infraforge.faults.nodes import CutNodeOff, PauseNode, PlugIn, Unpause
 from infraforge.faults.pause import Pause, Resume
 from infraforge.faults.processes import Continue, FreezePatroni, KillPostmaster
@@ -58,8 +59,10 @@ __all__ = [
     "KillMember",
     "KillPod",
     "KillPostmaster",
+    "LeadBack",
     "LoadRemoved",
     "LoginsEnd",
+    "Mislead",
     "Pause",
     "PauseNode",
     "PlugIn",
@@ -94,6 +97,7 @@ UNDOS: Mapping[str, type[Undo]] = {
         Continue,
         Empty,
         GoodCertificate,
+        LeadBack,
         LoadRemoved,
         PlugIn,
         Reconnect,

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, LiteralString
 
+import psycopg
 from kubernetes import client
 
 from infraforge.components import containers
 from infraforge.components.containers import Container
 from infraforge.components.postgres import Postgres
 from infraforge.components.site import Site
-from infraforge.errors import ClusterError
+from infraforge.errors import ClusterError, TimedOut
 from infraforge.faults import roles
 from infraforge.faults.kill import Deletion, Sigkill
 from infraforge.faults.pause import Freeze, Resume
 from infraforge.faults.roles import AllStreaming, Role, Who
+from infraforge.wait import seconds, wait_until
+
+_DROP_LOST: LiteralString = """
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots
+WHERE slot_name = %s AND wal_status = 'lost' AND NOT active
+"""
+_BY_ITSELF = seconds(30)
+"""In which a member that was away, and can follow, streams again."""
 
 
 @dataclass(frozen=True)
@@ -107,20 +117,23 @@ class ResumeMember:
 class HoldMemberDown:
     """Delete a member's pod while its node takes no new one: its volume is there alone.
 
-    Merely killed it may be back before another is promoted, and lead again.
+    Merely killed it may be back before another is promoted, and lead again. for_long: until the
+    others have let go of what it needs to follow: it is cloned anew where it cannot.
     """
 
     who: Who = Role.PRIMARY
+    for_long: bool = False
 
     def describe(self) -> str:
-        return f"hold {roles.words(self.who)} down"
+        return f"hold {roles.words(self.who)} down{' for long' if self.for_long else ''}"
 
     def aim(self, site: Site) -> Holding:
         after = AllStreaming.of(site)
         target = roles.find(site, self.who)
         if _unschedulable(site, target.node):
             raise ClusterError(f"{target.node} takes no pods before the fault")
-        return Holding(target, Uncordon(target.node, after))
+        anew = target.pod if self.for_long else ""
+        return Holding(target, Uncordon(target.node, after, anew))
 
 
 @dataclass(frozen=True)
@@ -148,22 +161,29 @@ class Holding:
 
 @dataclass(frozen=True)
 class Uncordon:
-    """Let the node take pods again, and wait until all members stream."""
+    """Let the node take pods again, and wait until all members stream.
+
+    anew: the member that is cloned anew where it does not stream by itself; "" for none.
+    """
 
     kind: ClassVar[str] = "uncordon"
     node: str
     after: AllStreaming
+    anew: str = ""
 
     @property
     def parameters(self) -> Mapping[str, str]:
-        return {"node": self.node, **self.after.parameters}
+        return {"node": self.node, "anew": self.anew, **self.after.parameters}
 
     @classmethod
     def restored(cls, parameters: Mapping[str, str]) -> Uncordon:
-        return cls(parameters["node"], AllStreaming.restored(parameters))
+        after = AllStreaming.restored(parameters)
+        return cls(parameters["node"], after, parameters.get("anew", ""))
 
     def perform(self, site: Site) -> None:
         cordon(site, self.node, unschedulable=False)
+        if self.anew and not _streams(site, self.anew):
+            _clone_anew(site, self.anew, self.after.within)
         self.after.perform(site)
 
 
@@ -206,6 +226,45 @@ def cordon(site: Site, node: str, *, unschedulable: bool) -> None:
         site.core.patch_node(node, change)
     except client.ApiException as error:
         raise ClusterError(f"node {node} cannot be changed: {error.reason}") from error
+
+
+def slot_of(pod: str) -> str:
+    """The name of the replication slot that Patroni keeps for that member."""
+    return pod.replace("-", "_")
+
+
+def _streams(site: Site, pod: str) -> bool:
+    """Whether that member leads or streams, or does so soon."""
+
+    def there() -> bool:
+        found = Postgres().look(site)
+        return pod in (found.primary, *found.streaming)
+
+    with contextlib.suppress(TimedOut):
+        return wait_until(there, _BY_ITSELF, every=1.0, ignoring=(ClusterError,))
+    return False
+
+
+def _clone_anew(site: Site, pod: str, within: float) -> None:
+    """Have Patroni throw the member's data away and clone the primary's. Raises TimedOut.
+
+    Patroni does neither by itself where the WAL is gone (4.0.7): it keeps a slot that is lost, from
+    which nobody can stream (https://github.com/patroni/patroni/issues/3641), and it clones a member
+    anew only when it is asked to, as by `patronictl reinit`. A slot that is gone it makes again.
+    """
+
+    def begun() -> bool:
+        try:
+            with Postgres().connect(site, "postgres") as connection:
+                connection.execute(_DROP_LOST, (slot_of(pod),))
+        except psycopg.Error as error:
+            raise ClusterError(f"the slot of {pod} cannot be dropped: {error}") from error
+        Postgres().patroni(site, pod, "POST", "reinitialize", {"force": True})
+        return True
+
+    wait_until(
+        begun, within, every=1.0, ignoring=(ClusterError,), what=f"{pod} begins to be cloned anew"
+    )
 
 
 def _unschedulable(site: Site, node: str) -> bool:

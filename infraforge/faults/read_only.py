@@ -90,6 +90,8 @@ class Frozen:
                 raise ClusterError(f"the database cannot be made read-only: {error}") from error
 
     def took_effect(self, site: Site) -> str:
+        if not self.since:
+            return ""
         with Postgres().connect(site, _ELSEWHERE) as server:
             older = int(str(_one(server.execute(_OLDER, (DATABASE, _WHOSE, self.since)))))
             if older or not _is_set(server):

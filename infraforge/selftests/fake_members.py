@@ -160,6 +160,8 @@ class World:
         if self.bites and argv[0] in states:
             self.tasks[node] = states[argv[0]]
         number = int(node[-1])
+        if self.bites and argv[:2] == ("kill", "--all"):
+            self.pods[number].status.container_statuses[0].restart_count += 1
         return f"TASK PID STATUS\npg-{number}    {1000 + number}    {self.tasks[node]}\n"
 
     def _kill(self, node: str, signal: str, pid: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from infraforge import faults
 from infraforge.components.postgres import Postgres
 from infraforge.errors import ClusterError, Inconclusive, TimedOut, Unable
-from infraforge.faults import cut, nodes, processes
+from infraforge.faults import cut, member, nodes, processes
 from infraforge.faults.base import Fault
 from infraforge.faults.journal import Journal
 from infraforge.faults.nemesis import Nemesis, heal
@@ -24,7 +26,9 @@ PRIMARY, SYNCHRONOUS, OTHER = faults.Role
 EVERY: dict[str, Fault] = {
     "postmaster killed": faults.KillPostmaster(),
     "pod killed": faults.KillMember(),
+    "member crashed": faults.CrashMember(),
     "member held down": faults.HoldMemberDown(),
+    "member held down for long": faults.HoldMemberDown(OTHER, for_long=True),
     "Patroni frozen": faults.FreezePatroni(),
     "member frozen": faults.FreezeMember(),
     "synchronous standby frozen": faults.FreezeMember(SYNCHRONOUS),
@@ -151,8 +155,8 @@ def test_nothing_is_begun_where_a_member_is_away_already(
     "name",
     [
         name
-        for name in [name for name in EVERY if "not waited for" not in name]
-        if name not in ("pod killed",)
+        for name in EVERY
+        if "not waited for" not in name and name not in ("pod killed", "member held down for long")
     ],
 )
 def test_a_member_that_stays_away_keeps_the_entry(world: Callable[..., Any], name: str) -> None:
@@ -372,6 +376,68 @@ def test_a_node_that_comes_back_elsewhere_is_told_and_taken_off_again(
     here.comes_back_at = ""
     nemesis.heal()
     assert here.containers["node-0"].address == "172.18.0.3"
+
+
+# for long
+
+
+def test_a_member_that_cannot_follow_any_more_is_cloned_anew(
+    world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, said = world(), []
+    whole = here.look()
+
+    def look() -> Any:
+        cloned = any(one[2:3] == ("reinitialize",) for one in here.asked)
+        return whole if cloned else dataclasses.replace(whole, asynchronous=())
+
+    @contextlib.contextmanager
+    def connect(self: Postgres, site: Any, database: str) -> Iterator[Any]:
+        yield SimpleNamespace(execute=lambda _, values: said.append(values))
+
+    aimed = EVERY["member held down for long"].aim(here)
+    aimed.strike(here)
+    monkeypatch.setattr(here, "look", look)
+    monkeypatch.setattr(Postgres, "connect", connect)
+    monkeypatch.setattr(member, "_BY_ITSELF", 0.05)
+    aimed.undo.perform(here)
+    assert said == [("postgres_2",)]
+    assert ("postgres-2", "POST", "reinitialize", "{'force': True}") in here.asked
+    assert not here.cordoned["node-2"]
+
+
+def test_one_that_cannot_be_cloned_keeps_the_entry(
+    world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = world()
+
+    @contextlib.contextmanager
+    def connect(self: Postgres, site: Any, database: str) -> Iterator[Any]:
+        raise ClusterError("nobody takes writes")
+        yield
+
+    nemesis = Nemesis(here, proven_within=0.2)
+    nemesis.inject(EVERY["member held down for long"])
+    here.whole = False
+    monkeypatch.setattr(Postgres, "connect", connect)
+    monkeypatch.setattr(member, "_BY_ITSELF", 0.05)
+    with pytest.raises(Inconclusive, match="postgres-2 begins to be cloned anew"):
+        nemesis.heal()
+    assert Journal.of("selftest").read().entries
+    assert not here.cordoned["node-2"]
+
+
+def test_a_member_that_follows_is_not_cloned_anew(world: Callable[..., Any]) -> None:
+    here = world()
+    nemesis = Nemesis(here, proven_within=0.2)
+    nemesis.inject(EVERY["member held down for long"])
+    nemesis.heal()
+    assert not [one for one in here.asked if "reinitialize" in one]
+
+
+def test_an_older_journal_says_nothing_of_cloning() -> None:
+    before = {"node": "node-2", "members": "3", "within": "60.0"}
+    assert faults.Uncordon.restored(before).anew == ""
 
 
 # several at once

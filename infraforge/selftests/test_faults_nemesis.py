@@ -382,8 +382,9 @@ def test_the_journal_is_among_the_clusters_files_and_holds_plain_strings() -> No
 
 def test_every_kind_of_undo_is_tried_below() -> None:
     assert set(faults.UNDOS) - UNDOS_OF_MEMBERS == {
-        "resume", "back-to-strength", "empty", "good-certificate", "renew-certificate",
-        "rescale", "restore-logins", "signed-in-anew", "started", "unmask", "writable",
+        "resume", "back-to-strength", "empty", "good-certificate", "lead-back",
+        "renew-certificate", "rescale", "restore-logins", "signed-in-anew", "started", "unmask",
+        "writable",
     }  # fmt: skip
 
 
@@ -395,6 +396,7 @@ def test_every_kind_of_undo_is_tried_below() -> None:
         faults.Started(300.0, ("abc", "def")),
         faults.BackToStrength("vault", 1, 180.0),
         faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
+        faults.LeadBack({"app.kubernetes.io/name": "postgres", "role": "primary"}),
         faults.RenewCertificate("frontend"),
         faults.GoodCertificate("redis-cache"),
         faults.Rescale("vault", "StatefulSet", "infraforge-security", 1, 180.0),

@@ -161,3 +161,16 @@ def test_faults_stand_in_the_same_history() -> None:
         fault.ok("pg-0 is gone")
     assert [call.function for call in recorder.history.faults] == ["kill"]
     assert recorder.history.clients == ()
+
+
+def test_calls_of_several_functions_come_in_the_order_of_their_invocation() -> None:
+    """Each function's calls are found once for all checkers; together they keep their order."""
+    operations = []
+    for at, function in enumerate(("write", "add", "read", "add", "write", "add")):
+        for kind in (Kind.INVOKE, Kind.OK):
+            operations.append(Operation(f"c{at}", kind, function, None, at, at))
+    seen = History(tuple(operations))
+    assert [call.value for call in seen.of("write", "add")] == [0, 1, 3, 4, 5]
+    assert seen.of("add", "write", "add") == seen.of("write", "add")
+    assert seen.of("add") == tuple(call for call in seen.clients if call.function == "add")
+    assert seen.of() == seen.of("delete") == ()
