@@ -14,6 +14,7 @@ final reads of every member, and how the machine was meanwhile.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import TracebackType
 from typing import Self
@@ -36,6 +37,7 @@ from infraforge.report import picture
 from infraforge.verdict import Checker, Verdict, check
 from infraforge.wait import seconds
 from infraforge.workloads.postgresql import machine
+from infraforge.workloads.postgresql.lock import LockWatcher
 from infraforge.workloads.postgresql.remote import RemoteLoad
 
 ALWAYS: tuple[Checker, ...] = (
@@ -56,6 +58,8 @@ class Trial:
 
     def __init__(self, site: Site, watch: starvation.Watch, **load: int | float) -> None:
         self.load = RemoteLoad(site, **load)
+        self._lock = LockWatcher(site)
+        self._open = contextlib.ExitStack()
         self._watch = watch
         self._traces = Nemesis(site)
         self._began = time.monotonic()
@@ -64,6 +68,7 @@ class Trial:
         self._traces.owe(LoadRemoved(), "a load straight to PostgreSQL")
         try:
             self.load.prepare()
+            self._open.enter_context(self._lock)
         except BaseException:
             self._clear()
             raise
@@ -82,7 +87,8 @@ class Trial:
 
         Raises Inconclusive where a member cannot be read.
         """
-        found = self.load.history + nemesis.history
+        self._open.close()
+        found = self.load.history + nemesis.history + self._lock.history
         for other in others:
             found += other
         return found + self.load.read_every_member(_READ_WITHIN) + self._machine()
@@ -117,5 +123,6 @@ class Trial:
 
     def _clear(self) -> None:
         with interrupts.undisturbed():
+            self._open.close()
             self.load.close()
             self._traces.heal()

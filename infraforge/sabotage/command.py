@@ -195,10 +195,11 @@ def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile)
 
 def _paths(said: Sequence[str]) -> tuple[str, ...]:
     """Raises UsageError for what is no file or folder of tests."""
+    suites = folders.shipped("suites")
     for path in said:
         place = (ROOT / path.split("::")[0]).resolve()
-        if not place.exists() or not place.is_relative_to(ROOT / "suites"):
-            raise UsageError(f"--only {path}: no file or folder below {ROOT / 'suites'}")
+        if not place.exists() or not place.is_relative_to(suites):
+            raise UsageError(f"--only {path}: no file or folder below {suites}")
     return tuple(said)
 
 
