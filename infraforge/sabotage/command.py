@@ -175,8 +175,8 @@ def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile)
     """Those that were asked for; of all, those that were tried and whose parts the profile has."""
     if sum([bool(options.names), options.all, options.rotate is not None]) != 1:
         raise UsageError(
-            "say what to break: names of sabotages, or --all, or --rotate N; they are: "
-            f"{', '.join(known)} (infraforge sabotage --list says what each does)"
+            f"say what to break: some of the {len(known)} sabotages, {known[0]} for instance, "
+            "or --all, or --rotate N; to see what each does: infraforge sabotage --list"
         )
     if options.names:
         return [Sabotage.load(name, CASES) for name in dict.fromkeys(options.names)]

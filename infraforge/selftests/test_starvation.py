@@ -15,7 +15,7 @@ from infraforge.starvation import Figures, Moment, Watch, between, look
 # (a compiler and tests), then with one of 5.4 to 11.6
 BUSY = (0.642, 0.691, 0.656, 0.652, 0.641, 0.638, 0.723, 0.708, 0.802, 0.942, 0.967, 0.875)
 STARVED = (0.991, 0.986, 0.995, 0.995, 0.999, 0.996, 0.999, 0.986, 0.982, 0.98, 0.997, 0.971)
-# share of 10 s each beside neighbours at nice 19 in other sessions, two cores, 2026-11-28; meanwhile
+# share of 10 s each beside neighbours at nice 19 in other sessions, on two cores, 2026-11-28: there
 # a thread at nice 0 ran for 0.21, 0.23, 0.16 and 0.27 of the time in which it wanted to run
 NICED = (0.991, 0.972, 0.953, 0.991)
 
