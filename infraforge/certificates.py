@@ -13,6 +13,7 @@ from infraforge import progress, stack
 from infraforge.errors import UsageError
 from infraforge.probes import certificates
 
+_DO = ("status", "renew")
 _EPILOG = """\
 show all, renew two, renew all:
   infraforge certificates status
@@ -32,8 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options and subcommands."""
     parser.epilog = _EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("do", choices=("status", "renew"))
-    parser.add_argument("components", nargs="*", metavar="COMPONENT", help="default: all")
+    parser.add_argument(
+        "do", choices=_DO, metavar=f"{{{','.join(_DO)}}}", help="show them, or make them anew"
+    )
+    parser.add_argument(
+        "components", nargs="*", default=[], metavar="COMPONENT", help="default: all"
+    )
     parser.add_argument("--ca", action="store_true", help="replace the CA, and all certificates")
 
 

@@ -59,14 +59,20 @@ def _show(machine: Machine, fits: list[Fit]) -> None:
             console.print(f"{fit.profile}: {said}", soft_wrap=True)
     chosen = environment.best(fits)
     if chosen:
-        console.print(f"\nchosen: {chosen} (the largest that fits); go on with: {_next(chosen)}")
+        said = f"\nchosen: {chosen} (the largest that fits); go on with: {_next(chosen)}"
+        console.print(said, soft_wrap=True)
+        quickest = next(fit.profile for fit in fits if fit.fits)
+        if quickest != chosen:
+            console.print(f"quicker, and enough for a first look: {_next(quickest)}")
     else:
         console.print("\nno profile fits this machine as it is")
 
 
 def _next(profile: str) -> str:
     """The command that stands the profile up: tox is for a checkout."""
-    return f"infraforge up --profile {profile}" if folders.installed() else f"tox -e {profile}"
+    if folders.installed():
+        return f"infraforge up --profile {profile}"
+    return f"./bootstrap tox -e {profile}"
 
 
 def _unless(tool: str) -> str:

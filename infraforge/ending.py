@@ -12,7 +12,7 @@ from collections.abc import Generator
 
 import pytest
 
-from infraforge import entry
+from infraforge import entry, unforeseen
 from infraforge.cluster import state
 
 _OURS = {
@@ -57,7 +57,7 @@ def pytest_sessionstart() -> Generator[None, None, None]:
 
 def _told(error: BaseException) -> tuple[int, str]:
     """Report the error and keep its trace; returns exit code and words."""
-    code, words = entry.explained(error)
+    code, words = unforeseen.explained(error)
     _say(words)
     _say(entry.kept(error, lambda: state.state_dir() / "traces"))
     return code, words

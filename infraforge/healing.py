@@ -32,7 +32,7 @@ def before_run(name: str) -> list[str]:
     """
     contents = Journal.of(name).read()
     dead = [entry for entry in contents.entries if _left_behind(entry)]
-    broken = not users.within(name) and experiment.in_journal(name)
+    broken = not users.under(name) and experiment.in_journal(name)
     if not (broken or dead or contents.unreadable) or not _answers(name):
         return []
     undone = experiment.heal(name) if broken else []

@@ -20,7 +20,13 @@ from infraforge.sabotage import command as sabotage
 from infraforge.turns import SIDE_BY_SIDE
 
 ROOT = folders.root()
-_IN_CI = 2
+_IN_CI = 6
+"""Sabotages that a run tries where CI is set: nearly always one group, which is tried at once.
+
+A group of up to 12 takes 7 to 12 minutes, whatever their number; one that is judged oddly is split,
+and takes longer. `.ci/run` may take 90 minutes with nothing cached, and needs 35 of them for the
+rest. Six leave room for a group that is split, and with each commit it is six others.
+"""
 _USAGE = 64
 _PYTEST_USAGE, _PYTEST_NOTHING = 4, 5
 _OWN_CODES = ("-p", "no:infraforge.ending")
@@ -60,7 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=arguments.number("number", 0),
         metavar="N",
         default=_IN_CI if os.environ.get("CI") and not folders.installed() else 0,
-        help="then break the platform in N ways, rotating by commit (2 where CI is set, else 0)",
+        help="then break the platform in N ways, rotating by commit "
+        f"({_IN_CI} where CI is set, else 0)",
     )
     parser.add_argument(
         "pytest", nargs="*", metavar="ARG", help="passed to pytest, after --: paths, -k, -x, …"

@@ -6,7 +6,14 @@ time are unaffected. The bounds, and their reasons:
 cpu     share of the time in which a runnable task waited for a processor (pressure-stall
         information, *some*). Measured on two cores over minutes: with 5 runnable tasks it is 0.75,
         0.97 at most for five seconds, which is busy; with 8 to 12 tasks it is 0.99, when each gets
-        a fifth of a processor.
+        a fifth of a processor. Neighbours at nice 19 count, and rightly: with
+        autogroup on, as most kernels have it (/proc/sys/kernel/sched_autogroup_enabled), a nice
+        value counts within its session only. Measured beside such neighbours, at 0.95 to 0.99: a
+        thread at nice 0 in a session of its own ran for 0.16 to 0.27 of the time in which it wanted
+        to, one at nice 19 in another for 0.19 to 0.28, and one whose session had an autogroup of
+        nice 19 for 0.01. Niced tasks had half of the processors' time then, so neither that nor
+        idle time shows that others got their share. A thread's own wait in the run queue
+        (/proc/self/schedstat) was as long at 0.76, so it would excuse more, and not less.
 memory  share in which nothing ran for want of memory (*full*): a tenth is a machine that thrashes.
 io      share in which nothing ran for want of a disk (*full*): etcd syncs before each answer.
 steal   share of the processors' time that the hypervisor gave to others.

@@ -24,6 +24,8 @@ from infraforge.processes import Identity
 
 HELD = "INFRAFORGE_HELD"
 """Set for the children of a process that holds the platform alone: that process's token."""
+_own: set[str] = set()
+"""Tokens by which this process itself holds a platform alone."""
 
 
 class Use:
@@ -96,9 +98,11 @@ class Use:
             with file:
                 _write(file, [_line(self._token, self._what)])
                 os.environ[HELD] = f"{self.name}:{self._token}"
+                _own.add(self._token)
                 try:
                     yield
                 finally:
+                    _own.discard(self._token)
                     file.truncate(0)
         finally:
             if before is None:
@@ -123,6 +127,14 @@ def within(name: str) -> bool:
     """Whether this process, or an ancestor of it, holds the platform alone."""
     held, _, token = os.environ.get(HELD, "").partition(":")
     return held == name and token in _present(_path(name))
+
+
+def under(name: str) -> bool:
+    """Whether an ancestor of this process, and not this process itself, holds the platform alone.
+
+    What is broken then is broken on purpose, and not this process's to heal.
+    """
+    return within(name) and os.environ[HELD].rpartition(":")[2] not in _own
 
 
 def refuse_alone(name: str, what: str) -> None:

@@ -21,6 +21,7 @@ exit codes: 0 everything holds · 1 something is broken
             64 usage, or a machine that cannot do it
             130 interrupted
 
+a first look:       infraforge demo
 a first run:        ./bootstrap tox -e minimal
 step by step:       infraforge doctor; infraforge up --profile minimal; infraforge status;
                     pytest suites --profile minimal; infraforge down

@@ -18,7 +18,7 @@ def configure(commands: Any) -> None:
     parser = commands.add_parser(
         "password", help="print the password of one of the platform's own users, and nothing else"
     )
-    parser.add_argument("user", metavar="USER", help="of identity.toml: ada, for instance")
+    parser.add_argument("user", metavar="USER", help="the name of the user: ada, for instance")
     common.platform(parser)
     parser.set_defaults(run=_password)
 

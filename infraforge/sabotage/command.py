@@ -85,15 +85,17 @@ def run(options: argparse.Namespace, use: Use | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="infraforge-sabotage-") as work:
         for one in chosen:  # whatever is wrong with them is told before anything is touched
             one.check(ROOT, profile.components)
-        groups = grouped(chosen, TREE, Path(work), 1 if options.alone else MOST)
         trial = Trial(options.name, profile, Path(work), _paths(options.only))
         use = use or Use(options.name, "infraforge sabotage").join()
         try:
-            healing.before_run_aloud(options.name)
-            with progress.shown() as say:
-                stack.stand_up(options.name, profile, progress=say, keep=options.keep)
-            healing.before_run_aloud(options.name)  # what did not answer before
-            with use.alone():  # nobody else's tests are to meet a platform that is broken
+            # nobody else's tests are to meet a platform that is broken: while there are others,
+            # nothing is healed, stood up or changed
+            with use.alone():
+                groups = grouped(chosen, TREE, Path(work), 1 if options.alone else MOST)
+                healing.before_run_aloud(options.name)
+                with progress.shown() as say:
+                    stack.stand_up(options.name, profile, progress=say, keep=options.keep)
+                healing.before_run_aloud(options.name)  # what did not answer before
                 judgements = trial.of_all(groups)
         finally:
             if mine:
@@ -173,8 +175,8 @@ def _chosen(options: argparse.Namespace, known: Sequence[str], profile: Profile)
     """Those that were asked for; of all, those that were tried and whose parts the profile has."""
     if sum([bool(options.names), options.all, options.rotate is not None]) != 1:
         raise UsageError(
-            "say what to break: names of sabotages, or --all, or --rotate N; they are: "
-            f"{', '.join(known)} (infraforge sabotage --list says what each does)"
+            f"say what to break: some of the {len(known)} sabotages, {known[0]} for instance, "
+            "or --all, or --rotate N; to see what each does: infraforge sabotage --list"
         )
     if options.names:
         return [Sabotage.load(name, CASES) for name in dict.fromkeys(options.names)]

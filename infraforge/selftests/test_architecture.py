@@ -25,7 +25,8 @@ EVERYTHING = {path.stem for path in PACKAGE.glob("*.py")} | {
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "entry": {"errors"},
+    "unforeseen": {"errors"},
+    "entry": {"errors", "unforeseen"},
     "arguments": {"errors"},
     "wait": {"errors"},
     "files": set(),

@@ -54,20 +54,12 @@ def test_the_fault_of_the_first_recording_is_proven_and_that_of_the_last_is_not(
 
 def test_the_broken_recording_is_recorded_again_by_the_applications_own_code() -> None:
     (broken_one,) = (each for each in lessons.load() if each.teaches is Outcome.BROKEN)
-    assert stale_read.recorded() == broken_one.history
+    assert stale_read.recorded(fenced=False) == broken_one.history
 
 
-def test_with_its_fence_the_same_order_of_steps_is_not_stale(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    write = stale_read.model.Process.write
-    monkeypatch.setattr(
-        stale_read.model.Process, "write", lambda self, present, fenced: write(self, present, True)
-    )
+def test_with_its_fence_the_same_order_of_steps_is_not_stale() -> None:
     (broken_one,) = (each for each in lessons.load() if each.teaches is Outcome.BROKEN)
-    fenced = stale_read.recorded()
-    assert fenced != broken_one.history
-    assert check(fenced, broken_one.checker).holds
+    assert check(stale_read.recorded(fenced=True), broken_one.checker).holds
 
 
 def test_every_recording_says_where_it_comes_from() -> None:
@@ -83,12 +75,12 @@ def test_all_is_said_and_four_files_are_written(
     out = tmp_path / "out"
     assert run(out) == 0
     said = capsys.readouterr().out
-    for words in ("HOLDS", "BROKEN", "UNKNOWN", "VERIFIED", "REJECTED", "╠", "read v3", str(out)):
+    for words in ("HOLDS", "BROKEN", "UNKNOWN", "VERIFIED", "REJECTED", "╠", "read v2", str(out)):
         assert words in said, words
     assert files(out) == FILES
     page = (out / "timeline.html").read_text()
     assert "<svg" in page
-    assert "version 3 of project-7 was read after version 4" in page
+    assert "version 2 of project-7 was read after version 3" in page
     assert not re.search(r"<script|https?://(?!www\.w3\.org)", page)
     ElementTree.fromstring((out / "timeline.svg").read_text())  # noqa: S314 - ours
 
@@ -134,7 +126,7 @@ def test_a_terminal_without_line_letters_is_given_others(
     monkeypatch.setattr(command.Console, "encoding", "ascii")
     run(tmp_path / "out")
     said = capsys.readouterr().out
-    assert "#===#" in said
+    assert re.search("#=+#", said)
     assert "╠" not in said
 
 

@@ -66,6 +66,22 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert set(PAGES) - reached == set()
 
 
+def test_the_architecture_names_every_part_once() -> None:
+    """Whoever has only `ls` finds in it what each file and folder of the package is about."""
+    page = prose(ROOT / "ARCHITECTURE.md")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    parts = [*(ROOT / "infraforge").glob("*.py"), *(ROOT / "infraforge").glob("*/__init__.py")]
+    wanted = [
+        path.name if path.parent.name == "infraforge" else f"infraforge/{path.parent.name}/"
+        for path in parts
+        if path != ROOT / "infraforge" / "__init__.py"
+    ]
+    assert sorted(name for name in named if name in wanted) == sorted(wanted)
+    odd = [name for name in named if name.endswith(".py") and name not in wanted]
+    assert not odd
+
+
 # README
 
 

@@ -14,6 +14,7 @@ from infraforge.checkers import no_stale_read
 from infraforge.errors import InfraForgeError, UsageError
 from infraforge.history import History
 from infraforge.report import timeline
+from infraforge.selftests import stale_read
 from infraforge.selftests.histories import history
 from infraforge.selftests.pages import ROOT, module
 from infraforge.verdict import Outcome, check
@@ -31,7 +32,8 @@ def test_the_pictures_of_histories_are_as_they_are_drawn_now() -> None:
 
 def test_the_picture_shows_a_fault_that_the_fence_rules_out() -> None:
     outcomes = {
-        fenced: check(STALE.recorded(fenced), no_stale_read).outcome for fenced in (False, True)
+        fenced: check(stale_read.recorded(fenced=fenced), no_stale_read).outcome
+        for fenced in (False, True)
     }
     assert outcomes == {False: Outcome.BROKEN, True: Outcome.HOLDS}
 

@@ -15,7 +15,7 @@ import requests
 import urllib3
 from kubernetes import client
 
-from infraforge import entry
+from infraforge import entry, unforeseen
 from infraforge.errors import ClusterError, Inconclusive, UsageError, machine_fault
 from infraforge.images.errors import BuildError
 
@@ -273,7 +273,7 @@ def _raised_from() -> BaseException:
 def test_a_machine_fault_inside_another_error_is_still_the_machines(
     make: Callable[[], BaseException],
 ) -> None:
-    code, words = entry.explained(make())
+    code, words = unforeseen.explained(make())
     assert code == 64
     assert words.startswith("/reports/x: th")
-    assert entry.explained(ExceptionGroup("several", [ValueError("x")]))[0] == 2
+    assert unforeseen.explained(ExceptionGroup("several", [ValueError("x")]))[0] == 2

@@ -124,6 +124,20 @@ def test_doctor_says_the_same(
     assert debian.NO_ROOT in capsys.readouterr().out
 
 
+def test_doctor_names_the_largest_that_fits_and_the_quickest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fits = [environment.Fit(name, True, ()) for name in ("minimal", "standard")]
+    monkeypatch.setattr(environment, "fits", lambda *_: fits)
+    doctor.run(TREE, as_json=False)
+    said = capsys.readouterr().out
+    assert "standard (the largest that fits); go on with: ./bootstrap tox -e standard" in said
+    assert "for a first look: ./bootstrap tox -e minimal" in said
+    del fits[1]
+    doctor.run(TREE, as_json=False)
+    assert "first look" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("body", "trouble"),
     [

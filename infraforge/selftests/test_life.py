@@ -531,6 +531,31 @@ def test_sabotages_are_tried_on_a_platform_that_nobody_else_uses(world: World) -
     assert world.log == ["sabotages"]
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_sabotage_is_refused_before_anything_is_done(world: World, is_up: bool) -> None:
+    """While others use the platform nothing is healed, nor stood up anew, nor reconciled."""
+    if is_up:
+        world.up(keep=True)
+        world.left("disk", dead())
+        (state.cluster_dir(NAME) / JOURNAL).write_text('{"sabotage": "any-password"}')
+    with other(USES) as user:
+        user.hears()
+        code, said = cli(world, "sabotage", "any-password", "--name", NAME)
+    assert (code, world.log) == (64, []), said
+    assert "undone" not in said
+    assert (state.cluster_dir(NAME) / JOURNAL).exists() is is_up
+
+
+def test_a_sabotage_heals_what_a_killed_one_left(world: World) -> None:
+    """It holds the platform alone itself, so what is broken is not another's to heal."""
+    world.up(keep=True)
+    world.left("disk", dead())
+    (state.cluster_dir(NAME) / JOURNAL).write_text('{"sabotage": "any-password"}')
+    cli(world, "sabotage", "any-password", "--name", NAME)
+    assert world.log == ["undid the sabotage", "mended disk", OPEN, "sabotages"]
+    assert world.broken == []
+
+
 def test_heal_leaves_the_fault_of_a_live_test_to_it(world: World) -> None:
     world.up(keep=True)
     world.suite(breaks=BREAKS)

@@ -149,6 +149,7 @@ def test_removal_of_a_used_platform_is_refused_naming_its_users() -> None:
         run.process.wait()
         with Use("mine", "infraforge down").alone():
             assert users.within("mine")
+            assert not users.under("mine"), "it holds the platform itself"
     assert not users.within("mine")
 
 

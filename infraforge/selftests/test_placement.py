@@ -9,9 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from infraforge.errors import ClusterError
+from infraforge.errors import ClusterError, Inconclusive
 from infraforge.probes import placement
 from infraforge.selftests.test_faults_containers import Pods, pod
+from infraforge.wait import seconds, wait_until
+from infraforge.workloads import crew
 from infraforge.workloads.commits import Commits
 
 HOST = "kubernetes.io/hostname"
@@ -71,16 +73,17 @@ class Slow:
 
     def __init__(self, at: int = -1, long: float = 0.0, ends: int = -1) -> None:
         self.at, self.long, self.ends, self.count = at, long, ends, 0
+        self.closed = threading.Event()
 
     def execute(self, statement: str) -> None:
         self.count += 1
         if self.count == self.ends:
             raise psycopg.OperationalError("the server is gone")
         if self.count == self.at:
-            threading.Event().wait(self.long)
+            self.closed.wait(self.long)
 
     def close(self) -> None:
-        """Nothing."""
+        self.closed.set()
 
 
 def test_the_longest_wait_is_that_of_the_slowest_commit() -> None:
@@ -93,5 +96,18 @@ def test_the_longest_wait_is_that_of_the_slowest_commit() -> None:
 
 def test_a_writer_that_ended_is_told() -> None:
     connection: Any = Slow(ends=3)
-    with Commits(connection) as commits, pytest.raises(ClusterError, match="the server is gone"):
+    with (
+        pytest.raises(Inconclusive, match="the server is gone"),
+        Commits(connection) as commits,
+        pytest.raises(Inconclusive, match="the server is gone"),
+    ):
         commits.until(6, within=2.0)
+
+
+def test_a_commit_that_does_not_end_is_told_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it waited is in no figure, so the block does not end as if nothing were."""
+    monkeypatch.setattr(crew, "_STOPS_WITHIN", 0.01)
+    connection: Any = Slow(at=3, long=60.0)
+    with pytest.raises(Inconclusive, match="did not stop"), Commits(connection):
+        wait_until(lambda: connection.count == 3, within=seconds(10), every=0.01)
+    assert connection.closed.is_set()

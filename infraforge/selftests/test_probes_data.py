@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import redis
 
 from infraforge.errors import ClusterError, Inconclusive
-from infraforge.probes import cached, declared, injected, queries
+from infraforge.probes import cached, declared, injected, logs, queries
 from infraforge.workloads.streams import Stream
 
 TREE = Path(__file__).parents[2] / "platform"
@@ -127,3 +128,31 @@ def test_a_stream_is_the_same_however_it_is_read() -> None:
     assert b"".join(iter(lambda: small.read(65_537), b"")) == data
     assert {whole.sha256, pieces.sha256, small.sha256} == {hashlib.sha256(data).hexdigest()}
     assert Stream(size, 2).read() != data
+
+
+LOGS = {
+    "backend": ('{"request_id": "a", "level": "info"}', '{"request_id": "x", "level": "error"}'),
+    "ingress": ("NGINX's error log is not JSON", '{"request_id": "a", "status": 422}'),
+}
+
+
+@pytest.mark.parametrize(
+    ("component", "line", "kind"),
+    [
+        ("backend", "Traceback (most recent call last):", "not JSON"),
+        ("backend", '{"request_id": "a", "level": "critical"}', "errors"),
+        ("ingress", '{"request_id": "a", "exception": "x"}', "errors"),
+        ("backend", '{"request_id": "x", "body": "mark7"}', "bodies"),
+        ("ingress", "client sent mark7", "bodies"),
+    ],
+)
+def test_what_must_not_be_in_a_log_is_found(
+    monkeypatch: pytest.MonkeyPatch, component: str, line: str, kind: str
+) -> None:
+    said = dict(LOGS)
+    monkeypatch.setattr(logs, "lines", lambda _site, name, _since: said[name])
+    site: Any = None
+    asked = (site, datetime.now(UTC), {"a"}, "mark7")
+    assert logs.offences(*asked) == {}
+    said[component] = (*LOGS[component], *[line] * 9)
+    assert logs.offences(*asked) == {kind: [line] * 5}

@@ -15,6 +15,9 @@ from infraforge.starvation import Figures, Moment, Watch, between, look
 # (a compiler and tests), then with one of 5.4 to 11.6
 BUSY = (0.642, 0.691, 0.656, 0.652, 0.641, 0.638, 0.723, 0.708, 0.802, 0.942, 0.967, 0.875)
 STARVED = (0.991, 0.986, 0.995, 0.995, 0.999, 0.996, 0.999, 0.986, 0.982, 0.98, 0.997, 0.971)
+# share of 10 s each beside neighbours at nice 19 in other sessions, on two cores, 2026-11-28: there
+# a thread at nice 0 ran for 0.21, 0.23, 0.16 and 0.27 of the time in which it wanted to run
+NICED = (0.991, 0.972, 0.953, 0.991)
 
 
 def recorded(shares: Sequence[float], step: float = 5.0) -> list[Moment]:
@@ -35,6 +38,11 @@ def test_a_starved_machine_is_recognised_with_its_figure() -> None:
     figures = between(recorded(STARVED), 0.0, 60.0)
     assert figures.starved == ("cpu 0.99 is above 0.97",)
     assert "over 60 s: cpu 0.99, memory unknown" in str(figures)
+
+
+def test_neighbours_at_nice_19_starve_a_machine_like_any_others() -> None:
+    figures = between(recorded(NICED, 10.0), 0.0, 40.0)
+    assert figures.starved == ("cpu 0.98 is above 0.97",)
 
 
 def test_only_the_time_of_the_wait_counts() -> None:

@@ -51,10 +51,15 @@ class Crew:
             thread.join(end.left)
         if error is None:
             self.complain()
-            if busy := [thread.name for thread in self._threads if thread.is_alive()]:
+            if self.busy:
                 raise Inconclusive(
-                    f"the load did not stop within {_STOPS_WITHIN:.0f} s: {', '.join(busy)}"
+                    f"the load did not stop within {_STOPS_WITHIN:.0f} s: {', '.join(self.busy)}"
                 )
+
+    @property
+    def busy(self) -> list[str]:
+        """The names of the threads that have not ended."""
+        return [thread.name for thread in self._threads if thread.is_alive()]
 
     def complain(self) -> None:
         """Raise Inconclusive where a task has failed: the recorded history is incomplete then."""
