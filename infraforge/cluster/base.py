@@ -44,6 +44,10 @@ class Cluster(Protocol):
     def node_cidrs(self) -> Sequence[str]:
         """Networks that hold the nodes' own addresses, e.g. `172.18.0.0/16`."""
 
+    @property
+    def door(self) -> str:
+        """The label of the one node through which users come in; "" where any node will do."""
+
     def presence(self) -> Presence:
         """Whether the cluster exists, and whether it answers."""
 

@@ -30,7 +30,7 @@ from infraforge.cluster import (
 )
 from infraforge.cluster.base import ONCE, Presence, Say, in_short
 from infraforge.cluster.docker_cli import docker
-from infraforge.cluster.kind_config import kind_config
+from infraforge.cluster.kind_config import INGRESS_LABEL, kind_config
 from infraforge.cluster.node_containers import NodeContainer
 from infraforge.cluster.pki import write_private
 from infraforge.errors import ClusterError, TimedOut, UsageError, machine_fault
@@ -81,6 +81,11 @@ class Kind:
         found = network.subnets()
         direct.keep(*found)
         return found
+
+    @property
+    def door(self) -> str:
+        """Its ports are published by one node alone."""
+        return INGRESS_LABEL
 
     def nodes(self) -> list[str]:
         """Names of the node containers there are, running or not."""

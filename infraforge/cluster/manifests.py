@@ -125,15 +125,40 @@ def allow_node_networks(objects: Sequence[Object], cidrs: Sequence[str]) -> list
     return changed
 
 
+def keep_to(objects: Sequence[Object], label: str) -> list[Object]:
+    """The same objects; pods that would rather be on a node with this label must be on one.
+
+    A wish does not hold where replicas are spread over nodes, too: the pod that replaces another
+    one goes to another node while the first is still there. label: "" changes nothing.
+    """
+    changed = [copy.deepcopy(item) for item in objects]
+    wanted = {"key": label, "operator": "Exists"}
+    for item in changed:
+        affinity = _pod_spec(item).get("affinity", {}).get("nodeAffinity", {})
+        wishes = affinity.get("preferredDuringSchedulingIgnoredDuringExecution", [])
+        if label and any(
+            wanted in wish["preference"].get("matchExpressions", ()) for wish in wishes
+        ):
+            terms = {"nodeSelectorTerms": [{"matchExpressions": [wanted]}]}
+            affinity["requiredDuringSchedulingIgnoredDuringExecution"] = terms
+    return changed
+
+
 def containers(item: Object) -> Iterator[dict[str, Any]]:
     """Every container and init container of a pod or of a kind that creates pods; else nothing."""
+    spec = _pod_spec(item)
+    yield from spec.get("initContainers") or []
+    yield from spec.get("containers") or []
+
+
+def _pod_spec(item: Object) -> dict[str, Any]:
+    """Of a pod or of a kind that creates pods; empty for any other."""
     if item["kind"] not in _POD_SPECS:
-        return
+        return {}
     spec = item
     for part in _POD_SPECS[item["kind"]]:
         spec = spec[part]
-    yield from spec.get("initContainers") or []
-    yield from spec["containers"]
+    return spec
 
 
 def _pods_within(item: Object) -> Iterator[tuple[str, Object]]:

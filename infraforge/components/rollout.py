@@ -40,9 +40,10 @@ class Rollout:
     def rendered(self, component: Component) -> list[manifests.Object]:
         """The component's objects as they are applied."""
         site = self._site
-        return rendered(
+        objects = rendered(
             component.name, site.profile, site.tree, self._images, site.cluster.node_cidrs
         )
+        return manifests.keep_to(objects, site.cluster.door)
 
     def roll_out(self, component: Component, known: Record | None, say: Say) -> bool:
         """Bring the component to ready; False where nothing had to be done.

@@ -13,6 +13,8 @@ import bcrypt
 import pytest
 import yaml
 
+from infraforge.cluster import manifests
+from infraforge.cluster.kind import Kind
 from infraforge.cluster.kind_config import INGRESS_LABEL, kind_config
 from infraforge.components import backend, nats
 from infraforge.probes import queue
@@ -95,6 +97,21 @@ def test_the_ingress_wants_the_node_that_publishes() -> None:
     [wish] = spec["affinity"]["nodeAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     # a wish: a cluster that the user brings has no such label
     assert wish["preference"]["matchExpressions"] == [{"key": INGRESS_LABEL, "operator": "Exists"}]
+
+
+def test_on_our_own_nodes_the_ingress_is_on_the_one_that_publishes() -> None:
+    """A wish alone loses to the spread over nodes when a pod is replaced: nobody gets in then."""
+    text = (TREE / "components" / "ingress" / "deployment.yaml").read_text()
+    deployment = yaml.safe_load(text)
+    service = {"kind": "Service", "metadata": {"name": "x"}, "spec": {}}
+    door = Kind("selftest", TREE).door
+    kept, same = manifests.keep_to([deployment, service], door)
+    affinity = kept["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    required = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert required == [{"matchExpressions": [{"key": INGRESS_LABEL, "operator": "Exists"}]}]
+    assert same == service
+    assert manifests.keep_to([deployment], "") == [deployment]
+    assert manifests.keep_to([deployment], "another/label") == [deployment]
 
 
 def test_headers_of_a_message_are_read() -> None:

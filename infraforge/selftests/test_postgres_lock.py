@@ -22,8 +22,8 @@ from infraforge.checkers.recovery import recoveries
 from infraforge.history import Call, History
 from infraforge.selftests.test_checkers_recovery import MS, OUTAGE, call, together
 from infraforge.wait import wait_until
-from infraforge.workloads.postgresql import LockWatcher, event
-from infraforge.workloads.postgresql.lock import Lease, Terms
+from infraforge.workloads.postgresql import event
+from infraforge.workloads.postgresql.lock import Lease, LockWatcher, Terms
 
 S = 1_000_000_000
 

@@ -1,8 +1,7 @@
 """Straight to PostgreSQL, by the names of its members: what is done there, and what is seen."""
 
 from infraforge.workloads.postgresql.load import Load
-from infraforge.workloads.postgresql.lock import LockWatcher
 from infraforge.workloads.postgresql.members import Member, Members
 from infraforge.workloads.postgresql.watchers import Watchers, event, machine
 
-__all__ = ["Load", "LockWatcher", "Member", "Members", "Watchers", "event", "machine"]
+__all__ = ["Load", "Member", "Members", "Watchers", "event", "machine"]
