@@ -10,8 +10,8 @@ own=/data/sentinel.conf
 [ -f "$own" ] || : > "$own"
 {
   # a master that is known stands in for the first one
-  awk '
-    FNR == NR { if ($1 == "sentinel" && $2 == "monitor") known[$3] = $4 " " $5; next }
+  awk -v own="$own" '
+    FILENAME == own { if ($1 == "sentinel" && $2 == "monitor") known[$3] = $4 " " $5; next }
     $1 == "sentinel" && $2 == "monitor" && $3 in known { print $1, $2, $3, known[$3], $6; next }
     { print }' "$own" /etc/redis/sentinel.conf
   echo "sentinel announce-ip $POD_NAME.$DOMAIN"

@@ -56,6 +56,7 @@ begin() {
   exec redis-server "$here/redis.conf"
 }
 
+rm -f /tmp/temp-*.rdb /data/temp-*.rdb # of copies that a kill broke off
 sentinels=$(echo "$REDIS_SENTINELS" | tr , " ")
 set -- $sentinels
 majority=$(($# / 2 + 1))
