@@ -14,6 +14,7 @@ from infraforge.components import redis_members
 from infraforge.profile import Profile
 
 _MONITOR = re.compile(r"^sentinel monitor (\S+) (\S+) \S+ (\d+)\s*$", re.MULTILINE)
+_REPLICATED = "replicated"
 _SLOW = 2
 """Seconds, at most, after the lag was reached until a master refuses writes: it counts whole ones,
 and looks once a second."""
@@ -36,6 +37,24 @@ def troubles(profile: Profile, tree: Path) -> Iterator[str]:
             yield f"the sentinels watch {group} at {host}, and the profile has no {component}"
             continue
         yield from _group(profile, tree, group, component, text)
+
+
+def unwatched(profile: Profile, component: str) -> Iterator[str]:
+    """Whether several servers of a group are one group: else each is a master of its own."""
+    if component not in {name for name, _ in redis_members.GROUPS.values()}:
+        return
+    members = len(redis_members.of(profile, component))
+    replicated = _REPLICATED in profile.components[component].get("overlays", ())
+    if members > 1 and not replicated:
+        yield (
+            f"{members} servers, none of them a replica: each would be a master of its own "
+            f'(the rule: replicas > 1 needs overlays = ["{_REPLICATED}"])'
+        )
+    if replicated and redis_members.SENTINEL not in profile.components:
+        yield (
+            "nobody tells its members who is master "
+            f"(the rule: the overlay {_REPLICATED} needs components.{redis_members.SENTINEL})"
+        )
 
 
 def _group(

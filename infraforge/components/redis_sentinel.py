@@ -100,12 +100,16 @@ class RedisSentinel(RedisUsers):
 
 
 def told(views: Iterable[View]) -> str:
-    """What sentinels said, in a line."""
-    words = [
-        f"{one.sentinel} names {one.master} ({', '.join(sorted(one.flags))}; epoch {one.epoch}) "
-        f"and knows {one.replicas} replicas and {one.sentinels} sentinels"
-        for one in views
-    ]
+    """What sentinels said, in a line; what fewer of them say comes first."""
+    claims: dict[str, list[str]] = {}
+    for one in views:
+        claim = (
+            f"{one.master} ({', '.join(sorted(one.flags))}; epoch {one.epoch}; "
+            f"{one.replicas} replicas, {one.sentinels} sentinels)"
+        )
+        claims.setdefault(claim, []).append(one.sentinel)
+    ordered = sorted(claims.items(), key=lambda item: len(item[1]))
+    words = [f"{', '.join(who)}: {claim}" for claim, who in ordered]
     return "; ".join(words) or "no sentinel answers"
 
 

@@ -32,6 +32,7 @@ def check(profile: Profile, tree: Path) -> None:
         folders = [folder, *chosen]
         replicas = int(settings.get("replicas", 1))
         troubles = [*_spread(folders, replicas, profile), *_patroni(folders, replicas)]
+        troubles += redis_rules.unwatched(profile, name)
         if name == redis_members.SENTINEL:
             troubles += redis_rules.troubles(profile, tree)
         for trouble in troubles:

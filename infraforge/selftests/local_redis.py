@@ -25,6 +25,7 @@ from infraforge.profile import Profile
 from infraforge.wait import seconds, wait_until
 
 TREE = Path(__file__).parents[2] / "platform"
+LAB = "lab"
 _OURS = ["--net", "--mount", *(["--user"] if os.geteuid() else [])]
 
 
@@ -40,6 +41,11 @@ def _lacks() -> str:
 LACKS = _lacks()
 
 
+def moved(text: str, home: Path) -> str:
+    """A script or a configuration, with the paths of its pod under this folder."""
+    return re.sub(r"(?<![\w/!])/(etc|run|data|tmp)(?=[/\s\"'])", rf"{home}/\1", text)
+
+
 class LocalRedis:
     """Three members of each group of GROUPS, and three sentinels; `stop` is to be called."""
 
@@ -51,21 +57,23 @@ class LocalRedis:
         self._homes: dict[str, Path] = {}
         names = [(SENTINEL, SENTINEL_NAMESPACE), *GROUPS.values()]
         pods = [
-            (f"{component}-{number}", redis_members.full_name(component, ns, f"{component}-{number}"))
+            (
+                f"{component}-{number}",
+                redis_members.full_name(component, ns, f"{component}-{number}"),
+            )
             for component, ns in names
             for number in range(3)
         ]
-        self._hosts = {
-            full: f"127.0.1.{number + 1}" for number, (_, full) in enumerate(pods)
-        }
+        self._hosts = {full: f"127.0.1.{number + 1}" for number, (_, full) in enumerate(pods)}
         self._full = dict(pods)
+        self._all_hosts = dict(self._hosts)
         self._hosts_file = folder / "hosts"
         self._write_hosts()
         authority = pki.Authority.load_or_create(folder / "ca")
         self._pair = authority.issue([*self._hosts, "localhost"], ["127.0.0.1"])
         self._ca = authority.ca_file
         self.passwords = {
-            component: {user: f"{user}-of-{component}" for user in self.rules(component)}
+            component: {user: f"{user}-of-{component}" for user in (*self.rules(component), LAB)}
             for component, _ in names
         }
         mapped = ["--map-root-user"] if os.geteuid() else []
@@ -109,12 +117,21 @@ class LocalRedis:
         self._hosts.pop(self._full[pod])
         self._write_hosts()
 
+    def know_names(self) -> None:
+        """All names, as at first."""
+        self._hosts = dict(self._all_hosts)
+        self._write_hosts()
+
     def stop(self) -> None:
         for process in (*self._processes.values(), self._holder):
             process.kill()
             process.wait()
 
     # what they say
+
+    @property
+    def pods(self) -> list[str]:
+        return list(self._homes)
 
     def log(self, pod: str) -> str:
         return (self._homes[pod] / "log").read_text()
@@ -176,7 +193,10 @@ class LocalRedis:
 
     def wait_whole(self, group: str, within: float = 60) -> str:
         return wait_until(
-            lambda: self.whole(group), seconds(within), every=0.5, ignoring=(AssertionError, KeyError)
+            lambda: self.whole(group),
+            seconds(within),
+            every=0.5,
+            ignoring=(AssertionError, KeyError),
         )
 
     def _answers(self, pod: str) -> bool:
@@ -211,16 +231,15 @@ class LocalRedis:
         (home / "etc/tls/tls.crt").write_text(self._pair.cert_pem)
         (home / "etc/tls/tls.key").write_text(self._pair.key_pem)
         shutil.copy(self._ca, home / "etc/platform-ca/ca.crt")
-        (home / "etc/redis-acl/users.acl").write_text(
-            redis_users.acl(self.rules(component), self.passwords[component])
-        )
+        # `lab` may do everything: what the platform's own users may not, a test has to do itself
+        rules = {**self.rules(component), LAB: "~* &* +@all"}
+        users = redis_users.acl(rules, self.passwords[component])
+        (home / "etc/redis-acl/users.acl").write_text(users)
         folder = TREE / "components" / component
         files = [*folder.glob("*.conf"), *folder.glob("start.sh")]
         files += [*folder.glob("overlays/replicated/*.conf"), *folder.glob("overlays/*/start.sh")]
         for path in files:
-            text = re.sub(
-                r"(?<![\w/])/(etc|run|data|tmp)(?=[/\s\"'])", rf"{home}/\1", path.read_text()
-            ).replace("#!" + str(home), "#!")
+            text = moved(path.read_text(), home)
             text = text.replace("bind * -::*", f"bind {self._hosts[self._full[pod]]}")
             (home / "etc/redis" / path.name).write_text(text)
 
