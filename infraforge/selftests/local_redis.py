@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,11 +27,14 @@ from infraforge.wait import seconds, wait_until
 
 TREE = Path(__file__).parents[2] / "platform"
 LAB = "lab"
+_DYING = ["setpriv", "--pdeathsig", "KILL", "--"]
+"""Nothing outlives the test's own process, however that ends."""
+_PROGRAMS = ("redis-server", "redis-cli", "unshare", "nsenter", "setpriv")
 _OURS = ["--net", "--mount", *(["--user"] if os.geteuid() else [])]
 
 
 def _lacks() -> str:
-    missing = [name for name in ("redis-server", "redis-cli", "unshare") if not shutil.which(name)]
+    missing = [name for name in _PROGRAMS if not shutil.which(name)]
     if missing:
         return f"no {missing[0]} on this machine"
     mapped = ["--map-root-user"] if os.geteuid() else []
@@ -71,14 +75,15 @@ class LocalRedis:
         self._write_hosts()
         authority = pki.Authority.load_or_create(folder / "ca")
         self._pair = authority.issue([*self._hosts, "localhost"], ["127.0.0.1"])
-        self._ca = authority.ca_file
+        self.ca_file = authority.ca_file
         self.passwords = {
             component: {user: f"{user}-of-{component}" for user in (*self.rules(component), LAB)}
             for component, _ in names
         }
         mapped = ["--map-root-user"] if os.geteuid() else []
         script = f"ip link set lo up; mount --bind {self._hosts_file} /etc/hosts; exec sleep 900"
-        self._holder = subprocess.Popen(["unshare", *_OURS, *mapped, "/bin/sh", "-ec", script])
+        shell = [*_DYING, "/bin/sh", "-ec", script]
+        self._holder = subprocess.Popen(["unshare", *_OURS, *mapped, *shell])
         for component, namespace in names:
             for number in range(3):
                 self._furnish(component, namespace, f"{component}-{number}")
@@ -150,7 +155,7 @@ class LocalRedis:
         port = "26379" if component == SENTINEL else "6379"
         address = ["-h", self._full[pod], "-p", port, "--user", user, "--raw", "-t", "2"]
         done = subprocess.run(
-            self._within("redis-cli", "--tls", "--cacert", str(self._ca), *address, *words),
+            self._within("redis-cli", "--tls", "--cacert", str(self.ca_file), *address, *words),
             env={**os.environ, "REDISCLI_AUTH": self.passwords[component][user]},
             capture_output=True,
             text=True,
@@ -159,6 +164,18 @@ class LocalRedis:
         )
         assert "Could not connect" not in done.stderr, done.stderr
         return done.stdout.strip()
+
+    def python(self, text: str, *argv: str) -> str:
+        """What a Python program prints that runs where the members' names are known."""
+        done = subprocess.run(
+            self._within(sys.executable, "-c", text, *argv),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def info(self, pod: str) -> dict[str, str]:
         lines = self.ask(pod, "observer", "info", "replication").splitlines()
@@ -211,8 +228,7 @@ class LocalRedis:
     def _within(self, *argv: str) -> list[str]:
         user = ["--user", "--preserve-credentials"] if os.geteuid() else []
         pid = str(self._holder.pid)
-        # the kernel ends what the holder leaves when that ends: nothing outlives the test
-        return ["nsenter", "--target", pid, *user, "--net", "--mount", "--", *argv]
+        return ["nsenter", "--target", pid, *user, "--net", "--mount", "--", *_DYING, *argv]
 
     def _write_hosts(self) -> None:
         # in place: the file itself is mounted
@@ -230,7 +246,7 @@ class LocalRedis:
             (home / name).mkdir()
         (home / "etc/tls/tls.crt").write_text(self._pair.cert_pem)
         (home / "etc/tls/tls.key").write_text(self._pair.key_pem)
-        shutil.copy(self._ca, home / "etc/platform-ca/ca.crt")
+        shutil.copy(self.ca_file, home / "etc/platform-ca/ca.crt")
         # `lab` may do everything: what the platform's own users may not, a test has to do itself
         rules = {**self.rules(component), LAB: "~* &* +@all"}
         users = redis_users.acl(rules, self.passwords[component])

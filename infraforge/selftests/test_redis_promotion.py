@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from infraforge.components import redis_members
 from infraforge.components.redis_members import GROUPS
 from infraforge.selftests import local_redis
 from infraforge.selftests.local_redis import LAB, LocalRedis
@@ -154,4 +155,62 @@ def test_a_replica_without_its_master_is_not_ready_and_serves_nothing(lab: Local
         what="a PING fails",
     )
     assert said.startswith("MASTERDOWN")
+    lab.start(master)
+
+
+def test_two_members_are_promoted_and_take_writes_when_the_other_is_back(lab: LocalRedis) -> None:
+    """What a group of two does: one alone might be the one that was cut off."""
+    old = lab.wait_whole("sessions")
+    third = next(f"redis-sessions-{n}" for n in range(3) if f"redis-sessions-{n}" != old)
+    lab.kill(third)
+    lab.kill(old)
+    new = promoted(lab, "sessions", old)
+    assert lab.ask(new, LAB, "set", "alone", "1").startswith("NOREPLICAS")
+    lab.start(old)
+
+    def taken() -> bool:
+        return lab.ask(new, LAB, "set", "alone", "1") == "OK"
+
+    wait_until(taken, seconds(20), every=0.2, what="the new master takes writes")
+    lab.start(third)
+
+
+def test_the_operator_has_another_promoted_and_nothing_is_lost(lab: LocalRedis) -> None:
+    old = lab.wait_whole("cache")
+    assert lab.ask(old, LAB, "set", "planned", "1") == "OK"
+    assert lab.ask(old, LAB, "wait", "2", "3000") == "2"
+    assert lab.ask(SENTINELS[1], "operator", "sentinel", "failover", "cache") == "OK"
+    assert lab.wait_whole("cache") == promoted(lab, "cache", old)
+    assert lab.ask(lab.wait_whole("cache"), "observer", "get", "planned") == "1"
+
+
+CLIENT = """
+import sys
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+ca, asks, place = sys.argv[1], sys.argv[2], sys.argv[3:]
+tls = dict(ssl=True, ssl_ca_certs=ca, ssl_check_hostname=True, socket_timeout=2,
+           socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
+found = Sentinel([tuple(one.split(":")) for one in place],
+                 sentinel_kwargs=dict(tls, username="client", password=asks), **tls)
+master = found.master_for("cache", username="backend", password="backend-of-redis-cache")
+master.ping()
+print(*found.discover_master("cache"), master.info("server")["run_id"])
+"""
+
+
+def test_redis_py_finds_the_master_by_a_name_that_it_verifies(lab: LocalRedis) -> None:
+    """With the users and rights that the backend has, and the host's name checked."""
+    places = redis_members.places(SENTINELS)
+    password = lab.passwords[redis_members.SENTINEL]["client"]
+    master = lab.wait_whole("cache")
+    first = lab.python(CLIENT, str(lab.ca_file), password, *places)
+    name = redis_members.full_name(*GROUPS["cache"], master)
+    assert first.startswith(f"{name} 6379 ")
+    lab.kill(master)
+    new = promoted(lab, "cache", master)
+    second = lab.python(CLIENT, str(lab.ca_file), password, *places)
+    assert second.startswith(f"{redis_members.full_name(*GROUPS['cache'], new)} 6379 ")
+    assert first.split()[2] != second.split()[2]  # another server, and so another memory
     lab.start(master)
