@@ -73,9 +73,9 @@ class LocalRedis:
         self._all_hosts = dict(self._hosts)
         self._hosts_file = folder / "hosts"
         self._write_hosts()
-        authority = pki.Authority.load_or_create(folder / "ca")
-        self._pair = authority.issue([*self._hosts, "localhost"], ["127.0.0.1"])
-        self.ca_file = authority.ca_file
+        # the folder of a rotation's CA: `authority` issues, `ca_file` is what is trusted
+        self.ca_folder = folder / "ca"
+        self.ca_file = self.authority.ca_file
         self.passwords = {
             component: {user: f"{user}-of-{component}" for user in (*self.rules(component), LAB)}
             for component, _ in names
@@ -87,6 +87,10 @@ class LocalRedis:
         for component, namespace in names:
             for number in range(3):
                 self._furnish(component, namespace, f"{component}-{number}")
+
+    @property
+    def authority(self) -> pki.Authority:
+        return pki.Authority.load_or_create(self.ca_folder)
 
     def rules(self, component: str) -> dict[str, str]:
         return dict(redis_users.rules_of(self._site, component))
@@ -121,6 +125,27 @@ class LocalRedis:
         """As DNS does with the name of a pod that has no address."""
         self._hosts.pop(self._full[pod])
         self._write_hosts()
+
+    def renew(self) -> None:
+        """New certificates, and what is trusted now, in every pod, as the platform brings them.
+
+        Members load them while they run; sentinels are replaced one at a time.
+        """
+        for pod in self._homes:
+            self._mount(pod)
+            if pod.startswith(SENTINEL):
+                self.kill(pod)
+                self.start(pod)
+                wait_until(lambda pod=pod: self._answers(pod), seconds(20), what=f"{pod} is back")
+            else:
+                home = self._homes[pod]
+                files = {
+                    "tls-cert-file": home / "etc/tls/tls.crt",
+                    "tls-key-file": home / "etc/tls/tls.key",
+                    "tls-ca-cert-file": home / "etc/platform-ca/ca.crt",
+                }
+                words = [str(word) for pair in files.items() for word in pair]
+                assert self.ask(pod, "renewer", "config", "set", *words) == "OK"
 
     def know_names(self) -> None:
         """All names, as at first."""
@@ -237,6 +262,13 @@ class LocalRedis:
             + "".join(f"{address} {name}\n" for name, address in self._hosts.items())
         )
 
+    def _mount(self, pod: str) -> None:
+        home = self._homes[pod]
+        pair = self.authority.issue([self._full[pod], "localhost"], ["127.0.0.1"])
+        (home / "etc/tls/tls.crt").write_text(pair.cert_pem)
+        (home / "etc/tls/tls.key").write_text(pair.key_pem)
+        shutil.copy(self.ca_file, home / "etc/platform-ca/ca.crt")
+
     def _furnish(self, component: str, namespace: str, pod: str) -> None:
         home = self._folder / pod
         self._homes[pod] = home
@@ -244,9 +276,7 @@ class LocalRedis:
             (home / name).mkdir(parents=True)
         for name in ("data", "tmp"):
             (home / name).mkdir()
-        (home / "etc/tls/tls.crt").write_text(self._pair.cert_pem)
-        (home / "etc/tls/tls.key").write_text(self._pair.key_pem)
-        shutil.copy(self.ca_file, home / "etc/platform-ca/ca.crt")
+        self._mount(pod)
         # `lab` may do everything: what the platform's own users may not, a test has to do itself
         rules = {**self.rules(component), LAB: "~* &* +@all"}
         users = redis_users.acl(rules, self.passwords[component])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from infraforge.cluster import rotation
 from infraforge.components import redis_members
 from infraforge.components.redis_members import GROUPS
 from infraforge.selftests import local_redis
@@ -214,3 +215,21 @@ def test_redis_py_finds_the_master_by_a_name_that_it_verifies(lab: LocalRedis) -
     assert second.startswith(f"{redis_members.full_name(*GROUPS['cache'], new)} 6379 ")
     assert first.split()[2] != second.split()[2]  # another server, and so another memory
     lab.start(master)
+
+
+def test_the_ca_is_replaced_and_nobody_is_promoted(lab: LocalRedis) -> None:
+    """In the phases of the platform's own rotation; a session that was there is there."""
+    masters = {group: lab.wait_whole(group) for group in GROUPS}
+    epochs = {group: epoch(lab, group) for group in GROUPS}
+    assert lab.ask(masters["sessions"], LAB, "set", "session", "2") == "OK"
+    before = lab.authority.certificate.subject
+    for _phase in rotation.Rotation(lab.ca_folder).phases():
+        lab.renew()
+        # connections of before prove nothing of the new certificates
+        for component, _ in GROUPS.values():
+            for number in range(3):
+                lab.ask(f"{component}-{number}", LAB, "client", "kill", "type", "replica")
+        assert {group: lab.wait_whole(group) for group in GROUPS} == masters
+    assert lab.authority.certificate.subject != before
+    assert {group: epoch(lab, group) for group in GROUPS} == epochs
+    assert lab.ask(masters["sessions"], "observer", "get", "session") == "2"
