@@ -15,6 +15,7 @@
 # redis-cli 8.0 does not compare.
 set -eu
 umask 077
+trap "exit 143" TERM # a shell that is process 1 would wait for the kill
 me="$POD_NAME.$DOMAIN"
 here=/run/redis
 PATIENCE=10 # seconds: `failover-timeout`, within which a promotion has happened or was given up
