@@ -10,7 +10,7 @@ from pathlib import Path
 
 from infraforge.cluster import manifests, overlays, tools
 from infraforge.cluster.apply import Reference
-from infraforge.components import members, rules
+from infraforge.components import members, redis_members, rules
 from infraforge.components.base import Component
 from infraforge.components.site import Site
 from infraforge.errors import UsageError
@@ -76,6 +76,8 @@ def rendered(
     if replicas is not None:
         objects = manifests.set_replicas(objects, int(replicas))
     objects = members.named_in(objects, members.of(profile))
+    if sentinels := redis_members.sentinels(profile):
+        objects = redis_members.named_in(objects, sentinels)
     if impossible := rules.impossible_budgets(objects):
         raise UsageError(f"{component}: {impossible[0]}")
     return manifests.allow_node_networks(objects, node_cidrs)

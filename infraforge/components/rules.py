@@ -6,7 +6,6 @@ overlay and a manifest that a sabotage changed are judged alike.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ import yaml
 
 from infraforge.cluster import overlays
 from infraforge.cluster.manifests import Object
+from infraforge.components import redis_members, redis_rules
 from infraforge.errors import UsageError
 from infraforge.profile import Profile
 
 _HOST = "kubernetes.io/hostname"
 _ZONE = "topology.kubernetes.io/zone"
 _PATRONI = "patroni.yml"
-_MONITOR = re.compile(r"^sentinel monitor (\S+) \S+ \S+ (\d+)\s*$", re.MULTILINE)
+_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
 def check(profile: Profile, tree: Path) -> None:
@@ -31,11 +31,11 @@ def check(profile: Profile, tree: Path) -> None:
         chosen = overlays.chosen(folder, settings.get("overlays", ()))
         folders = [folder, *chosen]
         replicas = int(settings.get("replicas", 1))
-        for trouble in (
-            *_spread(folders, replicas, profile),
-            *_patroni(folders, replicas),
-            *_sentinels(folders, replicas),
-        ):
+        troubles = [*_spread(folders, replicas, profile), *_patroni(folders, replicas)]
+        troubles += redis_rules.unwatched(profile, name)
+        if name == redis_members.SENTINEL:
+            troubles += redis_rules.troubles(profile, tree)
+        for trouble in troubles:
             raise UsageError(f"profile {profile.name}, component {name}: {trouble}")
 
 
@@ -86,6 +86,8 @@ def patroni(folders: Sequence[Path]) -> Mapping[str, Any]:
 def _spread(folders: Sequence[Path], replicas: int, profile: Profile) -> Iterator[str]:
     """Members that must not share a node need one each; zones must be there to be spread over."""
     nodes = max(1, profile.cluster.workers)
+    if profile.cluster.workers and _tolerant(folders):
+        nodes += 1
     for workload in _workloads(folders):
         spec = workload["spec"].get("template", {}).get("spec", {})
         anti = spec.get("affinity", {}).get("podAntiAffinity", {})
@@ -93,11 +95,11 @@ def _spread(folders: Sequence[Path], replicas: int, profile: Profile) -> Iterato
             term["topologyKey"]
             for term in anti.get("requiredDuringSchedulingIgnoredDuringExecution", ())
         ]
-        members = int(workload["spec"].get("replicas", replicas))
-        if _HOST in keys and members > nodes:
+        if _HOST in keys and replicas > nodes:
             yield (
-                f"{members} members must not share a node, and there are {nodes} nodes for them "
-                "(the rule: replicas <= cluster.workers)"
+                f"{replicas} members must not share a node, and there are {nodes} nodes for them "
+                "(the rule: replicas <= cluster.workers, and one more where they tolerate the "
+                "control plane)"
             )
         zoned = [
             one
@@ -106,6 +108,15 @@ def _spread(folders: Sequence[Path], replicas: int, profile: Profile) -> Iterato
         ]
         if zoned and not profile.cluster.zones:
             yield "its members are spread over zones, and the profile has none (cluster.zones)"
+
+
+def _tolerant(folders: Sequence[Path]) -> bool:
+    """Whether its pods may run on the control plane, too."""
+    return any(
+        one.get("key") == _CONTROL_PLANE
+        for workload in _workloads(folders)
+        for one in workload["spec"].get("template", {}).get("spec", {}).get("tolerations", ())
+    )
 
 
 def _patroni(folders: Sequence[Path], replicas: int) -> Iterator[str]:
@@ -145,23 +156,6 @@ def _watchdog(folders: Sequence[Path], ttl: int, loop: int) -> Iterator[str]:
             f"{ttl - loop} s (the rule, of its liveness probe: periodSeconds * failureThreshold "
             "+ timeoutSeconds + terminationGracePeriodSeconds < ttl - loop_wait)"
         )
-
-
-def _sentinels(folders: Sequence[Path], replicas: int) -> Iterator[str]:
-    """Of so many sentinels, fewer than half would let two halves promote; more than all, nobody."""
-    counts = [
-        int(workload["spec"].get("replicas", replicas))
-        for workload in _workloads(folders)
-        if "sentinel" in workload["metadata"]["name"]
-    ]
-    for folder in folders:
-        for path in sorted(folder.glob("*.conf")):
-            for name, quorum in _MONITOR.findall(path.read_text()):
-                if int(quorum) > sum(counts):
-                    yield (
-                        f"{path.name}: quorum {quorum} of {name} is more than its {sum(counts)} "
-                        "sentinels (the rule: quorum <= sentinels)"
-                    )
 
 
 def _workloads(folders: Sequence[Path]) -> Iterator[Object]:

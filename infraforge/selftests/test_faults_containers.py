@@ -88,7 +88,7 @@ class Pods:
 def site(*pods: Any, cluster: Any = None) -> Any:
     budgets = SimpleNamespace(component=0.2)
     return SimpleNamespace(
-        core=Pods(pods), cluster=cluster, profile=SimpleNamespace(budgets=budgets)
+        core=Pods(pods), cluster=cluster, profile=SimpleNamespace(budgets=budgets, components={})
     )
 
 

@@ -235,27 +235,6 @@ def test_one_member_may_take_its_time(tree: Path) -> None:
     rules.check(Profile.load("minimal", tree), tree)
 
 
-@pytest.mark.parametrize(("quorum", "fine"), [(2, True), (3, True), (4, False)])
-def test_a_quorum_above_the_sentinels_is_refused(tree: Path, quorum: int, fine: bool) -> None:
-    folder = tree / "components" / "redis-cache" / "overlays" / "sentinel"
-    folder.mkdir(parents=True)
-    (folder / "kustomization.yaml").write_text("kind: Component\n")
-    (folder / "sentinel.conf").write_text(f"port 0\nsentinel monitor cache redis-0 6379 {quorum}\n")
-    workload = {
-        "kind": "StatefulSet",
-        "metadata": {"name": "redis-cache-sentinel"},
-        "spec": {"replicas": 3},
-    }
-    (folder / "sentinels.yaml").write_text(yaml.safe_dump(workload))
-    line = '[components.redis-cache]\nreplicas = 2\noverlays = ["sentinel"]\n'
-    (tree / "profiles" / "own.toml").write_text(f'extends = "standard"\n{line}')
-    if fine:
-        stack.deployable("own", tree)
-        return
-    with pytest.raises(UsageError, match="quorum 4 of cache is more than its 3 sentinels"):
-        stack.deployable("own", tree)
-
-
 @pytest.mark.parametrize(
     ("spec", "impossible"),
     [
