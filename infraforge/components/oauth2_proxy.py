@@ -7,10 +7,15 @@ import secrets
 
 from infraforge.components import vault_identity
 from infraforge.components.base import Component, Listener, Trust
+from infraforge.components.passwords import passwords_of
 from infraforge.components.redis_sessions import RedisSessions
 from infraforge.components.site import Site
 
 NAMESPACE = "infraforge-access"
+SENTINELS = "sentinels"
+"""The overlay that asks the sentinels for the store's master."""
+_SENTINEL = "redis-sentinel"
+_SENTINEL_USER = "client"
 
 
 class OAuth2Proxy(Component):
@@ -23,13 +28,18 @@ class OAuth2Proxy(Component):
     listens = (Listener(4180), Listener(4181))
     trust = Trust.AT_START
 
+    def given(self, site: Site) -> str:
+        """Whether it asks sentinels: then its Secret has a password for them."""
+        return SENTINELS if _asks_sentinels(site) else ""
+
     def certify(self, site: Site) -> None:
         site.certificate(self.name, NAMESPACE, [self.name])
 
     def prepare(self, site: Site) -> None:
         """Write Secret `oauth2-proxy`; the cookie key in it is made once.
 
-        The store has two users: one creates and ends sessions, the other may only read them.
+        The store has two users: one creates and ends sessions, the other may only read them. Where
+        sentinels are asked for the store's master, both processes are the same user there.
         """
         client = vault_identity.client_credentials(site.vault())
         user, password = RedisSessions().credentials(site, self.name)
@@ -44,8 +54,15 @@ class OAuth2Proxy(Component):
             "check-redis-username": looker,
             "check-redis-password": look,
         }
+        if _asks_sentinels(site):
+            asked = passwords_of(site, _SENTINEL, NAMESPACE, [_SENTINEL_USER])
+            wanted["sentinel-password"] = asked[_SENTINEL_USER]
         if kept != wanted:
             site.write_secret(self.name, NAMESPACE, wanted)
+
+
+def _asks_sentinels(site: Site) -> bool:
+    return SENTINELS in site.profile.components[OAuth2Proxy.name].get("overlays", ())
 
 
 def _aes_key() -> str:

@@ -9,8 +9,9 @@ A folder of `platform/images/modules/` holds `go.mod` and `go.sum` (the whole gr
     [programs]  NAME = "package"; every program of the folder is built in one call
     [files]     NAME = ["module", "path inside it"]: a file or folder copied unchanged
     [copies]    NAME = ["module", "version", "h1:…"]: a module that cannot be built as published,
-                copied to copies/NAME with `patches/*.patch` applied; go.mod replaces it by that
-                folder. go.sum does not cover such a folder, so the module's sum stands here.
+                copied to copies/NAME with the patches of `patches/NAME/` applied, or those of
+                `patches/` where that folder is not there; go.mod replaces the module by the copy.
+                go.sum does not cover such a folder, so the module's sum stands here.
 
 A result lives in `CACHE/go/NAME/HASH/` and appears there in one rename: an interrupted build
 leaves nothing half-done, and Go's own build cache lets the next one resume where it stopped.
@@ -176,7 +177,9 @@ def _make(module_dir: Path, work: Path, steps: _Steps) -> None:
             raise steps.failed(step, f"its sum is {fetched['Sum']}, but module.toml has {pinned}")
         place = source / "copies" / copy
         _copy_writable(Path(fetched["Dir"]), place)
-        for patch in sorted((source / "patches").glob("*.patch")):
+        own = source / "patches" / copy
+        patches = own if own.is_dir() else source / "patches"
+        for patch in sorted(patches.glob("*.patch")):
             steps.run(f"apply {patch.name}", ["patch", "-p1", "-i", str(patch)], place)
     _compile(what, source, result / "bin", steps)
     for key, (module, path) in what.get("files", {}).items():

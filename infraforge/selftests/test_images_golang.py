@@ -223,6 +223,20 @@ def test_patches_are_applied_to_the_copy_only(bench: Bench) -> None:
     assert "patching file data/probe.c" in (bench.cache / "logs" / "go.log").read_text()
 
 
+def test_each_copy_has_patches_of_its_own(bench: Bench) -> None:
+    """A patch in a copy's own folder is applied to that copy alone."""
+    module = '["example.test/lib", "v1.0.0", "h1:published"]'
+    bench.describe(f'[programs]\ntool = "."\n[copies]\nlib = {module}\nother = {module}\n')
+    for copy, old, new in (("lib", "x", "y"), ("other", "x", "z")):
+        own = bench.module / "patches" / copy
+        own.mkdir(parents=True)
+        change = f"@@ -1 +1 @@\n-int {old};\n+int {new};\n"
+        (own / "0001.patch").write_text(f"--- a/data/probe.c\n+++ b/data/probe.c\n{change}")
+    bench.build()
+    log = (bench.cache / "logs" / "go.log").read_text()
+    assert log.count("patching file data/probe.c") == 2
+
+
 def test_patch_that_does_not_fit_fails_the_build(bench: Bench) -> None:
     """A patch is never half applied in silence."""
     copying(bench, "h1:published")

@@ -100,7 +100,7 @@ def test_zones_are_spread_over_in_enterprise_alone(monkeypatch: pytest.MonkeyPat
 
 @needs_kubectl
 @pytest.mark.parametrize("profile", SEVERAL)
-@pytest.mark.parametrize("component", ["postgres", "backend", "worker", "vault"])
+@pytest.mark.parametrize("component", ["postgres", "backend", "worker", "vault", "oauth2-proxy"])
 def test_a_variable_stands_before_what_refers_to_it(
     profile: str, component: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,3 +79,7 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	k8s.io/apimachinery v0.31.2 // indirect
 )
+
+replace github.com/oauth2-proxy/oauth2-proxy/v7 => ./copies/oauth2-proxy
+
+replace github.com/redis/go-redis/v9 => ./copies/go-redis
