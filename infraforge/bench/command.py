@@ -182,13 +182,14 @@ _EPILOG = "\n".join(
         "  checkers   operations judged in a second; no platform",
         "  failover   another member of PostgreSQL takes over, again and again, under writers;",
         "             beside plain Patroni processes and a raw promotion. It needs a platform with",
-        "             several members (infraforge up --profile enterprise), and has it alone:",
-        "             half a minute for each failover, a minute where the primary falls silent",
+        "             several members (infraforge up --profile enterprise) to itself. About half",
+        "             a minute for each failover, a minute where the primary falls silent",
         "",
         "KIND of failover, with what its recovery time must reach:",
         *(f"  {kind.name:18}  {kind.what}; {kind.promise}" for kind in kinds.KINDS),
         "",
         "exit codes of failover: 0 all that the checkers judged holds · 1 an acknowledged commit",
-        "was lost, or an answer was wrong · 2 unknown. A slow figure is marked, and no failure.",
+        "was lost, or an answer was wrong · 2 unknown · 130 interrupted; what was measured by then",
+        "is printed and written. A slow figure is marked, and no failure.",
     ]
 )

@@ -7,35 +7,31 @@ same crash of plain Patroni processes and of a pair that is promoted by hand.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from infraforge import folders, healing, stack, starvation
+from infraforge import folders, stack, starvation
 from infraforge.bench import rounds, samples
 from infraforge.bench.kinds import KINDS, Kind, named
+from infraforge.bench.on_platform import OnPlatform, several, using
 from infraforge.bench.peer_pair import RawPair
 from infraforge.bench.peer_patroni import PlainPatroni
 from infraforge.bench.result import Result
-from infraforge.bench.rounds import Subject, Writers
+from infraforge.bench.rounds import Subject
 from infraforge.bench.samples import PLATFORM, Sample
-from infraforge.cluster.users import Use
 from infraforge.components import containers, members, patroni
-from infraforge.components.site import Site
 from infraforge.errors import InfraForgeError, UsageError, in_words
-from infraforge.faults.nemesis import Nemesis
 from infraforge.history import History
-from infraforge.profile import Profile, names
+from infraforge.profile import Profile
 from infraforge.progress import Done, Progress
 from infraforge.verdict import Outcome, Verdict, worst
 
 REPEAT = 10
 _EXIT = {Outcome.HOLDS: 0, Outcome.BROKEN: 1, Outcome.UNKNOWN: 2}
+_INTERRUPTED = 130
 _IN_A_ROW = 2
 """So many failovers without a figure, one after the other, end the measurement of their subject."""
 _ASKED_FOR = 5
@@ -59,32 +55,11 @@ def failover(repeat: int | None, only: Sequence[str] | None, say: Progress) -> R
         run = Run(repeat or REPEAT, watch.figures, say, skipped=skipped)
         try:
             measure(run, OnPlatform(site), chosen, site.profile, PEERS)
+        except KeyboardInterrupt:  # all is undone; an hour's figures are not to be lost
+            run.interrupted = True
         finally:
             watch.stop()
     return result(run, _ttl(site.profile))
-
-
-@contextlib.contextmanager
-def using(name: str) -> Iterator[stack.Platform]:
-    """The platform, held alone: others' load would be in the figures, and our faults in theirs."""
-    if not stack.is_up(name):
-        fitting = several()[-1]
-        raise UsageError(f"no platform {name!r} is up; run: infraforge up --profile {fitting}")
-    use = Use(name, "infraforge bench failover").join()
-    try:
-        healing.before_run(name)
-        with use.alone():
-            platform = stack.attach(name)
-            with contextlib.closing(platform.site):
-                yield platform
-    finally:
-        stack.leave(use)
-
-
-def several(tree: Path = stack.TREE) -> list[str]:
-    """The profiles with several members of PostgreSQL, those with the fewest first."""
-    counts = {name: len(members.of(Profile.load(name, tree))) for name in names(tree)}
-    return sorted((name for name, count in counts.items() if count > 1), key=counts.__getitem__)
 
 
 def choose(profile: Profile, only: Sequence[str] | None) -> tuple[list[Kind], dict[str, str]]:
@@ -112,41 +87,6 @@ def choose(profile: Profile, only: Sequence[str] | None) -> tuple[list[Kind], di
     return chosen, lacking
 
 
-class OnPlatform:
-    """The platform's PostgreSQL as one that fails over."""
-
-    name = PLATFORM
-
-    def __init__(self, site: Site) -> None:
-        self._site = site
-
-    def load(self) -> Writers:
-        # the only place that knows where the platform's load runs: in a pod of its cluster
-        remote: Any = importlib.import_module("infraforge.workloads.postgresql.remote")
-        load: Writers = remote.RemoteLoad(self._site, **rounds.LOAD)
-        return load
-
-    def faults(self) -> PlatformFaults:
-        return PlatformFaults(Nemesis(self._site))
-
-
-@dataclass(frozen=True)
-class PlatformFaults:
-    """The nemesis, asked by kind."""
-
-    nemesis: Nemesis
-
-    @property
-    def history(self) -> History:
-        return self.nemesis.history
-
-    def inject(self, kind: Kind) -> str:
-        return self.nemesis.inject(kind.fault)
-
-    def heal(self) -> tuple[str, ...]:
-        return self.nemesis.heal()
-
-
 @dataclass
 class Run:
     """One run of the benchmark. skipped: kind or peer → why it was not measured; kept: histories of
@@ -159,6 +99,7 @@ class Run:
     samples: list[Sample] = field(default_factory=list)
     verdicts: dict[str, list[Verdict]] = field(default_factory=dict)
     kept: list[Path] = field(default_factory=list)
+    interrupted: bool = False
     folder: Path = field(default_factory=lambda: folders.output() / "bench")
 
 
@@ -222,15 +163,17 @@ def result(run: Run, ttl: float) -> Result:
         if verdict.outcome is not Outcome.HOLDS:
             lines += verdict.explain().splitlines()
     lines += [f"history kept: {path}" for path in run.kept]
-    lines.append(f"the platform: {outcome}")
+    lines.append(f"the platform: {outcome}{'; interrupted' if run.interrupted else ''}")
     details = {
         "bench": "failover",
         "outcome": str(outcome),
+        "interrupted": run.interrupted,
         "percentiles": samples.METHOD,
         "skipped": run.skipped,
         "samples": [sample.to_dict() for sample in run.samples],
     }
-    return Result(samples.figures(run.samples), lines, details, _EXIT[outcome])
+    code = _INTERRUPTED if run.interrupted else _EXIT[outcome]
+    return Result(samples.figures(run.samples), lines, details, code)
 
 
 def _keep(folder: Path, sample: Sample, history: History) -> Path:

@@ -8,6 +8,9 @@ from infraforge import faults
 from infraforge.faults.base import Fault
 
 PAIR = 2
+THAWED_BEFORE_KILLED = 100
+"""Elements that take less than a second: a frozen member goes on before its liveness probe kills
+it, nine seconds after the freeze at the soonest."""
 LONGEST = 100
 """As a percentile."""
 
@@ -18,7 +21,8 @@ class Kind:
 
     share: the percentile that is held against the bound, 100 for the longest; most: that bound in
     seconds; after_ttl: whether Patroni's ttl comes on top of it; members: how many it takes;
-    peers: whether plain Patroni and a raw promotion get the same fault.
+    peers: whether plain Patroni and a raw promotion get the same fault; after: elements that must
+    be acknowledged after the fault before it is undone.
     """
 
     name: str
@@ -29,6 +33,7 @@ class Kind:
     after_ttl: bool = False
     members: int = PAIR
     peers: bool = False
+    after: int = 1000
 
     def bound(self, ttl: float) -> float:
         """Seconds that it must not pass. ttl: Patroni's, in seconds."""
@@ -61,6 +66,7 @@ KINDS = (
         share=95,
         most=6.0,
         members=3,
+        after=THAWED_BEFORE_KILLED,
     ),
     # Not a freeze: the liveness probe kills a frozen member before its lock ends, and it comes back
     # as the leader that it was. One that is cut off from everybody stays away.
@@ -85,6 +91,7 @@ KINDS = (
         faults.FreezeMember(faults.Role.SYNCHRONOUS),
         share=LONGEST,
         most=7.0,
+        after=THAWED_BEFORE_KILLED,
     ),
 )
 NAMES = tuple(kind.name for kind in KINDS)

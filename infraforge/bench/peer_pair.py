@@ -7,14 +7,15 @@ itself and the clients take: the floor below anything that must first notice, an
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 import psycopg
 
 from infraforge.bench import peers, samples
-from infraforge.bench.peers import SOCKETS, Containers, PeerFaults, PeerLoad
+from infraforge.bench.peers import SOCKETS, Containers, PeerFaults
+from infraforge.bench.rounds import Writers
 from infraforge.errors import ClusterError
 from infraforge.profile import Profile
 from infraforge.wait import seconds, wait_until
@@ -71,8 +72,8 @@ class RawPair:
     ) -> None:
         self._open.close()
 
-    def load(self) -> PeerLoad:
-        return PeerLoad(self._members)
+    def load(self) -> Writers:
+        return peers.load(self._members)
 
     def faults(self) -> PeerFaults:
         return PeerFaults(self._fail_over, self._clone)
@@ -135,7 +136,7 @@ class RawPair:
         return bool(row and row[0] == 1)
 
     @contextlib.contextmanager
-    def _connected(self) -> Any:
+    def _connected(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         where = self._members.only(str(self._containers.folder(self._primary)))
         try:
             with contextlib.closing(

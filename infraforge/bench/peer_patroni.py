@@ -22,11 +22,13 @@ import psycopg
 import yaml
 
 from infraforge.bench import peers, samples
-from infraforge.bench.peers import SOCKETS, Containers, PeerFaults, PeerLoad
+from infraforge.bench.peers import SOCKETS, Containers, PeerFaults
+from infraforge.bench.rounds import Writers
 from infraforge.components import members, patroni
 from infraforge.errors import ClusterError, TimedOut, UsageError
 from infraforge.profile import Profile
 from infraforge.wait import NotYet, seconds, wait_until
+from infraforge.workloads.postgresql import Members
 
 _ETCD = "etcd"
 _ETCD_PORT = 2379
@@ -137,14 +139,14 @@ class PlainPatroni:
     ) -> None:
         self._open.close()
 
-    def load(self) -> PeerLoad:
-        return PeerLoad(self._members)
+    def load(self) -> Writers:
+        return peers.load(self._members)
 
     def faults(self) -> PeerFaults:
         return PeerFaults(self._kill, self._wait_whole)
 
     @property
-    def _members(self) -> Any:
+    def _members(self) -> Members:
         ports = {name: _PORT + at for at, name in enumerate(self._containers.names)}
         return self._containers.members(ports)
 

@@ -20,6 +20,7 @@ from typing import Any, Self
 from infraforge import interrupts, stack
 from infraforge.bench import rounds
 from infraforge.bench.kinds import Kind
+from infraforge.bench.rounds import Watched, Writers
 from infraforge.cluster.docker_cli import docker
 from infraforge.components import patroni
 from infraforge.errors import ClusterError
@@ -36,8 +37,9 @@ SOCKETS = "/sockets"
 POSTGRES = "postgres"
 """The image, and the superuser."""
 _LABEL = "infraforge.bench"
-_PORT = 5432
 _LAST = "30"
+_PREFIX = "ifb-"
+"""Of a short folder's name: the path of a socket has 107 bytes at most."""
 _TLS = ("ssl", "unix_socket_directories")
 """Parameters of PostgreSQL that begin so say where it is, not how it works."""
 
@@ -79,7 +81,7 @@ class Containers:
 
     def __enter__(self) -> Self:
         remove_left_behind()
-        self._root = Path(tempfile.mkdtemp(prefix="ifb-"))  # 0700: the sockets are ours alone
+        self._root = Path(tempfile.mkdtemp(prefix=_PREFIX))  # 0700: the sockets are ours alone
         for name in self.names:
             self.folder(name).mkdir()
             self.folder(name).chmod(0o777)  # the user in the container is none of this machine's
@@ -113,6 +115,7 @@ class Containers:
         docker(
             *("run", "--detach", "--name", self._container(name)),
             *("--label", f"{_LABEL}.run={self._run}", "--label", f"{_LABEL}={_owner()}"),
+            *("--label", f"{_LABEL}.folder={self._root}"),
             *("--network", f"container:{self._first}" if self._first else "none"),
             *options,
             *(("--entrypoint", entry) if entry else ()),
@@ -141,15 +144,17 @@ class Containers:
 
 
 def remove_left_behind() -> None:
-    """Remove containers of runs whose process is gone."""
+    """Remove containers of runs whose process is gone, and their folders."""
     told = docker("ps", "--all", "--filter", f"label={_LABEL}", "--format", _FORMAT)
-    for line in told.splitlines():
-        run, _, owner = line.partition(" ")
+    for line in set(told.splitlines()):
+        owner, run, folder = line.split(" ", 2)
         if not _lives(owner):
             _remove(f"{_LABEL}.run={run}")
+            if Path(folder).name.startswith(_PREFIX):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-_FORMAT = f'{{{{.Label "{_LABEL}.run"}}}} {{{{.Label "{_LABEL}"}}}}'
+_FORMAT = " ".join(f'{{{{.Label "{_LABEL}{one}"}}}}' for one in ("", ".run", ".folder"))
 
 
 def _remove(label: str) -> None:
@@ -170,30 +175,9 @@ def _lives(owner: str) -> bool:
     return whole and Identity(int(pid), int(started), boot).lives
 
 
-class PeerLoad(Load):
-    """The load, with watchers beside it, as the platform has both in a pod."""
-
-    def __init__(self, members: Members) -> None:
-        super().__init__(members, **rounds.LOAD)
-        self._watchers = Watchers(members)
-        self._beside = contextlib.ExitStack()
-
-    def __enter__(self) -> Self:
-        self._beside.enter_context(self._watchers)
-        return super().__enter__()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._beside:
-            super().__exit__(kind, error, trace)
-
-    @property
-    def history(self) -> History:
-        return super().history + self._watchers.history
+def load(members: Members) -> Writers:
+    """The platform's load, on these members, with watchers beside it."""
+    return Watched(Load(members, **rounds.LOAD), Watchers(members))
 
 
 class PeerFaults:

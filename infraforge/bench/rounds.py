@@ -24,9 +24,9 @@ from infraforge.verdict import Checker, Verdict, check, merge, unknown
 from infraforge.wait import seconds
 from infraforge.workloads.postgresql import machine
 
-BEFORE, AFTER = 1000, 1000
-"""Elements that must be acknowledged before the fault and after it: a hundred failovers are
-200,000 acknowledged commits."""
+ELEMENTS = 2000
+"""That must be acknowledged in each failover: a hundred of these are 200,000 acknowledged commits.
+How many of them after the fault, the kind says."""
 LOAD: dict[str, Any] = {"adders": 2, "writers": 1, "readers": 1, "pace": 0.01}
 """For each subject alike; some 200 commits a second leave the processors room for the failover."""
 CHECKERS: tuple[Checker, ...] = (
@@ -52,7 +52,7 @@ class Writers(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> object: ...
+    ) -> bool | None: ...
 
     def until(self, *, acknowledged: int, within: float) -> None:
         """Return once so many more elements are acknowledged. Raises TimedOut."""
@@ -63,6 +63,58 @@ class Writers(Protocol):
 
     def read_every_member(self, within: float) -> History:
         """The whole set from each member. Raises TimedOut."""
+
+
+class Watching(Protocol):
+    """Somebody who looks on while a block runs."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None: ...
+
+    @property
+    def history(self) -> History: ...
+
+
+class Watched:
+    """A load with watchers beside it, all in one history."""
+
+    def __init__(self, load: Writers, *watchers: Watching) -> None:
+        self._load, self._watchers = load, watchers
+        self._running = contextlib.ExitStack()
+
+    def prepare(self) -> None:
+        self._load.prepare()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as entered:
+            for one in (*self._watchers, self._load):  # the load ends first
+                entered.enter_context(one)
+            self._running = entered.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return self._running.__exit__(kind, error, trace)
+
+    def until(self, *, acknowledged: int, within: float) -> None:
+        self._load.until(acknowledged=acknowledged, within=within)
+
+    @property
+    def history(self) -> History:
+        return sum((one.history for one in self._watchers), self._load.history)
+
+    def read_every_member(self, within: float) -> History:
+        return self._load.read_every_member(within)
 
 
 class Faults(Protocol):
@@ -105,9 +157,9 @@ def failover(
     with _noted(troubles), _healed(injected):
         load.prepare()
         with load:
-            load.until(acknowledged=BEFORE, within=_ACKNOWLEDGED)
+            load.until(acknowledged=ELEMENTS - kind.after, within=_ACKNOWLEDGED)
             injected.inject(kind)
-            load.until(acknowledged=AFTER, within=_ACKNOWLEDGED)
+            load.until(acknowledged=kind.after, within=_ACKNOWLEDGED)
     with _noted(troubles):
         history += load.history + injected.history
         if history.faults:

@@ -1,0 +1,95 @@
+"""The platform's PostgreSQL as one that fails over: held alone, under a load in its cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infraforge import faults, healing, stack
+from infraforge.bench import rounds
+from infraforge.bench.kinds import Kind
+from infraforge.bench.rounds import Watched, Writers
+from infraforge.bench.samples import PLATFORM
+from infraforge.cluster.users import Use
+from infraforge.components import containers, members
+from infraforge.components.site import Site
+from infraforge.errors import UsageError
+from infraforge.faults.nemesis import Nemesis
+from infraforge.history import History
+from infraforge.profile import Profile, names
+
+
+@contextlib.contextmanager
+def using(name: str) -> Iterator[stack.Platform]:
+    """The platform, held alone: others' load would be in the figures, and our faults in theirs."""
+    if not stack.is_up(name):
+        fitting = several()[-1]
+        raise UsageError(f"no platform {name!r} is up; run: infraforge up --profile {fitting}")
+    use = Use(name, "infraforge bench failover").join()
+    try:
+        healing.before_run(name)
+        with use.alone():
+            platform = stack.attach(name)
+            with contextlib.closing(platform.site):
+                yield platform
+    finally:
+        stack.leave(use)
+
+
+def several(tree: Path = stack.TREE) -> list[str]:
+    """The profiles with several members of PostgreSQL, those with the fewest first."""
+    counts = {name: len(members.of(Profile.load(name, tree))) for name in names(tree)}
+    return sorted((name for name, count in counts.items() if count > 1), key=counts.__getitem__)
+
+
+class OnPlatform:
+    """The platform's PostgreSQL as one that fails over."""
+
+    name = PLATFORM
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    def load(self) -> Writers:
+        # the only place that knows where the platform's load runs: in a pod of its cluster
+        remote: Any = importlib.import_module("infraforge.workloads.postgresql.remote")
+        lock: Any = importlib.import_module("infraforge.workloads.postgresql.lock")
+        return Watched(remote.RemoteLoad(self._site, **rounds.LOAD), lock.LockWatcher(self._site))
+
+    def faults(self) -> PlatformFaults:
+        return PlatformFaults(self._site, Nemesis(self._site))
+
+
+@dataclass(frozen=True)
+class PlatformFaults:
+    """The nemesis, asked by kind."""
+
+    site: Site
+    nemesis: Nemesis
+
+    @property
+    def history(self) -> History:
+        return self.nemesis.history
+
+    def inject(self, kind: Kind) -> str:
+        return self.nemesis.inject(kind.fault)
+
+    def heal(self) -> None:
+        """Undo all, and give every member whose container was restarted a new pod.
+
+        The kubelet waits longer before each restart of a container, up to 5 minutes, and forgets
+        that only with the pod or after 10 minutes. No failover is to meet what former ones left.
+        """
+        injected = bool(self.history.faults)
+        self.nemesis.heal()
+        for pod in members.of(self.site.profile) if injected else ():
+            if containers.find(self.site, members.COMPONENT, in_pod=pod).restarts:
+                renewing = Nemesis(self.site)
+                try:
+                    renewing.inject(faults.KillMember(pod))
+                finally:
+                    renewing.heal()
