@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infraforge import faults, healing, stack
+from infraforge import faults, healing, stack, starvation
 from infraforge.bench import rounds
 from infraforge.bench.kinds import Kind
 from infraforge.bench.rounds import Watched, Writers
@@ -21,6 +21,7 @@ from infraforge.errors import UsageError
 from infraforge.faults.nemesis import Nemesis
 from infraforge.history import History
 from infraforge.profile import Profile, names
+from infraforge.trial import Trial
 
 
 @contextlib.contextmanager
@@ -51,14 +52,15 @@ class OnPlatform:
 
     name = PLATFORM
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, watch: starvation.Watch) -> None:
+        self._site, self._watch = site, watch
 
-    def load(self) -> Writers:
-        # the only place that knows where the platform's load runs: in a pod of its cluster
-        remote: Any = importlib.import_module("infraforge.workloads.postgresql.remote")
+    @contextlib.contextmanager
+    def load(self) -> Iterator[Writers]:
+        """In a pod of the cluster; `infraforge heal` takes it away where this process could not."""
         lock: Any = importlib.import_module("infraforge.workloads.postgresql.lock")
-        return Watched(remote.RemoteLoad(self._site, **rounds.LOAD), lock.LockWatcher(self._site))
+        with Trial(self._site, self._watch, **rounds.LOAD) as trial:
+            yield Watched(trial.load, lock.LockWatcher(self._site))
 
     def faults(self) -> PlatformFaults:
         return PlatformFaults(self._site, Nemesis(self._site))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -72,7 +73,7 @@ class RawPair:
     ) -> None:
         self._open.close()
 
-    def load(self) -> Writers:
+    def load(self) -> AbstractContextManager[Writers]:
         return peers.load(self._members)
 
     def faults(self) -> PeerFaults:

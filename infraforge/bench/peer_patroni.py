@@ -14,6 +14,7 @@ import importlib.util
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -139,7 +140,7 @@ class PlainPatroni:
     ) -> None:
         self._open.close()
 
-    def load(self) -> Writers:
+    def load(self) -> AbstractContextManager[Writers]:
         return peers.load(self._members)
 
     def faults(self) -> PeerFaults:

@@ -12,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -175,9 +175,12 @@ def _lives(owner: str) -> bool:
     return whole and Identity(int(pid), int(started), boot).lives
 
 
-def load(members: Members) -> Writers:
-    """The platform's load, on these members, with watchers beside it."""
-    return Watched(Load(members, **rounds.LOAD), Watchers(members))
+@contextlib.contextmanager
+def load(members: Members) -> Iterator[Writers]:
+    """The platform's load, on these members, with watchers beside it. Its tables stay."""
+    made = Load(members, **rounds.LOAD)
+    made.prepare()
+    yield Watched(made, Watchers(members))
 
 
 class PeerFaults:

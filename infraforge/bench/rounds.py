@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -41,9 +42,6 @@ _READ = seconds(120)
 
 class Writers(Protocol):
     """A load that runs while its block does, with watchers: `Load` here, `RemoteLoad` in a pod."""
-
-    def prepare(self) -> None:
-        """Make empty tables. Raises ClusterError where no primary takes them."""
 
     def __enter__(self) -> Self: ...
 
@@ -87,9 +85,6 @@ class Watched:
     def __init__(self, load: Writers, *watchers: Watching) -> None:
         self._load, self._watchers = load, watchers
         self._running = contextlib.ExitStack()
-
-    def prepare(self) -> None:
-        self._load.prepare()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as entered:
@@ -136,7 +131,8 @@ class Subject(Protocol):
     @property
     def name(self) -> str: ...
 
-    def load(self) -> Writers: ...
+    def load(self) -> AbstractContextManager[Writers]:
+        """A load with its tables made; all of it is taken away at the block's end."""
 
     def faults(self) -> Faults: ...
 
@@ -152,15 +148,13 @@ def failover(
 
     Everything is undone at the end, also on an interrupt.
     """
-    load, injected = subject.load(), subject.faults()
+    injected = subject.faults()
     history, troubles = History(), list[str]()
-    with _noted(troubles), _healed(injected):
-        load.prepare()
-        with load:
+    with _noted(troubles), subject.load() as load:
+        with _noted(troubles), _healed(injected), load, _noted(troubles):
             load.until(acknowledged=ELEMENTS - kind.after, within=_ACKNOWLEDGED)
             injected.inject(kind)
             load.until(acknowledged=kind.after, within=_ACKNOWLEDGED)
-    with _noted(troubles):
         history += load.history + injected.history
         if history.faults:
             history += load.read_every_member(_READ)

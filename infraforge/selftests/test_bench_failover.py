@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import pytest
 
@@ -67,10 +67,7 @@ class FakeLoad:
         self.finals = History(tuple(op for op in own if op.process.startswith("final-")))
         self.history = History(tuple(op for op in own if not op.process.startswith("final-")))
         self._does, self._reads = does, reads
-        self.running = self.prepared = False
-
-    def prepare(self) -> None:
-        self.prepared = True
+        self.running = False
 
     def __enter__(self) -> Self:
         self.running = True
@@ -85,7 +82,6 @@ class FakeLoad:
         self.running = False
 
     def until(self, *, acknowledged: int, within: float) -> None:
-        assert self.prepared
         assert self.running
         if self._does:
             raise self._does
@@ -109,12 +105,17 @@ class FakeSubject:
         self.heals: Exception | None = None
         self.reads: Exception | None = None
         self.made: list[FakeFaults] = []
+        self.taken_away = 0
 
-    def load(self) -> FakeLoad:
-        self._history = self._histories.pop(0) if len(self._histories) > 1 else self._histories[0]
-        return FakeLoad(self._history, self.does, self.reads)
+    @contextlib.contextmanager
+    def load(self) -> Iterator[FakeLoad]:
+        try:
+            yield FakeLoad(self._history, self.does, self.reads)
+        finally:
+            self.taken_away += 1
 
     def faults(self) -> FakeFaults:
+        self._history = self._histories.pop(0) if len(self._histories) > 1 else self._histories[0]
         own = [op for op in self._history.operations if op.process == NEMESIS]
         if self.injects:
             own = [dataclasses.replace(op, kind="info") if op.kind == "ok" else op for op in own]
@@ -154,6 +155,9 @@ class FakeNemesis:
         self.asked.append("heal")
 
 
+ON: tuple[Any, Any] = (SimpleNamespace(profile=Profile.load("enterprise", stack.TREE)), None)
+
+
 @pytest.fixture
 def nemesis(monkeypatch: pytest.MonkeyPatch) -> type[FakeNemesis]:
     monkeypatch.setattr(on_platform, "Nemesis", FakeNemesis)
@@ -169,7 +173,7 @@ def nemesis(monkeypatch: pytest.MonkeyPatch) -> type[FakeNemesis]:
 
 def test_a_member_that_the_kubelet_restarted_gets_a_new_pod(nemesis: type[FakeNemesis]) -> None:
     """Once all is undone, and each with an undo of its own."""
-    made = on_platform.OnPlatform(SimpleNamespace(profile=_profile("enterprise"))).faults()
+    made = on_platform.OnPlatform(*ON).faults()
     made.inject(named("silent"))
     made.heal()
     assert nemesis.asked == [
@@ -181,19 +185,59 @@ def test_a_member_that_the_kubelet_restarted_gets_a_new_pod(nemesis: type[FakeNe
 
 
 def test_nothing_is_killed_where_no_fault_was_injected(nemesis: type[FakeNemesis]) -> None:
-    on_platform.OnPlatform(SimpleNamespace(profile=_profile("enterprise"))).faults().heal()
+    on_platform.OnPlatform(*ON).faults().heal()
     assert nemesis.asked == ["heal"]
 
 
 def test_a_new_pod_that_does_not_come_is_waited_for_and_told(
     nemesis: type[FakeNemesis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = on_platform.OnPlatform(SimpleNamespace(profile=_profile("enterprise"))).faults()
+    made = on_platform.OnPlatform(*ON).faults()
     made.inject(CRASH)
     monkeypatch.setattr(FakeNemesis, "fails", True)
     with pytest.raises(Inconclusive, match="no effect"):
         made.heal()
     assert nemesis.asked[-2:] == ["kill the pod of postgres-1", "heal"]
+
+
+def test_the_platforms_load_is_a_trials_with_the_lock_watched(
+    monkeypatch: pytest.MonkeyPatch, real: History
+) -> None:
+    """Its histories are one, the lock is watched while the load runs, and the trial ends last."""
+    done: list[str] = []
+    (lock,) = (call for call in real.watched[:1])
+    rest = History(tuple(op for op in real if op not in lock.operations))
+
+    class Trial(contextlib.AbstractContextManager[Any]):
+        def __init__(self, *given: object, **load: object) -> None:
+            assert given == ("site", "watch")
+            assert load == rounds.LOAD
+            self.load = FakeLoad(rest, None, None)
+
+        def __exit__(self, *_: object) -> None:
+            done.append(f"trial over, load runs: {self.load.running}")
+
+    class LockWatcher(contextlib.AbstractContextManager[Any]):
+        history = History(lock.operations)
+
+        def __init__(self, site: object) -> None:
+            assert site == "site"
+
+        def __exit__(self, *_: object) -> None:
+            done.append("watched")
+
+    monkeypatch.setattr(on_platform, "Trial", Trial)
+    found = SimpleNamespace(LockWatcher=LockWatcher)
+    monkeypatch.setattr(on_platform.importlib, "import_module", lambda _: found)
+    subject: Any = on_platform.OnPlatform(*cast("Any", ("site", "watch")))
+    with subject.load() as load:
+        with load:
+            load.until(acknowledged=1, within=1)
+            assert not done
+        told = load.history + load.read_every_member(1)
+    assert done == ["watched", "trial over, load runs: False"]
+    own = [op for op in real.operations if op.process != NEMESIS]
+    assert sorted(map(str, told)) == sorted(map(str, own))
 
 
 def test_the_platform_is_held_alone_and_left_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,6 +396,7 @@ def test_everything_is_undone_whatever_happens(real: History) -> None:
         with raises:
             rounds.failover(subject, CRASH, 1, lambda *_: WELL)
         assert [made.healed for made in subject.made] == [1], does
+        assert subject.taken_away == 1
 
 
 @pytest.mark.parametrize(
@@ -485,7 +530,7 @@ def test_an_interrupt_keeps_what_was_measured(
 
     monkeypatch.setattr(failover, "using", using)
     monkeypatch.setattr(failover.containers, "nodes", lambda _: None)
-    monkeypatch.setattr(failover, "OnPlatform", lambda _: subject)
+    monkeypatch.setattr(failover, "OnPlatform", lambda *_: subject)
     monkeypatch.setattr(failover.folders, "output", lambda: tmp_path)
     made = failover.failover(3, ["crash"], say)
     assert made.exit_code == 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,7 @@ class Local:
     def __init__(self, servers: LocalPostgres) -> None:
         self._postgres = servers
 
-    def load(self) -> rounds.Writers:
+    def load(self) -> AbstractContextManager[rounds.Writers]:
         return peers.load(self._postgres.members)
 
     def faults(self) -> PeerFaults:
