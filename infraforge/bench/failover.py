@@ -54,7 +54,7 @@ def failover(repeat: int | None, only: Sequence[str] | None, say: Progress) -> R
         watch.ask = lambda: site.core.read_namespace("default", _request_timeout=_ASKED_FOR)
         run = Run(repeat or REPEAT, watch.figures, say, skipped=skipped)
         try:
-            measure(run, OnPlatform(site, watch), chosen, site.profile, PEERS)
+            measure(run, OnPlatform(site), chosen, site.profile, PEERS)
         except KeyboardInterrupt:  # all is undone; an hour's figures are not to be lost
             run.interrupted = True
         finally:

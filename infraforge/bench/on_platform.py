@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from infraforge import faults, healing, stack, starvation
+from infraforge import faults, healing, interrupts, stack
 from infraforge.bench import rounds
 from infraforge.bench.kinds import Kind
 from infraforge.bench.rounds import Watched, Writers
@@ -18,10 +16,12 @@ from infraforge.cluster.users import Use
 from infraforge.components import containers, members
 from infraforge.components.site import Site
 from infraforge.errors import UsageError
+from infraforge.faults import LoadRemoved
 from infraforge.faults.nemesis import Nemesis
 from infraforge.history import History
 from infraforge.profile import Profile, names
-from infraforge.trial import Trial
+from infraforge.workloads.postgresql.lock import LockWatcher
+from infraforge.workloads.postgresql.remote import RemoteLoad
 
 
 @contextlib.contextmanager
@@ -52,15 +52,21 @@ class OnPlatform:
 
     name = PLATFORM
 
-    def __init__(self, site: Site, watch: starvation.Watch) -> None:
-        self._site, self._watch = site, watch
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
     @contextlib.contextmanager
     def load(self) -> Iterator[Writers]:
         """In a pod of the cluster; `infraforge heal` takes it away where this process could not."""
-        lock: Any = importlib.import_module("infraforge.workloads.postgresql.lock")
-        with Trial(self._site, self._watch, **rounds.LOAD) as trial:
-            yield Watched(trial.load, lock.LockWatcher(self._site))
+        traces, made = Nemesis(self._site), RemoteLoad(self._site, **rounds.LOAD)
+        traces.owe(LoadRemoved(), "a load straight to PostgreSQL")
+        try:
+            made.prepare()
+            yield Watched(made, LockWatcher(self._site))
+        finally:
+            with interrupts.undisturbed():
+                made.close()
+                traces.heal()
 
     def faults(self) -> PlatformFaults:
         return PlatformFaults(self._site, Nemesis(self._site))

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace, TracebackType
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import pytest
 
@@ -19,7 +19,7 @@ from infraforge.bench.kinds import KINDS, Kind, named
 from infraforge.bench.samples import PLAIN, PLATFORM, RAW, Sample
 from infraforge.cli import main
 from infraforge.errors import ClusterError, Inconclusive, UsageError
-from infraforge.faults.base import Fault
+from infraforge.faults.base import Fault, Undo
 from infraforge.history import NEMESIS, History, Operation
 from infraforge.profile import Profile
 from infraforge.progress import silent
@@ -154,8 +154,11 @@ class FakeNemesis:
     def heal(self) -> None:
         self.asked.append("heal")
 
+    def owe(self, undo: Undo, what: str) -> None:
+        self.asked.append(f"owe {undo.kind}")
 
-ON: tuple[Any, Any] = (SimpleNamespace(profile=Profile.load("enterprise", stack.TREE)), None)
+
+ON: Any = SimpleNamespace(profile=Profile.load("enterprise", stack.TREE))
 
 
 @pytest.fixture
@@ -173,7 +176,7 @@ def nemesis(monkeypatch: pytest.MonkeyPatch) -> type[FakeNemesis]:
 
 def test_a_member_that_the_kubelet_restarted_gets_a_new_pod(nemesis: type[FakeNemesis]) -> None:
     """Once all is undone, and each with an undo of its own."""
-    made = on_platform.OnPlatform(*ON).faults()
+    made = on_platform.OnPlatform(ON).faults()
     made.inject(named("silent"))
     made.heal()
     assert nemesis.asked == [
@@ -185,14 +188,14 @@ def test_a_member_that_the_kubelet_restarted_gets_a_new_pod(nemesis: type[FakeNe
 
 
 def test_nothing_is_killed_where_no_fault_was_injected(nemesis: type[FakeNemesis]) -> None:
-    on_platform.OnPlatform(*ON).faults().heal()
+    on_platform.OnPlatform(ON).faults().heal()
     assert nemesis.asked == ["heal"]
 
 
 def test_a_new_pod_that_does_not_come_is_waited_for_and_told(
     nemesis: type[FakeNemesis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = on_platform.OnPlatform(*ON).faults()
+    made = on_platform.OnPlatform(ON).faults()
     made.inject(CRASH)
     monkeypatch.setattr(FakeNemesis, "fails", True)
     with pytest.raises(Inconclusive, match="no effect"):
@@ -200,42 +203,43 @@ def test_a_new_pod_that_does_not_come_is_waited_for_and_told(
     assert nemesis.asked[-2:] == ["kill the pod of postgres-1", "heal"]
 
 
-def test_the_platforms_load_is_a_trials_with_the_lock_watched(
-    monkeypatch: pytest.MonkeyPatch, real: History
+def test_the_platforms_load_runs_with_the_lock_watched_and_is_taken_away(
+    monkeypatch: pytest.MonkeyPatch, real: History, nemesis: type[FakeNemesis]
 ) -> None:
-    """Its histories are one, the lock is watched while the load runs, and the trial ends last."""
-    done: list[str] = []
-    (lock,) = (call for call in real.watched[:1])
+    """What is owed is noted first, the histories are one, and the load goes whatever happens."""
+    lock = real.watched[0]
     rest = History(tuple(op for op in real if op not in lock.operations))
+    done = nemesis.asked
 
-    class Trial(contextlib.AbstractContextManager[Any]):
-        def __init__(self, *given: object, **load: object) -> None:
-            assert given == ("site", "watch")
+    class RemoteLoad(FakeLoad):
+        def __init__(self, site: object, **load: object) -> None:
             assert load == rounds.LOAD
-            self.load = FakeLoad(rest, None, None)
+            super().__init__(rest, None, None)
 
-        def __exit__(self, *_: object) -> None:
-            done.append(f"trial over, load runs: {self.load.running}")
+        def prepare(self) -> None:
+            done.append("prepared")
+
+        def close(self) -> None:
+            done.append(f"closed, running: {self.running}")
 
     class LockWatcher(contextlib.AbstractContextManager[Any]):
         history = History(lock.operations)
 
         def __init__(self, site: object) -> None:
-            assert site == "site"
+            assert site is ON
 
         def __exit__(self, *_: object) -> None:
             done.append("watched")
 
-    monkeypatch.setattr(on_platform, "Trial", Trial)
-    found = SimpleNamespace(LockWatcher=LockWatcher)
-    monkeypatch.setattr(on_platform.importlib, "import_module", lambda _: found)
-    subject: Any = on_platform.OnPlatform(*cast("Any", ("site", "watch")))
-    with subject.load() as load:
+    monkeypatch.setattr(on_platform, "RemoteLoad", RemoteLoad)
+    monkeypatch.setattr(on_platform, "LockWatcher", LockWatcher)
+    with pytest.raises(KeyboardInterrupt), on_platform.OnPlatform(ON).load() as load:  # noqa: PT012
         with load:
             load.until(acknowledged=1, within=1)
-            assert not done
         told = load.history + load.read_every_member(1)
-    assert done == ["watched", "trial over, load runs: False"]
+        raise KeyboardInterrupt
+    wanted = ["owe load-removed", "prepared", "watched", "closed, running: False", "heal"]
+    assert done == wanted
     own = [op for op in real.operations if op.process != NEMESIS]
     assert sorted(map(str, told)) == sorted(map(str, own))
 
