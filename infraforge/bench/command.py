@@ -1,4 +1,4 @@
-"""`infraforge bench NAME`: figures, with their floor in the same run."""
+"""`infraforge bench NAME`: figures, with their floor or a peer in the same run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from infraforge import arguments, interrupts, progress, stack
-from infraforge.bench import checkers, reads
+from infraforge.bench import checkers, failover, kinds, reads
+from infraforge.bench.result import Result
 from infraforge.cluster import install, kind, state
 from infraforge.cluster.docker_cli import docker
 from infraforge.cluster.users import Use
@@ -23,25 +25,53 @@ _BARE = "infraforge-bare"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options."""
+    """Add the options. What was not given is None: each benchmark takes those that it knows."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
     parser.add_argument("what", choices=sorted(_BENCHES), metavar="NAME", help=", ".join(_BENCHES))
-    parser.add_argument("--profile", default="minimal", help="(%(default)s)")
+    parser.add_argument("--profile", help=f"standup: of this profile (default: {_PROFILE})")
+    parser.add_argument(
+        "--repeat",
+        type=arguments.number("number of failovers", 1, 1000),
+        metavar="N",
+        help=f"failover: so many of each kind (default: {failover.REPEAT})",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=kinds.NAMES,
+        metavar="KIND",
+        help="failover: only this kind; may be given again",
+    )
     parser.add_argument(
         "--json", type=arguments.writable_file, help="write the figures to this file too"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure and print; 0 when the figures could be taken, whatever they are."""
+    """Measure and print. 0 when the figures could be taken, whatever they are, and all holds that
+    was judged on the way; 1 when something of it is broken, 2 when that is unknown."""
+    bench = _BENCHES[options.what]
+    _refuse_unknown(options, bench)
     if options.json:
         refuse_foreign_file(options.json, "a file of figures", _is_figures)
     with progress.shown() as say:
-        figures = _BENCHES[options.what](options.profile, say)
-    for name, value in figures.items():
-        print(f"{name:40} {value:10.1f}")
+        result = bench.measure(options, say)
+    for line in result.lines or [f"{name:40} {n:10.1f}" for name, n in result.figures.items()]:
+        print(line)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1))
-    return 0
+        whole = {**result.details, "figures": result.figures} if result.details else result.figures
+        options.json.write_text(json.dumps(whole, indent=1))
+    return result.exit_code
+
+
+def _refuse_unknown(options: argparse.Namespace, bench: Bench) -> None:
+    """Raise UsageError for an option that this benchmark would not look at."""
+    given = [name for name in _OPTIONS if getattr(options, name) is not None]
+    for name in given:
+        if name not in bench.takes:
+            known = ", ".join(f"--{one}" for one in (*bench.takes, "json"))
+            raise UsageError(f"bench {options.what} takes no --{name}; it takes: {known}")
 
 
 def _is_figures(path: Path) -> bool:
@@ -49,6 +79,8 @@ def _is_figures(path: Path) -> bool:
         found = json.loads(path.read_text())
     except ValueError:
         return False
+    if isinstance(found, dict) and "bench" in found:
+        found = found.get("figures")
     return isinstance(found, dict) and all(isinstance(n, int | float) for n in found.values())
 
 
@@ -121,8 +153,43 @@ def _gib(text: str) -> float:
     return float(text.removesuffix(unit)) * units[unit]
 
 
-_BENCHES: Mapping[str, Callable[[str, Progress], Mapping[str, float]]] = {
-    "standup": standup,
-    "reads": reads.reads,
-    "checkers": checkers.checkers,
+@dataclass(frozen=True)
+class Bench:
+    """A benchmark. takes: names of the options that it knows, beside `--json`."""
+
+    measure: Callable[[argparse.Namespace, Progress], Result]
+    takes: tuple[str, ...] = ()
+
+
+_PROFILE = "minimal"
+_OPTIONS = ("profile", "repeat", "only")
+_BENCHES: Mapping[str, Bench] = {
+    "standup": Bench(
+        lambda options, say: Result(standup(options.profile or _PROFILE, say)), ("profile",)
+    ),
+    "reads": Bench(lambda _, say: Result(reads.reads("", say))),
+    "checkers": Bench(lambda _, say: Result(checkers.checkers("", say))),
+    "failover": Bench(
+        lambda options, say: failover.failover(options.repeat, options.only, say),
+        ("repeat", "only"),
+    ),
 }
+_EPILOG = "\n".join(
+    [
+        "NAME:",
+        "  standup    stand a platform up, beside a bare cluster; none may be up",
+        "  reads      reads through the front door of the platform that is up",
+        "  checkers   operations judged in a second; no platform",
+        "  failover   another member of PostgreSQL takes over, again and again, under writers;",
+        "             beside plain Patroni processes and a raw promotion. It needs a platform with",
+        "             several members (infraforge up --profile enterprise) to itself. About half",
+        "             a minute for each failover, a minute where the primary falls silent",
+        "",
+        "KIND of failover, with what its recovery time must reach:",
+        *(f"  {kind.name:18}  {kind.what}; {kind.promise}" for kind in kinds.KINDS),
+        "",
+        "exit codes of failover: 0 all that the checkers judged holds · 1 an acknowledged commit",
+        "was lost, or an answer was wrong · 2 unknown · 130 interrupted; what was measured by then",
+        "is printed and written. A slow figure is marked, and no failure.",
+    ]
+)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from infraforge.folders import PACKAGE
 from infraforge.history import WATCH, History
 from infraforge.selftests import local_postgres
 from infraforge.selftests.local_postgres import LocalPostgres
@@ -126,3 +127,17 @@ def test_what_is_packed_needs_neither_kubernetes_nor_pytest() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_program_in_the_pod_needs_no_client_of_kubernetes() -> None:
+    """The backend's image, in which it runs, has psycopg and no such client."""
+    without = "import sys; sys.modules['kubernetes'] = None; "
+    wanted = f"{without}from infraforge.workloads.postgresql import inside; inside.main"
+    done = subprocess.run(
+        [sys.executable, "-c", wanted],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=PACKAGE.parent,
+    )
+    assert done.returncode == 0, done.stderr
