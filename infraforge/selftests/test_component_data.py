@@ -232,7 +232,8 @@ def test_the_sweeper_may_run_its_script_and_no_more() -> None:
     rule = users("redis-sessions")["sweeper"]
     assert commands(rule) == called | {"eval", "client|setinfo"}
     keys = [word for word in rule.split() if "~" in word]
-    assert keys == ["~__Host-infraforge_session-*", "~idle:swept", "~idle:last:*"]
+    own = ["~idle:swept", "~idle:master", "~idle:last:*"]
+    assert keys == ["~__Host-infraforge_session-*", *own]
     shell = (folder / "idle.sh").read_text()
     assert 'pattern="__Host-infraforge_session-*"' in shell
     assert "-a " not in shell
