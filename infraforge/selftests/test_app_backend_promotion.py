@@ -1,4 +1,4 @@
-"""The backend's cache through a promotion: three ways to serve what was replaced, and why none does.
+"""The backend's cache through a promotion: ways to serve what was replaced, and why none does.
 
 Each story is told twice: as the application is, and with the rule taken out that stands against it.
 Without the rule the story ends in a stale read; that is what the rule is there for.
@@ -116,7 +116,7 @@ def a_transaction_that_straddles(world: model.World) -> tuple[set[int], set[int]
     writer.pinned = world.promote()
     for _ in range(3 * LEASE):
         second(world, reader)
-    filling = world.begin(reader, lambda: reader.read())
+    filling = world.begin(reader, reader.read)
     until(world, filling, "select", "")
     until(world, filling, "script", "")  # the row as it was is loaded
     while until(world, open_one, "asleep", ""):

@@ -19,7 +19,10 @@ OWN = vault.Keys("backend", "own secret")
 ASKS = vault.Keys("client", "sentinels' secret")
 NAMES = [f"redis-sentinel-{n}.redis-sentinel-internal.infraforge-access" for n in range(3)]
 SEVERAL = config.Config(redis_sentinels=",".join(f"{name}:26379" for name in NAMES))
-ONE, TWO = ("redis-cache-0.redis-cache-internal", 6379), ("redis-cache-1.redis-cache-internal", 6379)
+ONE, TWO = (
+    ("redis-cache-0.redis-cache-internal", 6379),
+    ("redis-cache-1.redis-cache-internal", 6379),
+)
 
 
 class FakeSentinel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import lupa
@@ -119,9 +119,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(clock: Clock) -> Iterator[Store]:
+def store(clock: Clock) -> Store:
     """A master of many days."""
-    yield Store(clock, began=clock.now - 500_000)
+    return Store(clock, began=clock.now - 500_000)
 
 
 def go_on(store: Store, clock: Clock, seconds: int, *used: str) -> int:

@@ -217,7 +217,7 @@ class Database:
         return all(confirmed)
 
     def _raise_epoch(self) -> None:
-        """Raise the epoch on its own. Raises OutcomeUnknown if that fails: nothing is acknowledged."""
+        """Raise the epoch on its own. Raises OutcomeUnknown if that fails: no acknowledgement."""
 
         def raised(connection: Connection) -> None:
             connection.execute(_RAISE_EPOCH)
@@ -232,7 +232,8 @@ class Database:
         """Return once no process relies any more on an epoch from before this moment.
 
         connection: the one that raised the epoch. Raises OutcomeUnknown if it does not answer at
-        the end: PostgreSQL may have been gone meanwhile, and others may still rely on the old epoch.
+        the end: PostgreSQL may have been gone meanwhile, and others may still rely on the old
+        epoch.
         """
         log.warning("cache not reached by a write: epoch raised, acknowledgement delayed")
         metrics.EPOCHS.inc()

@@ -4,7 +4,8 @@ The epoch is a number in PostgreSQL. A cached value counts only under the epoch 
 so raising the number invalidates every cached value at once, including those in a Redis that
 nobody can reach at that moment. A process may trust its last look for `lease` seconds, counted from
 before it asked; after that it must not use the cache until it has looked again. So a writer that
-raises the epoch and waits `lease` seconds knows that no process still serves what was cached before.
+raises the epoch and waits `lease` seconds knows that no process still serves what was cached
+before.
 
 Beside the epoch PostgreSQL names the one server that holds the cache (naming.py). Both are read
 together, and the lease covers both: a process uses no other server than the one named.

@@ -83,6 +83,7 @@ class EpochPulse:
         knowledge: EpochKnowledge,
         watchdog: Watchdog,
         suspect: Callable[[], None],
+        *,
         met: Callable[[], str],
         primary: Primary | None = None,
     ) -> None:

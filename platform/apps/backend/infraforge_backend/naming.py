@@ -16,11 +16,11 @@ The name changes in two steps, each a compare-and-set on `turn`:
    lock; every write that invalidates holds that lock shared from before it reads the name until
    its transaction ends.
 
-Why it is right: at step 2 no process relies any more on the former name, since it has been gone for
-`lease` seconds, and the session says that PostgreSQL was there all the time (see epoch.py). No
-transaction that fenced the former server, or none, is still open. So whatever is read into the newly
-named server is read after all those changes, and whatever changes later is fenced there. What the
-server held before is void: it carries an older epoch.
+Why it is right: at step 2 no process relies any more on the former name, since it has been gone
+for `lease` seconds, and the session says that PostgreSQL was there all the time (see epoch.py). No
+transaction that fenced the former server, or none, is still open. So whatever is read into the
+newly named server is read after all those changes, and whatever changes later is fenced there.
+What the server held before is void: it carries an older epoch.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ lives. A connection to a replica is refused at once.
 
 With sentinels (`REDIS_SENTINELS`) every new connection asks them who is master, so no address is
 ever kept. Connections to a former master end when the sentinels name another one (`meet`), when it
-answers READONLY, or when a command meant for another server comes by. The sentinels give names, and
-the name is what the server's certificate is verified against. Without sentinels there is one server.
+answers READONLY, or when a command meant for another server comes by. The sentinels give names,
+and the server's certificate is verified against its name. Without sentinels there is one server.
 """
 
 from __future__ import annotations

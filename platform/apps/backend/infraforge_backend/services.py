@@ -52,8 +52,8 @@ class Services:
             self.knowledge,
             self.watchdog,
             credentials.suspect,
-            lambda: self.cache.met,
-            primary,
+            met=lambda: self.cache.met,
+            primary=primary,
         )
         gone = AbsencePulse(
             self.knowledge,
