@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import lupa
 import pytest
+from lupa import lua51  # Redis' own, and fakeredis': two kinds of Lua in one process clash
 
 from infraforge.selftests import apps
 
@@ -33,7 +33,7 @@ class Store:
     used: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def sweep(self) -> int:
-        lua = lupa.LuaRuntime(unpack_returned_tuples=True)
+        lua = lua51.LuaRuntime(unpack_returned_tuples=True)
         run = lua.eval(f"function(redis, ARGV) {SCRIPT} end")
         ended = run(lua.table_from({"call": self._caller(lua)}), lua.table_from(["s:*", LIMIT]))
         return int(ended)
