@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from typing import Any
 
 import pytest
+import yaml
 
-from infraforge.selftests import apps  # noqa: F401
+from infraforge.components import backend
+from infraforge.profile import Profile
+from infraforge.selftests import apps
 
 redis = importlib.import_module("redis")
 config = importlib.import_module("infraforge_backend.config")
@@ -304,3 +308,19 @@ def test_the_cache_is_connected_once_all_its_keys_are_there(
     monkeypatch.setattr(plain.cache, "use", given.append)
     plain.use_redis(OWN)
     assert len(given) == 2
+
+
+def test_the_overlay_names_three_sentinels_and_the_profile_gives_their_key() -> None:
+    path = apps.APPS.parent / "components" / "backend" / "overlays" / "sentinels"
+    patch = yaml.safe_load((path / "deployment.yaml").read_text())
+    (container,) = patch["spec"]["template"]["spec"]["containers"]
+    given = config.Config.from_environment({one["name"]: one["value"] for one in container["env"]})
+    suffix = ".redis-sentinel-internal.infraforge-access.svc.cluster.local"
+    assert given.sentinels == tuple((f"redis-sentinel-{n}{suffix}", 26379) for n in range(3))
+    assert given.redis_master == "cache"
+    standard = Profile.load("standard", apps.APPS.parent)
+    with_them = dataclasses.replace(
+        standard, components={**standard.components, "redis-sentinel": {}}
+    )
+    keys = backend.profile_settings(with_them)["VAULT_KEYS"].split()
+    assert set(keys) == {"minio", "redis", "nats", "sentinel"}
