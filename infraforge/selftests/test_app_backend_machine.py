@@ -41,7 +41,7 @@ EPOCHS = ("write_without_redis", "crash_or_start", "second", "silence", "read_0"
 OUTAGES = ("write_without_redis", "crash_or_start", "second", "second", "read_0")
 FENCES = ("step_0", "step_0", "write_1", "read_1", "die_after_commit")
 PROMOTIONS = ("replicate", "write_1", "promote", "follow", "second", "second", "read_1", "read_0")
-STRADDLES = ("step_0", "step_0", "step_0", "promote", "second_of_1", "second_of_1", "read_1")
+STRADDLES = ("step_0", "step_0", "step_0", "step_0", "promote_beside_a_write", "read_1")
 CREATIONS = ("delete", "read_0", "read_1", "step_0", "step_1")
 CHOICES = [CALM, EPOCHS, OUTAGES, FENCES, PROMOTIONS, STRADDLES] + [
     (*CALM, *FAULTS[one], *FAULTS[other]) for one, other in itertools.combinations(FAULTS, 2)
@@ -159,12 +159,15 @@ class Backend(RuleBasedStateMachine):
             process.cache.probe()
         self._wake()
 
-    def second_of_1(self) -> None:
-        """A second passes; only the second process' pulses beat."""
-        self.world.pass_time(1.0)
-        self.world.processes[1].beat()
-        self.world.processes[1].cache.probe()
-        self._wake()
+    def promote_beside_a_write(self) -> None:
+        """While the first process' writer is about to commit, and long enough to name another."""
+        if self.writers[0] is None or self.writers[0].at != "commit":
+            return
+        self.promote()
+        for _ in range(6):
+            self.world.pass_time(1.0)
+            self.world.processes[1].beat()
+            self.world.processes[1].cache.probe()
 
     def silence(self) -> None:
         """Time passes in which no pulse beats."""
