@@ -13,6 +13,7 @@ from infraforge.components import members
 from infraforge.components.base import Component, Listener, Trust
 from infraforge.components.minio import Minio
 from infraforge.components.nats import URL, Nats
+from infraforge.components.passwords import passwords_of
 from infraforge.components.postgres import DATABASE, Postgres
 from infraforge.components.redis_cache import RedisCache
 from infraforge.components.site import Site
@@ -24,6 +25,7 @@ ROLE = "backend"
 _ROLES = (ROLE, "worker")
 _CONNECTION = "postgres"
 _PREFIX = f"database/creds/{ROLE}"
+_SENTINEL, _SENTINEL_NAMESPACE, _ASKS_SENTINELS = "redis-sentinel", "infraforge-access", "client"
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,14 @@ class Backend(Component):
 def profile_settings(profile: Profile) -> Mapping[str, str]:
     """The backend settings that depend on which other components the profile has."""
     settings: dict[str, str] = {}
+    keys = ["minio", "redis"]
     if Nats.name in profile.components:
-        settings |= {"NATS_URL": URL, "VAULT_KEYS": "minio redis nats"}
+        settings["NATS_URL"] = URL
+        keys.append("nats")
+    if _SENTINEL in profile.components:
+        keys.append("sentinel")
+    if len(keys) > 2:  # what the application has by itself
+        settings["VAULT_KEYS"] = " ".join(keys)
     if profile.identity.method == "ldap":
         # five of the promised 20 seconds are for the directory's follower to tell Vault
         settings["STANDING_SECONDS"] = "15"
@@ -174,6 +182,10 @@ def _keys(site: Site) -> Mapping[str, tuple[str, str]]:
     keys = {"minio": Minio().backend_keys(site), "redis": RedisCache().backend_keys(site)}
     if Nats.name in site.profile.components:
         keys["nats"] = Nats().credentials(site, ROLE)
+    if _SENTINEL in site.profile.components:
+        rules = tomllib.loads((_folder(site, _SENTINEL) / "users.toml").read_text())
+        passwords = passwords_of(site, _SENTINEL, _SENTINEL_NAMESPACE, rules)
+        keys["sentinel"] = (_ASKS_SENTINELS, passwords[_ASKS_SENTINELS])
     return keys
 
 

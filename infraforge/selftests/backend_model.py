@@ -4,15 +4,16 @@ The processes run the application's own cache, epoch and database code and its o
 Each operation is a greenlet. It gives way before everything that others can see or get between: a
 script, a statement, a COMMIT, a wait. So an order of steps is a plain value, and can be searched.
 
-PostgreSQL is a model: one row, the epoch, sessions that end with it. Redis is a server where one
-is given, else `fakeredis`, which runs the scripts in a real Lua.
+PostgreSQL is a model: one row, the epoch and the cache's server beside it, sessions that end with
+it. Redis is a server if one is given, else `fakeredis`, which runs the scripts in a real Lua.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import fakeredis
@@ -29,7 +30,9 @@ config = importlib.import_module("infraforge_backend.config")
 database = importlib.import_module("infraforge_backend.database")
 deadline = importlib.import_module("infraforge_backend.deadline")
 epoch = importlib.import_module("infraforge_backend.epoch")
+naming = importlib.import_module("infraforge_backend.naming")
 problems = importlib.import_module("infraforge_shared.problems")
+servers = importlib.import_module("infraforge_backend.servers")
 
 LEASE = 2.0
 TTL = 60.0
@@ -47,22 +50,41 @@ class Clock:
 
 
 class ScriptedRedis:
-    """A Redis that can stop (it then gets commands, and executes them when it goes on) and whose
-    clock can be put forward."""
+    """A Redis that can stop (it then gets commands, and executes them when it resumes) and whose
+    clock can be put forward. A client that is always connected to it."""
+
+    _made = itertools.count(1)
 
     def __init__(self, server: Any = None) -> None:
         self.server = server or fakeredis.FakeRedis(server=fakeredis.FakeServer())
-        self.server.flushall()
+        self.server.flushdb()
+        self.run_id = f"run-{next(self._made)}"
         self.stopped = False
         self.late: list[Callable[[], object]] = []
 
-    def eval(self, script: str, count: int, *rest: Any) -> object:
-        return self._answer(lambda: self.server.eval(script, count, *rest))
+    def eval(self, server: str | None, script: str, keys: Sequence[str], *rest: Any) -> object:
+        if server not in (None, self.run_id):
+            raise servers.OtherServer
+        return self._answer(lambda: self.server.eval(script, len(keys), *keys, *rest))
 
-    def ping(self) -> bool:
-        return bool(self._answer(self.server.ping))
+    def meet(self, _doubt: bool = False) -> str:
+        self._answer(self.server.ping)
+        return self.run_id
 
     def close(self) -> None: ...
+
+    def copy_of(self, other: ScriptedRedis) -> None:
+        """Have what the other has: a replica that has caught up."""
+        self.server.flushdb()
+        for key in other.server.keys("*"):
+            left = other.server.pttl(key)
+            if other.server.type(key) == b"zset":
+                for holder, end in other.server.zrange(key, 0, -1, withscores=True):
+                    self.server.zadd(key, {holder: end})
+            else:
+                self.server.set(key, other.server.get(key))
+            if left > 0:
+                self.server.pexpire(key, left)
 
     def go_on(self) -> None:
         self.stopped = False
@@ -72,7 +94,8 @@ class ScriptedRedis:
 
     def forget(self) -> None:
         """Be another process, with nothing in its memory."""
-        self.server.flushall()
+        self.server.flushdb()
+        self.run_id = f"run-{next(self._made)}"
         self.late.clear()
         self.stopped = False
 
@@ -134,6 +157,7 @@ class Session:
     def __init__(self, server: Postgres) -> None:
         self.server, self.alive, self.pending, self.raises = server, True, None, 0
         self.began: float | None = None
+        self.row: dict[str, object] | None = None
 
     @property
     def closed(self) -> bool:
@@ -143,15 +167,30 @@ class Session:
         self.alive = False
         self.server.unlock(self)
 
-    def execute(self, statement: str) -> Session:
+    def execute(self, statement: str, values: Sequence[object] = ()) -> Session:
         give_way(statement.split(maxsplit=1)[0].lower())
         self.answer()
+        server = self.server
         if statement == database._RAISE_EPOCH:
             if self.began is None:
-                self.server.epoch += 1
+                server.epoch += 1
             else:
                 self.raises += 1
+        elif statement == naming.HELD:
+            server.holding.add(self)
+            self.row = {"server": server.named}
+        elif statement == naming.LOOK:
+            self.row = {"epoch": server.epoch, "server": server.named, "turn": server.turn}
+        elif statement == naming.FORGET and values == (server.turn,):
+            server.epoch, server.named, server.turn = server.epoch + 1, "", server.turn + 1
+        elif statement == naming.NAME and server.holding:
+            raise psycopg.errors.LockNotAvailable
+        elif statement == naming.NAME and values[1] == server.turn and not server.named:
+            server.named, server.turn = str(values[0]), server.turn + 1
         return self
+
+    def fetchone(self) -> dict[str, object] | None:
+        return self.row
 
     def answer(self) -> None:
         if not self.alive:
@@ -194,7 +233,9 @@ class Postgres:
         self.rows = [False, True]  # content is the change's number: none is like another
         self.epoch = 1
         self.up = True
+        self.named, self.turn = "", 0
         self.locked: Session | None = None
+        self.holding: set[Session] = set()  # the name, until their transactions end
         self.sessions: list[Session] = []
 
     @property
@@ -211,6 +252,7 @@ class Postgres:
         return self.sessions[-1]
 
     def unlock(self, session: Session) -> None:
+        self.holding.discard(session)
         if self.locked is session:
             self.locked = None
 
@@ -241,11 +283,16 @@ class Pool:
 
 
 class Process:
-    """A process of the backend. cut: whether it does not reach Redis."""
+    """A process of the backend.
+
+    cut: whether it does not reach Redis. pinned: a former master that its connections lead to.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.cut = False
+        self.pinned: ScriptedRedis | None = None
+        self.session: Session | None = None  # the pulse's
         self.answered = world.clock.now
         self.knowledge = epoch.EpochKnowledge(LEASE, world.clock)
         self.cache = cache.Cache(self.knowledge, TTL, world.sleep)
@@ -254,6 +301,7 @@ class Process:
         watchdog = deadline.Watchdog()
         self.database = database.Database(settings, self.cache, watchdog, world.sleep)
         self.database._pool = Pool(world.postgres)
+        self.naming = naming.Naming(lambda: self.cache.met, LEASE, world.clock)
         self.absence = absence.AbsencePulse(
             self.knowledge,
             lambda: world.clock.now - self.answered,
@@ -263,14 +311,14 @@ class Process:
 
     # what the cache takes for its client
 
-    def eval(self, script: str, count: int, *rest: Any) -> object:
+    def eval(self, server: str | None, script: str, keys: Sequence[str], *rest: Any) -> object:
         give_way("script")
         self._reach()
-        return self._world.redis.eval(script, count, *rest)
+        return (self.pinned or self._world.redis).eval(server, script, keys, *rest)
 
-    def ping(self) -> bool:
+    def meet(self, doubt: bool = False) -> str:
         self._reach()
-        return self._world.redis.ping()
+        return (self.pinned or self._world.redis).meet(doubt)
 
     def close(self) -> None: ...
 
@@ -285,16 +333,19 @@ class Process:
     # what a process does
 
     def beat(self) -> None:
-        """One beat of each pulse: look at the epoch, else for a proof that nobody can."""
+        """One beat of the epoch's pulse: look, else look for a proof that nobody can."""
         asked = self.knowledge.now()
-        give_way("look")
-        if self._world.postgres.up:
-            seen = self._world.postgres.epoch
-            give_way("seen")
-            self.knowledge.seen(seen, asked)
-            self.answered = asked
-        else:
+        if not self._world.postgres.up:
+            give_way("look")
             self.absence.beat()
+            return
+        if self.session is None or self.session.closed:
+            self.session = self._world.postgres.connect()
+        row = naming.look(self.session)
+        give_way("seen")
+        self.naming.beat(self.session, row)
+        self.knowledge.seen(row.epoch, asked, row.server)
+        self.answered = asked
 
     def read(self) -> bytes | None:
         """The row's body, by the cache. Unavailable as the application says it."""
@@ -315,12 +366,16 @@ class Process:
 
 
 class World:
-    """One Redis, one PostgreSQL, processes, and the operations that are under way."""
+    """A Redis and its replica, one PostgreSQL, processes, and the operations that are under way.
 
-    def __init__(self, server: Any = None, processes: int = 2) -> None:
+    server, spare: what runs the scripts of either, if not `fakeredis`.
+    """
+
+    def __init__(self, server: Any = None, processes: int = 2, spare: Any = None) -> None:
         self.clock = Clock()
-        self.redis = ScriptedRedis(server)
+        self.redis, self.replica = ScriptedRedis(server), ScriptedRedis(spare)
         self.postgres = Postgres(self.clock)
+        self.postgres.named = self.redis.run_id
         self.operations: list[Operation] = []
         self.processes = [Process(self) for _ in range(processes)]
         for process in self.processes:
@@ -355,7 +410,17 @@ class World:
     def pass_time(self, seconds: float) -> None:
         self.clock.now += seconds
         self.redis.put_forward(seconds)
+        self.replica.put_forward(seconds)
         self.postgres.end_what_takes_too_long()
+
+    def replicate(self) -> None:
+        """The replica catches up."""
+        self.replica.copy_of(self.redis)
+
+    def promote(self) -> ScriptedRedis:
+        """Make the replica master, with whatever it has; the former master lives on."""
+        self.redis, self.replica = self.replica, self.redis
+        return self.replica
 
     def kill(self, process: Process) -> Process:
         """End the process with all that it has under way; another takes its place."""

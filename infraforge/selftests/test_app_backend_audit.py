@@ -93,7 +93,8 @@ def test_an_existing_platform_keeps_its_audit_trail(running: backend_world.Serve
     database.write((), lambda c: c.execute(f"INSERT INTO audit {ROW}".encode()))  # a pod of before
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         database.write((), lambda c: c.execute("UPDATE audit SET actor = 'y'"))
-    assert database.write((), migrations.apply) == ["0003_effects.sql"]
+    applied = database.write((), migrations.apply)
+    assert applied == [one.name for one in migrations.known() if one.version >= 3]
     running.configure()
     assert [(row["actor"], row["count"]) for row in rows(running)] == [("x", 1), ("a", 1)]
 

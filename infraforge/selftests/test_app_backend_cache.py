@@ -36,7 +36,7 @@ class World:
             meanwhile()
 
         knowledge = epoch.EpochKnowledge(LEASE, self.clock)
-        knowledge.seen(self.epoch, self.clock.now)
+        knowledge.seen(self.epoch, self.clock.now, self.redis.run_id)
         made = cache.Cache(knowledge, 60, pause)
         made.use(self.redis)
         made.knowledge = knowledge
@@ -68,9 +68,9 @@ def test_slow_reader_cannot_put_back_what_a_writer_replaced(world: World) -> Non
 
     def load_slowly() -> bytes:
         old = world.row
-        mark = writer.fence(["k"])
+        mark = writer.fence(["k"], world.redis.run_id)
         world.row = b"v2"
-        assert writer.release(["k"], mark)
+        assert writer.release(["k"], mark, world.redis.run_id)
         return old
 
     assert reader.read("k", load_slowly).body == b"v1"  # it overlapped the write
@@ -80,20 +80,20 @@ def test_slow_reader_cannot_put_back_what_a_writer_replaced(world: World) -> Non
 def test_reader_that_comes_between_fence_and_commit_fills_nothing(world: World) -> None:
     reader, writer = world.process(), world.process()
     world.read(reader)
-    mark = writer.fence(["k"])
+    mark = writer.fence(["k"], world.redis.run_id)
     assert world.read(reader) == (b"v1", "miss")
     world.row = b"v2"  # commit; suppose the writer dies here: no release
     assert world.read(reader) == (b"v2", "miss")
-    assert writer.release(["k"], mark)
+    assert writer.release(["k"], mark, world.redis.run_id)
     assert world.read(reader) == (b"v2", "miss")
     assert world.read(reader) == (b"v2", "hit")
 
 
 def test_release_leaves_another_writers_mark(world: World) -> None:
     one, two, reader = world.process(), world.process(), world.process()
-    first = one.fence(["k"])
-    two.fence(["k"])
-    assert one.release(["k"], first)
+    first = one.fence(["k"], world.redis.run_id)
+    two.fence(["k"], world.redis.run_id)
+    assert one.release(["k"], first, world.redis.run_id)
     world.read(reader)
     assert world.read(reader)[1] == "miss"
 
@@ -102,12 +102,12 @@ def test_commit_while_redis_is_stopped_leaves_no_old_value(world: World) -> None
     writer, other = world.process(), world.process()
     assert world.read(other) == (b"v1", "miss")
     world.redis.stopped = True
-    assert writer.fence(["k"]) is None
+    assert writer.fence(["k"], world.redis.run_id) is None
     world.row, world.epoch = b"v2", 2  # in one transaction
     world.clock.now += LEASE  # the writer waits, then acknowledges
     world.redis.go_on()
     assert world.read(other) == (b"v2", "bypass")  # has not looked since: leaves the cache alone
-    other.knowledge.seen(world.epoch, world.clock.now)
+    other.knowledge.seen(world.epoch, world.clock.now, world.redis.run_id)
     assert world.read(other)[0] == b"v2"
 
 
@@ -143,7 +143,7 @@ def test_a_silent_redis_is_tried_once_and_then_skipped_until_it_answers(world: W
 def test_mark_of_a_write_that_redis_got_late_is_taken_back(world: World) -> None:
     one = world.process()
     world.redis.stopped = True
-    assert one.fence(["k"]) is None
+    assert one.fence(["k"], world.redis.run_id) is None
     world.redis.go_on()
     assert world.redis.holders()[0].startswith("w:")
     assert one.probe()
@@ -161,9 +161,9 @@ def test_a_new_value_replaces_a_cached_absence_at_once(world: World) -> None:
     one, two = world.process(), world.process()
     world.row = None
     assert world.read(one) == (None, "miss")
-    mark = two.fence(["k"])
+    mark = two.fence(["k"], world.redis.run_id)
     world.row = b"v1"
-    assert two.release(["k"], mark)
+    assert two.release(["k"], mark, world.redis.run_id)
     assert world.read(one) == (b"v1", "miss")
     assert world.read(one) == (b"v1", "hit")
 
@@ -172,7 +172,7 @@ def test_absence_read_before_something_is_put_there_is_not_stored(world: World) 
     reader, writer = world.process(), world.process()
 
     def load_slowly() -> None:
-        assert writer.release(["k"], writer.fence(["k"]))
+        assert writer.release(["k"], writer.fence(["k"], world.redis.run_id), world.redis.run_id)
 
     assert reader.read("k", load_slowly).body is None
     world.row = b"v1"
@@ -220,7 +220,7 @@ def test_a_miss_during_a_fill_waits_for_it(world: World) -> None:
             return
         (token,) = world.redis.holders()
         fill = cache.scripts.FILL
-        assert world.redis.eval(fill, 2, "k", "k:lease", token, b"1\nv1", 1000) == 1
+        assert world.redis.eval(None, fill, ["k", "k:lease"], token, b"1\nv1", 1000) == 1
 
     assert filler.read("k", load_while_another_reads).body == b"v1"
     assert [(answer.body, answer.how) for answer in answers] == [(b"v1", "hit")]
@@ -237,7 +237,7 @@ def test_a_reader_that_waited_too_long_reads_the_database_and_stores_nothing(
 
 def test_nobody_waits_behind_a_writers_mark(world: World) -> None:
     reader, writer = world.process(), world.process()
-    assert writer.fence(["k"])
+    assert writer.fence(["k"], world.redis.run_id)
     assert world.read(reader) == (b"v1", "miss")
 
 
@@ -272,10 +272,10 @@ def test_a_failed_load_releases_its_lease(world: World) -> None:
 def test_concurrent_writers_have_a_mark_each(world: World) -> None:
     """The one that ends first leaves the other's fence, and so nothing old when that one dies."""
     one, two, reader = world.process(), world.process(), world.process()
-    first, second = one.fence(["k"]), two.fence(["k"])
+    first, second = one.fence(["k"], world.redis.run_id), two.fence(["k"], world.redis.run_id)
     assert sorted(world.redis.holders()) == sorted([first, second])
     world.row = b"v2"
-    assert two.release(["k"], second)
+    assert two.release(["k"], second, world.redis.run_id)
     assert world.redis.holders() == [first]
     assert world.read(reader) == (b"v2", "miss")
     world.row = b"v3"  # committed by the first, which dies before its release
@@ -286,23 +286,23 @@ def test_concurrent_writers_have_a_mark_each(world: World) -> None:
 
 
 def test_a_dead_writers_mark_ends_though_others_come_and_go(world: World) -> None:
-    world.process().fence(["k"])
+    world.process().fence(["k"], world.redis.run_id)
     other = world.process()
     for _ in range(3):
         world.redis.put_forward(8.0)
-        assert other.release(["k"], other.fence(["k"]))
+        assert other.release(["k"], other.fence(["k"], world.redis.run_id), world.redis.run_id)
     assert world.redis.holders() == []
 
 
 def test_a_late_release_ends_the_lease_that_was_taken_after_its_mark_ran_out(world: World) -> None:
     writer, reader = world.process(), world.process()
-    mark = writer.fence(["k"])
+    mark = writer.fence(["k"], world.redis.run_id)
     world.redis.put_forward(cache.FENCE_MS / 1000)
 
     def load_slowly() -> bytes:
         old = world.row
         world.row = b"v2"
-        assert writer.release(["k"], mark)
+        assert writer.release(["k"], mark, world.redis.run_id)
         return old
 
     assert reader.read("k", load_slowly).body == b"v1"

@@ -18,6 +18,9 @@ config = importlib.import_module("infraforge_backend.config")
 database = importlib.import_module("infraforge_backend.database")
 deadline = importlib.import_module("infraforge_backend.deadline")
 problems = importlib.import_module("infraforge_shared.problems")
+naming = importlib.import_module("infraforge_backend.naming")
+
+HELD = naming.HELD
 
 # by SQLSTATE: PostgreSQL's own words for what is its fault, not the statement's
 FAULTS = [
@@ -61,6 +64,9 @@ class Session:
         self.pool.executed.append(statement)
         return self
 
+    def fetchone(self) -> dict[str, str]:
+        return {"server": "run-1"}
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         self.at("begin")
@@ -100,10 +106,12 @@ class Cache:
         self.fences, self.releases = fences, releases
         self.released: list[str] = []
 
-    def fence(self, keys: object) -> str | None:
+    def fence(self, keys: object, server: str) -> str | None:
+        assert server == "run-1"
         return "w:1" if self.fences else None
 
-    def release(self, keys: object, mark: str) -> bool:
+    def release(self, keys: object, mark: str, server: str) -> bool:
+        assert server == "run-1"
         self.released.append(mark)
         return self.releases
 
@@ -117,11 +125,22 @@ def made(
     return opened
 
 
+def test_naming_the_caches_server_costs_a_write_one_statement_and_a_read_none() -> None:
+    """Whether there is one Redis or several; a write that invalidates nothing is as before."""
+    pool = Pool()
+    one = made(pool)
+    one.write(["k", "l"], lambda c: c.execute("change"))
+    one.write((), lambda c: c.execute("create"))
+    one.read(lambda c: c.execute("look"))
+    assert pool.executed == [HELD, "change", "create", "look"]
+    assert pool.made == 1
+
+
 @pytest.mark.parametrize("name", [*FAULTS, "InterfaceError", "OperationalError"])
 def test_a_fault_loses_the_connection_but_not_the_change(name: str) -> None:
     pool = Pool(change=[error_of(name)])
     assert made(pool).write(["k"], lambda c: c.execute("change")) is not None
-    assert pool.executed == ["change"]
+    assert pool.executed == [HELD, HELD, "change"]
     assert pool.commits == 1
     assert (pool.made, pool.drained) == ((1, 0) if name in UNDONE else (2, 1))
 
@@ -162,7 +181,7 @@ def test_a_session_that_ends_inside_commit_leaves_the_outcome_unknown(name: str)
         made(pool, cache).write(["k"], lambda c: c.execute("change"))
     assert told.value.status == 503
     assert "unknown" in told.value.detail
-    assert pool.executed == ["change"]
+    assert pool.executed == [HELD, "change"]
     assert (pool.idle, cache.released) == ([], [])
 
 
@@ -170,7 +189,7 @@ def test_a_commit_that_the_server_refuses_is_tried_again(monkeypatch: pytest.Mon
     monkeypatch.setattr(database, "_commit_was_refused", lambda error: True)
     pool = Pool(commit=[error_of("40001")])
     made(pool).write(["k"], lambda c: c.execute("change"))
-    assert pool.executed == ["change", "change"]
+    assert pool.executed == [HELD, "change"] * 2
     assert pool.commits == 1
 
 
@@ -187,7 +206,7 @@ def test_a_writer_that_raised_the_epoch_asks_the_same_session_again(fences: bool
         ["k"], lambda c: c.execute("change")
     )
     assert waited == [config.Config().lease_seconds]
-    assert pool.executed == ["change", database._RAISE_EPOCH, "SELECT 1"]
+    assert pool.executed == [HELD, "change", database._RAISE_EPOCH, "SELECT 1"]
     assert pool.made == 1
 
 

@@ -31,7 +31,8 @@ CALM = ("step_0", "step_1", "step_1", "step_0", "read_0", "read_1", "second")
 FAULTS = {
     "cut": ("write_without_redis", "join", "silence"),
     "stop": ("stop_or_go_on", "silence"),
-    "restart": ("restart_redis",),
+    "restart": ("restart_redis", "second"),
+    "promote": ("replicate", "promote", "follow", "second", "second"),
     "crash": ("crash_or_start", "silence"),
     "kill": ("kill", "long_silence"),
     "delete": ("delete",),
@@ -39,8 +40,10 @@ FAULTS = {
 EPOCHS = ("write_without_redis", "crash_or_start", "second", "silence", "read_0")
 OUTAGES = ("write_without_redis", "crash_or_start", "second", "second", "read_0")
 FENCES = ("step_0", "step_0", "write_1", "read_1", "die_after_commit")
+PROMOTIONS = ("replicate", "write_1", "promote", "follow", "second", "second", "read_1", "read_0")
+STRADDLES = ("step_0", "step_0", "step_0", "step_0", "promote_beside_a_write", "read_1")
 CREATIONS = ("delete", "read_0", "read_1", "step_0", "step_1")
-CHOICES = [CALM, EPOCHS, OUTAGES, FENCES] + [
+CHOICES = [CALM, EPOCHS, OUTAGES, FENCES, PROMOTIONS, STRADDLES] + [
     (*CALM, *FAULTS[one], *FAULTS[other]) for one, other in itertools.combinations(FAULTS, 2)
 ]
 
@@ -53,12 +56,13 @@ class Backend(RuleBasedStateMachine):
     """
 
     server: Any = None
+    spare: Any = None
     choices: Sequence[Sequence[str]] = CHOICES
     fenced_creation = True
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = model.World(self.server)
+        self.world = model.World(self.server, spare=self.spare)
         self.acknowledged = 1  # the newest change that is
         self.calm = True  # Redis did all it was told
         self.seen = [0, 0]  # by each process' client
@@ -118,10 +122,20 @@ class Backend(RuleBasedStateMachine):
             self.world.redis.stopped = True
 
     def restart_redis(self) -> None:
-        """Not beside a writer: a mark that is lost together with its writer is not covered."""
-        if not self.world.operations:
-            self.calm = False
-            self.world.redis.forget()
+        """Beside writers, too, whose marks it loses."""
+        self.calm = False
+        self.world.redis.forget()
+
+    def replicate(self) -> None:
+        self.world.replicate()
+
+    def promote(self) -> None:
+        """With what was replicated so far; the first process goes on talking to the former one."""
+        self.calm = False
+        self.world.processes[0].pinned = self.world.promote()
+
+    def follow(self) -> None:
+        self.world.processes[0].pinned = None
 
     def crash_or_start(self) -> None:
         if self.world.postgres.up:
@@ -144,6 +158,16 @@ class Backend(RuleBasedStateMachine):
             process.beat()
             process.cache.probe()
         self._wake()
+
+    def promote_beside_a_write(self) -> None:
+        """While the first process' writer is about to commit, and long enough to name another."""
+        if self.writers[0] is None or self.writers[0].at != "commit":
+            return
+        self.promote()
+        for _ in range(6):
+            self.world.pass_time(1.0)
+            self.world.processes[1].beat()
+            self.world.processes[1].cache.probe()
 
     def silence(self) -> None:
         """Time passes in which no pulse beats."""
@@ -193,9 +217,11 @@ class Backend(RuleBasedStateMachine):
 
     def judge_what_stays(self) -> None:
         """With nothing under way, also where writers died or got no answer."""
+        postgres = self.world.postgres
         if self.world.operations or self.world.redis.late:
             return
-        postgres = self.world.postgres
+        if postgres.named != self.world.redis.run_id:
+            return  # nobody may use it
         value = self.world.redis.server.get("k")
         prefix = f"{postgres.epoch}\n".encode()
         if value is not None and value.startswith(prefix):
@@ -224,10 +250,13 @@ def search(machine: type[Backend], examples: int) -> None:
 
 
 @pytest.fixture(params=["fakeredis", "redis-server"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
-    """What runs the scripts: a Redis of our own where one is installed, and what stands for it."""
+def redises(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """What runs the scripts: a Redis of our own where one is installed, and what stands for it.
+
+    Two databases of it: neither sees the other's.
+    """
     if request.param == "fakeredis":
-        yield None
+        yield {}
         return
     program = shutil.which("redis-server")
     if program is None:
@@ -235,17 +264,18 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     socket = tmp_path / "redis.sock"
     argv = [program, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", tmp_path]
     with subprocess.Popen(list(map(str, argv)), stdout=subprocess.DEVNULL) as process:
-        client = redis.Redis(unix_socket_path=str(socket))
+        client, other = (redis.Redis(unix_socket_path=str(socket), db=one) for one in range(2))
         try:
             wait_until(client.ping, within=10, ignoring=(redis.RedisError,), what="redis-server")
-            yield client
+            yield {"server": client, "spare": other}
         finally:
             client.close()
+            other.close()
             process.terminate()
 
 
-def test_no_order_of_steps_serves_what_was_replaced(server: Any) -> None:
-    search(type("Whole", (Backend,), {"server": server}), examples=60)
+def test_no_order_of_steps_serves_what_was_replaced(redises: dict[str, Any]) -> None:
+    search(type("Whole", (Backend,), redises), examples=70)
 
 
 def extends_what_has_run_out(patch: pytest.MonkeyPatch) -> None:
@@ -278,6 +308,25 @@ def takes_every_mark_away(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(scripts, "RELEASE", all_of_them)
 
 
+def asks_any_server(patch: pytest.MonkeyPatch) -> None:
+    asked = model.ScriptedRedis.eval
+    patch.setattr(
+        model.ScriptedRedis, "eval", lambda self, _server, *rest: asked(self, None, *rest)
+    )
+
+
+def names_without_a_wait(patch: pytest.MonkeyPatch) -> None:
+    made = model.naming.Naming.__init__
+    patch.setattr(
+        model.naming.Naming, "__init__", lambda self, met, _, clock: made(self, met, 0.0, clock)
+    )
+
+
+def names_beside_open_transactions(patch: pytest.MonkeyPatch) -> None:
+    nobody = property(lambda _: set(), lambda *_: None)
+    patch.setattr(model.Postgres, "holding", nobody, raising=False)
+
+
 def creates_without_a_fence(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Backend, "fenced_creation", False)
 
@@ -290,6 +339,9 @@ def creates_without_a_fence(patch: pytest.MonkeyPatch) -> None:
         (has_one_mark_for_all_writers, FENCES),
         (takes_every_mark_away, FENCES),
         (creates_without_a_fence, CREATIONS),
+        (asks_any_server, PROMOTIONS),
+        (names_without_a_wait, PROMOTIONS),
+        (names_beside_open_transactions, STRADDLES),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -205,7 +205,8 @@ def test_observer_and_probe_change_nothing(store: str) -> None:
 def test_the_backend_may_run_its_scripts_and_no_more() -> None:
     scripts = [text for name, text in vars(cache.scripts).items() if name.isupper()]
     called = {name.lower() for text in scripts for name in re.findall(r"call\('(\w+)'", text)}
-    assert commands(users("redis-cache")["backend"]) == called | {"eval", "ping", "client|setinfo"}
+    own = {"eval", "ping", "info", "client|setinfo"}
+    assert commands(users("redis-cache")["backend"]) == called | own
     assert [word for word in users("redis-cache")["backend"].split() if "~" in word] == [
         "~project:*",
         "~standing:*",
@@ -232,7 +233,8 @@ def test_the_sweeper_may_run_its_script_and_no_more() -> None:
     rule = users("redis-sessions")["sweeper"]
     assert commands(rule) == called | {"eval", "client|setinfo"}
     keys = [word for word in rule.split() if "~" in word]
-    assert keys == ["~__Host-infraforge_session-*", "~idle:swept", "~idle:last:*"]
+    own = ["~idle:swept", "~idle:master", "~idle:last:*"]
+    assert keys == ["~__Host-infraforge_session-*", *own]
     shell = (folder / "idle.sh").read_text()
     assert 'pattern="__Host-infraforge_session-*"' in shell
     assert "-a " not in shell

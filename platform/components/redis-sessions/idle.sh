@@ -1,5 +1,5 @@
 #!/bin/sh
-# Ends idle sessions for as long as the store runs.
+# Ends idle sessions for as long as the store runs; on a replica the script does nothing.
 set -u
 trap 'exit 0' TERM INT
 pattern="__Host-infraforge_session-*"

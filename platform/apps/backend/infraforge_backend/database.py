@@ -1,14 +1,17 @@
-"""PostgreSQL: a pool that follows the credentials, reads, and writes that empty the cache.
+"""PostgreSQL: a pool that follows the credentials, reads, and writes that invalidate the cache.
 
-A connection is verified against the platform CA and the server's name, works as the tables'
-owner (the login role switches by itself), and is ended when it waits too long. It is one to a
-primary, whichever of several members that is: a standby would show the past.
+A connection is verified against the platform CA and the server's name, works as the tables' owner
+(the login role switches by itself), and is ended if it waits too long. It leads to the primary,
+whichever of several members that is: a standby would show the past.
 
-An error is a *fault* where the server or the connection is to blame, whatever psycopg calls it: a
+An error is a *fault* if the server or the connection is to blame, whatever psycopg calls it: a
 session that the server ended, a server that has become read-only, no answer. After a fault the
-connection leaves the pool and the work is tried once more on a new one; then the answer is
-Unavailable. A write is tried again only as long as COMMIT was not sent. When the connection ends
-inside COMMIT nobody can tell what happened, and the client is told just that.
+connection leaves the pool and the work is tried once more on a new one; after that the answer is
+Unavailable. A write is tried again only if COMMIT was not sent. If the connection ends inside
+COMMIT, nobody can tell what happened, and the client is told just that.
+
+A write that invalidates costs one statement more than its change: it reads the name of the cache's
+server, and holds it until the transaction ends (naming.py).
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ import psycopg_pool
 from infraforge_shared.problems import OutcomeUnknown, Unavailable
 from psycopg.rows import dict_row
 
-from infraforge_backend import metrics
+from infraforge_backend import metrics, naming
 from infraforge_backend.cache import FENCE_MS, Cache
 from infraforge_backend.config import Config
 from infraforge_backend.deadline import Watchdog
@@ -37,15 +40,15 @@ T = TypeVar("T")
 Connection = psycopg.Connection[dict[str, Any]]
 
 FAULTS = (psycopg.OperationalError, psycopg.InternalError, psycopg.InterfaceError)
-"""What psycopg raises for faults of the server or of the connection to it (see above)."""
-# the server undid the transaction; the session is as good as before
+"""What psycopg raises for faults of the server or of the connection (see above)."""
+# the server rolled the transaction back; the session is still good
 _UNDONE = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 
 _RAISE_EPOCH = "UPDATE cache_epoch SET epoch = epoch + 1"
 _STATEMENT_SECONDS = 5
 _TRANSACTION_SECONDS = 10
 _READ_SECONDS = _STATEMENT_SECONDS + 0.5
-# a mark must outlive every transaction it stands for
+# a mark must outlive the transaction that set it
 assert 2 * _TRANSACTION_SECONDS * 1000 <= FENCE_MS
 _POOL_SECONDS = 2.0
 _SERVER_SETTINGS = " ".join(
@@ -59,14 +62,14 @@ _SERVER_SETTINGS = " ".join(
 
 @dataclass(frozen=True)
 class Login:
-    """A database login. The password is kept out of every text form."""
+    """A database login. The password appears in no text form."""
 
     user: str
     password: str = field(repr=False)
 
 
 def parameters(config: Config, login: Login) -> dict[str, Any]:
-    """What psycopg needs to connect, but for the host."""
+    """psycopg's connection parameters, except for the host."""
     return {
         "port": config.postgres_port,
         "dbname": config.postgres_database,
@@ -84,9 +87,17 @@ def parameters(config: Config, login: Login) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Fence:
+    """What one attempt at a write fenced. server: a run id. mark: None if it was not confirmed."""
+
+    server: str
+    mark: str | None
+
+
 @contextlib.contextmanager
 def not_now(told: logging.Logger) -> Iterator[None]:
-    """Let go of work in the block that a service does not take now: it is done another time."""
+    """Drop the block's work if a service is unavailable now: it is done another time."""
     try:
         yield
     except (Unavailable, OutcomeUnknown) as error:
@@ -94,14 +105,14 @@ def not_now(told: logging.Logger) -> Iterator[None]:
 
 
 def retire(pool: psycopg_pool.ConnectionPool[Connection]) -> None:
-    """Close a pool nobody gets connections from any more; borrowed ones finish their work."""
+    """Close a pool that lends no more connections; borrowed ones finish their work."""
     pool.close(timeout=0)
 
 
 class Database:
     """The database of one process.
 
-    pause: waits so many seconds, while what is cached elsewhere runs out.
+    pause: waits that many seconds, while what other processes know expires.
     """
 
     def __init__(
@@ -120,7 +131,7 @@ class Database:
         self._pool: psycopg_pool.ConnectionPool[Connection] | None = None
 
     def use(self, login: Login) -> None:
-        """Connect as `login` from now on. Work under way ends on its old connection."""
+        """Connect as `login` from now on. Work under way finishes on its old connection."""
         pool: psycopg_pool.ConnectionPool[Connection] = psycopg_pool.ConnectionPool(
             connection_class=MemberConnection,
             kwargs={**parameters(self._config, login), "members": self.members},
@@ -129,7 +140,7 @@ class Database:
             timeout=_POOL_SECONDS,
             max_lifetime=1800,
             reconnect_timeout=0,
-            # one that waits for a dead host keeps nobody from another
+            # a worker that waits for a dead host blocks no connection to another
             num_workers=3 if self.members.several else 1,
             open=True,
             name=self._config.vault_role,
@@ -140,12 +151,12 @@ class Database:
             retire(old)
 
     def primary_moved(self) -> None:
-        """Another member takes writes now: no connection to the one before is lent any more."""
+        """Another member takes writes now: lend no more connections to the former one."""
         self._forget_connections()
         pool = self._pool
         if pool is not None:
             with contextlib.suppress(psycopg_pool.PoolClosed):
-                pool.check()  # and one is made at once, for whoever waits
+                pool.check()  # makes one at once, for whoever waits
 
     def close(self) -> None:
         with self._lock:
@@ -154,54 +165,59 @@ class Database:
             retire(old)
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """What `query` returns. Unavailable when PostgreSQL does not answer."""
+        """What `query` returns. Raises Unavailable if PostgreSQL does not answer."""
         return self._attempt(query, _READ_SECONDS)
 
     def write(self, keys: Sequence[str], change: Callable[[Connection], T]) -> T:
         """Run `change` in a transaction; on return no reader gets what was under `keys` before.
 
-        keys: cache keys whose value the change makes old; none for a change nothing caches.
-        Unavailable: nothing was changed. OutcomeUnknown: it may have been.
+        keys: cache keys whose value the change makes old; none for a change that nothing caches.
+        Raises Unavailable: nothing was changed. Raises OutcomeUnknown: it may have been.
         """
-        marks: list[str | None] = []
+        fences: list[Fence] = []
 
         def transaction(connection: Connection) -> T:
             committing = False
             try:
-                # The server ends the transaction well before a mark set inside it expires. A
-                # database that is not there does not get this far, and empties no cache.
+                # The server ends the transaction well before a mark set inside it expires. If the
+                # database is away, this point is not reached, and no cache is emptied.
                 with connection.transaction():
-                    marks.extend([self._cache.fence(keys)] if keys else [])
+                    if keys:
+                        server = naming.held(connection)
+                        fences.append(Fence(server, self._cache.fence(keys, server)))
                     result = change(connection)
-                    if None in marks:
+                    if _unconfirmed(fences):
                         connection.execute(_RAISE_EPOCH)
                     committing = True
             except psycopg.Error as error:
                 if committing and not _commit_was_refused(error):
                     raise OutcomeUnknown from error
                 raise
-            if None in marks:
+            if _unconfirmed(fences):
                 self._outlast_leases(connection)
             return result
 
         try:
             result = self._attempt(transaction)
         except OutcomeUnknown:
-            raise  # the mark stays: a commit that takes effect late must find no fill
+            raise  # the mark stays: nothing may be filled before a commit that takes effect late
         except BaseException:
-            self._release(keys, marks)
+            self._release(keys, fences)
             raise
-        if not self._release(keys, marks) and None not in marks:
+        if not self._release(keys, fences) and not _unconfirmed(fences):
             self._raise_epoch()
         return result
 
-    def _release(self, keys: Sequence[str], marks: Sequence[str | None]) -> bool:
-        """Take all marks away; False where one was not confirmed, by Redis or from the start."""
-        confirmed = [mark is not None and self._cache.release(keys, mark) for mark in marks]
+    def _release(self, keys: Sequence[str], fences: Sequence[Fence]) -> bool:
+        """Remove all marks; False if one was not confirmed, by its server or from the start."""
+        confirmed = [
+            fence.mark is not None and self._cache.release(keys, fence.mark, fence.server)
+            for fence in fences
+        ]
         return all(confirmed)
 
     def _raise_epoch(self) -> None:
-        """Raise the epoch on its own; OutcomeUnknown where that fails: no acknowledgement then."""
+        """Raise the epoch on its own. Raises OutcomeUnknown if that fails: no acknowledgement."""
 
         def raised(connection: Connection) -> None:
             connection.execute(_RAISE_EPOCH)
@@ -213,10 +229,11 @@ class Database:
             raise OutcomeUnknown from error
 
     def _outlast_leases(self, connection: Connection) -> None:
-        """Return once nobody relies any more on an epoch from before this moment.
+        """Return once no process relies any more on an epoch from before this moment.
 
-        connection: the one that raised the epoch. OutcomeUnknown where it does not answer at the
-        end: PostgreSQL may have been gone meanwhile, and others may rely on the old epoch still.
+        connection: the one that raised the epoch. Raises OutcomeUnknown if it does not answer at
+        the end: PostgreSQL may have been gone meanwhile, and others may still rely on the old
+        epoch.
         """
         log.warning("cache not reached by a write: epoch raised, acknowledgement delayed")
         metrics.EPOCHS.inc()
@@ -231,7 +248,7 @@ class Database:
     def _attempt(
         self, work: Callable[[Connection], T], seconds: float = _TRANSACTION_SECONDS + 1
     ) -> T:
-        """What `work` returns, at the second attempt where the first meets a fault."""
+        """What `work` returns, at the second attempt if the first meets a fault."""
         try:
             return self._once(work, seconds)
         except (psycopg_pool.PoolTimeout, psycopg.errors.QueryCanceled) as error:
@@ -255,7 +272,7 @@ class Database:
             except (*_UNDONE, psycopg.errors.QueryCanceled):
                 raise
             except (*FAULTS, OutcomeUnknown):
-                # not before the watchdog has let go of it; the pool takes none back that is closed
+                # only after the watchdog has released it; the pool takes no closed one back
                 connection.close()
                 raise
 
@@ -282,10 +299,14 @@ class Database:
                 pool.drain()
 
 
-def _commit_was_refused(error: psycopg.Error) -> bool:
-    """Whether the server answered COMMIT by undoing the transaction, and said so.
+def _unconfirmed(fences: Sequence[Fence]) -> bool:
+    return any(fence.mark is None for fence in fences)
 
-    An error that ends the session (FATAL), or one without the server's word, says nothing.
+
+def _commit_was_refused(error: psycopg.Error) -> bool:
+    """Whether the server answered COMMIT by rolling the transaction back, and said so.
+
+    An error that ends the session (FATAL), or one that is not the server's, proves nothing.
     """
     return error.diag.severity_nonlocalized == "ERROR"
 

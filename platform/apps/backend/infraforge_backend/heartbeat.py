@@ -1,6 +1,7 @@
-"""Two pulses a second each: the cache epoch from PostgreSQL, a sign of life from Redis.
+"""Two pulses, twice a second each: the cache's epoch and server from PostgreSQL, and a sign of life
+from Redis.
 
-Each has a thread and a connection of its own, so that neither waits for the other or for users.
+Each has its own thread and connection, so that neither waits for the other or for users.
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ from dataclasses import dataclass
 
 import psycopg
 
-from infraforge_backend import database, members, metrics
+from infraforge_backend import database, members, metrics, naming
 from infraforge_backend.cache import Cache
 from infraforge_backend.config import Config
 from infraforge_backend.database import Connection, Login
 from infraforge_backend.deadline import Watchdog
 from infraforge_backend.epoch import EpochKnowledge
 from infraforge_backend.members import MemberConnection, Members
+from infraforge_backend.naming import Named, Naming
 
 log = logging.getLogger(__name__)
 
 PULSE = 0.5
 _ANSWER_WITHIN = 1.0
-# not "shutting down": a smart shutdown lets sessions work on; not "in recovery mode" either: what
-# crashed may have been there a moment ago
+# not "shutting down": a smart shutdown lets sessions continue; not "in recovery mode" either: the
+# server may have crashed only a moment ago
 _NOBODY_GETS_IN = ("system is starting up",)
-# a standby says so of a session that it has begun: the login was good
+# a standby says this about a session that it has begun: the login was good
 _LET_IN = ("session is read-only", "server is in hot standby mode")
 _NOT_WITH_THIS_LOGIN = ("authentication failed", "does not exist", "not permitted to log in")
 
@@ -36,8 +38,8 @@ _NOT_WITH_THIS_LOGIN = ("authentication failed", "does not exist", "not permitte
 def refuses_everybody(error: psycopg.Error) -> bool:
     """Whether PostgreSQL itself says that it has no session and lets nobody in.
 
-    With several addresses tried, all must have said so. A timeout says nothing, and neither does a
-    refused connection: the Service refuses, too (see absence.py).
+    If several addresses were tried, all must have said so. A timeout proves nothing, and neither
+    does a refused connection: the Service refuses, too (see absence.py).
     """
     return all(_starts_up(one) for one in members.each(error))
 
@@ -50,10 +52,10 @@ def _starts_up(error: psycopg.Error) -> bool:
 
 
 def refuses_login(error: psycopg.Error) -> bool:
-    """Whether PostgreSQL is there and does not take this login (any more).
+    """Whether PostgreSQL is there and does not accept this login (any more).
 
-    Of several members a standby may not know of a login yet that the primary made a moment ago: so
-    each that says anything about it must say the same.
+    A standby may not know a login yet that the primary made a moment ago: so all members that say
+    anything about it must say the same.
     """
     said = [str(one) for one in members.each(error)]
     refusals = [any(words in text for words in _NOT_WITH_THIS_LOGIN) for text in said]
@@ -63,14 +65,17 @@ def refuses_login(error: psycopg.Error) -> bool:
 
 @dataclass(frozen=True)
 class Primary:
-    """Whom to look for, and whom to tell that another one was found."""
+    """The members to look among, and what to call when another one is found to be primary."""
 
     members: Members
     moved: Callable[[], None] = lambda: None
 
 
 class EpochPulse:
-    """Keeps EpochKnowledge fresh, and knows when PostgreSQL last answered."""
+    """Keeps EpochKnowledge fresh, and knows when PostgreSQL last answered.
+
+    met: run id of the master that the cache's client met last, "" if it does not answer now.
+    """
 
     def __init__(
         self,
@@ -78,12 +83,15 @@ class EpochPulse:
         knowledge: EpochKnowledge,
         watchdog: Watchdog,
         suspect: Callable[[], None],
+        *,
+        met: Callable[[], str],
         primary: Primary | None = None,
     ) -> None:
         self._config = config
         self._knowledge = knowledge
         self._watchdog = watchdog
         self._suspect = suspect
+        self._naming = Naming(met, config.lease_seconds)
         self._primary = primary or Primary(Members.of(config.postgres_host))
         self._server = ""
         self._login: Login | None = None
@@ -107,7 +115,7 @@ class EpochPulse:
             return
         asked_at = self._knowledge.now()
         try:
-            epoch = self._ask(login)
+            row = self._ask(login)
         except database.FAULTS as error:
             self._drop()
             self._missed(error, asked_at)
@@ -115,11 +123,11 @@ class EpochPulse:
         except psycopg.Error as error:  # e.g. no such table: before the first migration
             self._tell(False, error)
             return
-        self._knowledge.seen(epoch, asked_at)
+        self._knowledge.seen(row.epoch, asked_at, row.server)
         self._answered = asked_at
         self._tell(True, None)
 
-    def _ask(self, login: Login) -> int:
+    def _ask(self, login: Login) -> Named:
         if self._changed:
             self._changed = False
             self._drop()
@@ -133,10 +141,9 @@ class EpochPulse:
                 log.warning("another member is primary", extra={"primary": self._server})
                 self._primary.moved()
         with self._watchdog.limit(self._connection, _ANSWER_WITHIN):
-            row = self._connection.execute("SELECT epoch FROM cache_epoch").fetchone()
-        if row is None:
-            raise psycopg.OperationalError("cache_epoch is empty")
-        return int(row["epoch"])
+            row = naming.look(self._connection)
+            self._naming.beat(self._connection, row)
+        return row
 
     def _missed(self, error: psycopg.Error, asked_at: float) -> None:
         if refuses_login(error):
@@ -161,7 +168,7 @@ class EpochPulse:
 
 
 class CachePulse:
-    """Finds out when Redis goes and comes back."""
+    """Notices when Redis goes away and comes back."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -171,7 +178,7 @@ class CachePulse:
 
 
 class Pulse:
-    """Calls a beat for as long as the process lives; an error of one beat does not end it."""
+    """Calls a beat for as long as the process lives; an error in one beat does not end it."""
 
     def __init__(self, name: str, beat: Callable[[], None], every: float = PULSE) -> None:
         self._beat = beat

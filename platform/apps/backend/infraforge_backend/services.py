@@ -1,4 +1,4 @@
-"""All that a process needs to answer requests, wired together and started."""
+"""Everything a process needs to answer requests, wired together and started."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import threading
 import psycopg
 from infraforge_shared.problems import OutcomeUnknown, Unavailable
 
-from infraforge_backend import absence, audit, garbage, migrations, uploads
+from infraforge_backend import absence, audit, garbage, migrations, servers, uploads
 from infraforge_backend.absence import AbsencePulse
 from infraforge_backend.bus import Bus
-from infraforge_backend.cache import Cache, connect
+from infraforge_backend.cache import Cache
 from infraforge_backend.config import Config
 from infraforge_backend.database import Database, Login
 from infraforge_backend.deadline import Watchdog
@@ -32,7 +32,7 @@ _MIGRATE_BACKOFF = (0.5, 1, 2, 3, 5)
 
 
 class Services:
-    """One process' services. Construct, `start` (returns at once), and `stop`."""
+    """The services of one process. Construct, `start` (returns at once), and `stop`."""
 
     def __init__(self, config: Config, credentials: Credentials) -> None:
         self.config = config
@@ -48,7 +48,12 @@ class Services:
         self.platform = PlatformApi(config)
         primary = Primary(self.database.members, self.database.primary_moved)
         self.epoch_pulse = EpochPulse(
-            config, self.knowledge, self.watchdog, credentials.suspect, primary
+            config,
+            self.knowledge,
+            self.watchdog,
+            credentials.suspect,
+            met=lambda: self.cache.met,
+            primary=primary,
         )
         gone = AbsencePulse(
             self.knowledge,
@@ -71,12 +76,14 @@ class Services:
         self.outbox = Outbox(enabled=bool(config.nats_url))
         self.bus = Bus(config)
         self._relay = Relay(self.database, self.bus, config.retell_seconds)
+        self._redis_keys: Keys | None = None
+        self._sentinel_keys: Keys | None = None
         self._migrated = threading.Event()
         self._stopping = threading.Event()
         self._migration = threading.Thread(target=self._migrate, name="migration", daemon=True)
 
     def start(self) -> None:
-        """Start all threads; what is not there yet is waited for in the background."""
+        """Start all threads; they wait in the background for what is not there yet."""
         self.watchdog.start()
         self.credentials.start(self)
         self._migration.start()
@@ -98,7 +105,12 @@ class Services:
         self.epoch_pulse.use(login)
 
     def use_redis(self, keys: Keys) -> None:
-        self.cache.use(connect(self.config, keys.user, keys.secret))
+        self._redis_keys = keys
+        self._connect_cache()
+
+    def use_sentinel(self, keys: Keys) -> None:
+        self._sentinel_keys = keys
+        self._connect_cache()
 
     def use_minio(self, keys: Keys) -> None:
         self.objects.use(keys.user, keys.secret)
@@ -106,15 +118,21 @@ class Services:
     def use_nats(self, keys: Keys) -> None:
         self.bus.use(keys.user, keys.secret)
 
+    def _connect_cache(self) -> None:
+        """Connect to the cache, once all the keys are there that this takes."""
+        own, sentinel = self._redis_keys, self._sentinel_keys
+        if own is not None and (sentinel is not None or not self.config.sentinels):
+            self.cache.use(servers.connect(self.config, own, sentinel))
+
     def wake_relay(self) -> None:
-        """There may be something in the outbox."""
+        """Tell the relay that there may be something in the outbox."""
         self._relay.wake()
 
     def lacks(self) -> list[str]:
-        """What keeps this process from serving; empty when it is ready.
+        """What keeps this process from serving; empty if it is ready.
 
         PostgreSQL may be silent for `ready_seconds`, and for as long as cached reads can be
-        answered: taking every pod out at once would help nobody.
+        answered: taking every pod out of service at once would help nobody.
         """
         missing = []
         if not self.credentials.held:

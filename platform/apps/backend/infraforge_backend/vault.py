@@ -47,6 +47,7 @@ class Takers(Protocol):
 
     def use_database(self, login: Login) -> None: ...
     def use_redis(self, keys: Keys) -> None: ...
+    def use_sentinel(self, keys: Keys) -> None: ...
     def use_minio(self, keys: Keys) -> None: ...
     def use_nats(self, keys: Keys) -> None: ...
 
@@ -263,7 +264,12 @@ class VaultCredentials:
         takers = self._takers
         if takers is None:
             return
-        take = {"minio": takers.use_minio, "redis": takers.use_redis, "nats": takers.use_nats}
+        take = {
+            "minio": takers.use_minio,
+            "redis": takers.use_redis,
+            "sentinel": takers.use_sentinel,
+            "nats": takers.use_nats,
+        }
         for name in self._config.vault_keys.split():
             keys = self._read(name)
             if keys != self._keys.get(name):

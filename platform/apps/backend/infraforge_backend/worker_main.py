@@ -47,7 +47,10 @@ class Process:
         self.bus.use(keys.user, keys.secret)
 
     def use_redis(self, keys: Keys) -> None:
-        """Nothing here asks the cache."""
+        """Nothing here uses the cache."""
+
+    def use_sentinel(self, keys: Keys) -> None:
+        """Nothing here uses the cache."""
 
     def lacks(self) -> list[str]:
         """What keeps it from working; empty when it is ready."""
