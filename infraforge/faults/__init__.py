@@ -11,6 +11,7 @@ from infraforge.faults.base import Undo
 from infraforge.faults.cut import ApiAway, ApiFlaps, CutOff, From, Reconnect
 from infraforge.faults.expire import CertificateExpired, GoodCertificate
 from infraforge.faults.fill import Empty, Fill
+from infraforge.faults.groups import Position, WholeGroup
 from infraforge.faults.impostor import Impostor, Unmask
 from infraforge.faults.kill import BackToStrength, KillContainer, KillPod
 from infraforge.faults.load_left import LoadRemoved
@@ -33,6 +34,15 @@ from infraforge.faults.renew import RenewCertificate
 from infraforge.faults.restart import Restart, Started
 from infraforge.faults.roles import AllStreaming, Role
 from infraforge.faults.scale import Rescale, ScaledToNothing
+from infraforge.faults.servers import (
+    Away,
+    CutServerOff,
+    DeleteServer,
+    FreezeServer,
+    HoldServerDown,
+    KillServer,
+    PromoteAnother,
+)
 from infraforge.faults.together import Together, Unawaited, UndoAll
 from infraforge.faults.tokens import SignedInAnew, TokensRevoked
 
@@ -41,24 +51,30 @@ __all__ = [
     "AllStreaming",
     "ApiAway",
     "ApiFlaps",
+    "Away",
     "BackToStrength",
     "CertificateExpired",
     "Continue",
     "CrashMember",
     "CutNodeOff",
     "CutOff",
+    "CutServerOff",
+    "DeleteServer",
     "Empty",
     "Fill",
     "FreezeMember",
     "FreezePatroni",
+    "FreezeServer",
     "From",
     "GoodCertificate",
     "HoldMemberDown",
+    "HoldServerDown",
     "Impostor",
     "KillContainer",
     "KillMember",
     "KillPod",
     "KillPostmaster",
+    "KillServer",
     "LeadBack",
     "LoadRemoved",
     "LoginsEnd",
@@ -66,6 +82,8 @@ __all__ = [
     "Pause",
     "PauseNode",
     "PlugIn",
+    "Position",
+    "PromoteAnother",
     "ReadOnly",
     "Reconnect",
     "RenewCertificate",
@@ -87,6 +105,7 @@ __all__ = [
     "UndoAll",
     "Unmask",
     "Unpause",
+    "WholeGroup",
 ]
 
 UNDOS: Mapping[str, type[Undo]] = {
@@ -113,6 +132,7 @@ UNDOS: Mapping[str, type[Undo]] = {
         UndoAll,
         Unmask,
         Unpause,
+        WholeGroup,
     )
 }
 """Every kind of undo that a journal may hold; `infraforge heal` can perform these."""

@@ -1,4 +1,4 @@
-"""Members of PostgreSQL cut off: from each other, from everybody, or from the Kubernetes API.
+"""Members cut off: from each other, from everybody, or (PostgreSQL) from the Kubernetes API.
 
 Done in the pod's own network namespace, from its node, with iptables: it bites at once, ends
 connections that were there too, and touches no policy of the platform's. That packets were dropped
@@ -22,7 +22,8 @@ from infraforge.components import containers, members
 from infraforge.components.containers import Container
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
-from infraforge.faults import processes, roles
+from infraforge.faults import after, processes, roles
+from infraforge.faults.after import After
 from infraforge.faults.roles import AllStreaming, Role, Who
 
 CHAIN = "INFRAFORGE-CUT"
@@ -96,10 +97,10 @@ class CutOff:
 
     def aim(self, site: Site) -> Cut:
         containers.nodes(site)
-        after = AllStreaming.of(site)
+        waits = AllStreaming.of(site)
         target = roles.find(site, self.who)
         places = (Place.of(site, target),)
-        return Cut(Reconnect(places, after), rules(site, self.from_, target.pod))
+        return Cut(Reconnect(places, waits), rules(site, self.from_, target.pod))
 
 
 @dataclass(frozen=True)
@@ -176,14 +177,14 @@ class Flapping:
 
 @dataclass(frozen=True)
 class Reconnect:
-    """No rule of ours in those networks, no loop that makes them, and all members stream.
+    """No rule of ours in those networks, no loop that makes them, and all members are well.
 
     loop: its name among the nodes' processes; "" where there is none.
     """
 
     kind: ClassVar[str] = "reconnect"
     places: tuple[Place, ...]
-    after: AllStreaming
+    after: After
     loop: str = ""
 
     @property
@@ -194,7 +195,7 @@ class Reconnect:
     @classmethod
     def restored(cls, parameters: Mapping[str, str]) -> Reconnect:
         places = tuple(Place(str(n), str(ns)) for n, ns in json.loads(parameters["places"]))
-        return cls(places, AllStreaming.restored(parameters), parameters["loop"])
+        return cls(places, after.restored(parameters), parameters["loop"])
 
     def perform(self, site: Site) -> None:
         for place in self.places:
@@ -208,7 +209,7 @@ class Reconnect:
 def rules(site: Site, from_: From, pod: str = "") -> list[Rule]:
     """What is dropped in the network of `pod`, both ways. Raises ClusterError."""
     if from_ is From.EVERYBODY:
-        return [("INPUT", "!", "-i", "lo"), ("OUTPUT", "!", "-o", "lo")]
+        return everybody()
     if from_ is From.API:
         return [
             rule
@@ -225,7 +226,17 @@ def rules(site: Site, from_: From, pod: str = "") -> list[Rule]:
     ]
     if not peers:
         raise ClusterError(f"{pod} has no peers to be cut off from")
-    return [rule for ip in peers for rule in (("OUTPUT", "-d", ip), ("INPUT", "-s", ip))]
+    return between(peers)
+
+
+def everybody() -> list[Rule]:
+    """All that is not the pod's own loopback, by which a port-forward comes."""
+    return [("INPUT", "!", "-i", "lo"), ("OUTPUT", "!", "-o", "lo")]
+
+
+def between(addresses: Sequence[str]) -> list[Rule]:
+    """All from and to these addresses."""
+    return [rule for ip in addresses for rule in (("OUTPUT", "-d", ip), ("INPUT", "-s", ip))]
 
 
 def prepare(site: Site, place: Place) -> None:

@@ -15,7 +15,8 @@ from infraforge.components.containers import Container
 from infraforge.components.postgres import Postgres
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, TimedOut
-from infraforge.faults import roles
+from infraforge.faults import after, roles
+from infraforge.faults.after import After
 from infraforge.faults.kill import Deletion, Sigkill
 from infraforge.faults.pause import Freeze, Resume
 from infraforge.faults.roles import AllStreaming, Role, Who
@@ -69,8 +70,8 @@ class FreezeMember:
 
     def aim(self, site: Site) -> MemberFreeze:
         containers.nodes(site)
-        after = AllStreaming.of(site)
-        return MemberFreeze(Freeze(roles.find(site, self.who)), after)
+        waits = AllStreaming.of(site)
+        return MemberFreeze(Freeze(roles.find(site, self.who)), waits)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class MemberFreeze:
 
     lasting: ClassVar[bool] = False
     freeze: Freeze
-    after: AllStreaming
+    after: After
 
     @property
     def undo(self) -> ResumeMember:
@@ -94,11 +95,11 @@ class MemberFreeze:
 
 @dataclass(frozen=True)
 class ResumeMember:
-    """Let a frozen member go on, and wait until all stream."""
+    """Let a frozen member go on, and wait until all are well."""
 
     kind: ClassVar[str] = "resume-member"
     resume: Resume
-    after: AllStreaming
+    after: After
 
     @property
     def parameters(self) -> Mapping[str, str]:
@@ -106,7 +107,7 @@ class ResumeMember:
 
     @classmethod
     def restored(cls, parameters: Mapping[str, str]) -> ResumeMember:
-        return cls(Resume.restored(parameters), AllStreaming.restored(parameters))
+        return cls(Resume.restored(parameters), after.restored(parameters))
 
     def perform(self, site: Site) -> None:
         self.resume.perform(site)
@@ -128,12 +129,12 @@ class HoldMemberDown:
         return f"hold {roles.words(self.who)} down{' for long' if self.for_long else ''}"
 
     def aim(self, site: Site) -> Holding:
-        after = AllStreaming.of(site)
+        waits = AllStreaming.of(site)
         target = roles.find(site, self.who)
-        if _unschedulable(site, target.node):
+        if unschedulable(site, target.node):
             raise ClusterError(f"{target.node} takes no pods before the fault")
         anew = target.pod if self.for_long else ""
-        return Holding(target, Uncordon(target.node, after, anew))
+        return Holding(target, Uncordon(target.node, waits, anew))
 
 
 @dataclass(frozen=True)
@@ -149,26 +150,19 @@ class Holding:
         Deletion(self.target, self.undo.after).strike(site)
 
     def took_effect(self, site: Site) -> str:
-        """Its successor waits for a node. Of one that is merely on its way nothing is known yet."""
-        pod = containers.pod(site, self.target.namespace, self.target.pod)
-        if pod is None or pod.metadata.uid == self.target.uid:
-            return ""
-        for condition in pod.status.conditions or ():
-            if (condition.type, condition.status) == ("PodScheduled", "False"):
-                return f"{self.target.place} has no node: {condition.message}"
-        return ""
+        return has_no_node(site, self.target)
 
 
 @dataclass(frozen=True)
 class Uncordon:
-    """Let the node take pods again, and wait until all members stream.
+    """Let the node take pods again, and wait until all members are well.
 
     anew: the member that is cloned anew where it does not stream by itself; "" for none.
     """
 
     kind: ClassVar[str] = "uncordon"
     node: str
-    after: AllStreaming
+    after: After
     anew: str = ""
 
     @property
@@ -177,8 +171,8 @@ class Uncordon:
 
     @classmethod
     def restored(cls, parameters: Mapping[str, str]) -> Uncordon:
-        after = AllStreaming.restored(parameters)
-        return cls(parameters["node"], after, parameters.get("anew", ""))
+        waits = after.restored(parameters)
+        return cls(parameters["node"], waits, parameters.get("anew", ""))
 
     def perform(self, site: Site) -> None:
         cordon(site, self.node, unschedulable=False)
@@ -195,9 +189,9 @@ class Switchover:
         return "switch over to the synchronous standby"
 
     def aim(self, site: Site) -> HandingOver:
-        after = AllStreaming.of(site)
+        waits = AllStreaming.of(site)
         found = Postgres().look(site)
-        return HandingOver(found.primary, found.synchronous[0], after)
+        return HandingOver(found.primary, found.synchronous[0], waits)
 
 
 @dataclass(frozen=True)
@@ -216,6 +210,17 @@ class HandingOver:
     def took_effect(self, site: Site) -> str:
         now = Postgres().primary(site)
         return f"{now} took over from {self.old}" if now == self.new else ""
+
+
+def has_no_node(site: Site, target: Container) -> str:
+    """Its successor waits for a node. Of one that is merely on its way nothing is known yet."""
+    pod = containers.pod(site, target.namespace, target.pod)
+    if pod is None or pod.metadata.uid == target.uid:
+        return ""
+    for condition in pod.status.conditions or ():
+        if (condition.type, condition.status) == ("PodScheduled", "False"):
+            return f"{target.place} has no node: {condition.message}"
+    return ""
 
 
 def cordon(site: Site, node: str, *, unschedulable: bool) -> None:
@@ -267,7 +272,8 @@ def _clone_anew(site: Site, pod: str, within: float) -> None:
     )
 
 
-def _unschedulable(site: Site, node: str) -> bool:
+def unschedulable(site: Site, node: str) -> bool:
+    """Whether the node takes no new pods. Raises ClusterError."""
     try:
         found: Any = site.core.read_node(node)
     except client.ApiException as error:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from infraforge import faults
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError, Inconclusive, in_words
+from infraforge.faults.after import After
 from infraforge.faults.base import Aimed, Fault, Undo
-from infraforge.faults.roles import AllStreaming
 
 _NESTED = ("after", "back")
 """Under which names an undo keeps what it waits for."""
@@ -33,7 +33,7 @@ class Together:
 
 @dataclass(frozen=True)
 class Unawaited:
-    """The same fault, whose undo does not wait until all members stream.
+    """The same fault, whose undo does not wait until all members are well.
 
     For a test whose claim it is that they do: its own wait says *broken* where they do not.
     """
@@ -121,9 +121,9 @@ class UndoAll:
             raise ClusterError("; ".join(failed))
 
 
-def _waits(undos: Sequence[Undo]) -> tuple[AllStreaming, ...]:
+def _waits(undos: Sequence[Undo]) -> tuple[After, ...]:
     """What they wait for in the end, each once."""
-    found = [value for undo in undos for value in _walk(undo) if isinstance(value, AllStreaming)]
+    found = [value for undo in undos for value in _walk(undo) if isinstance(value, After)]
     return tuple(dict.fromkeys(found))
 
 
@@ -136,7 +136,7 @@ def _walk(value: Any) -> Iterator[Any]:
 
 def _at_once(value: Any) -> Any:
     """The same undo, which returns without waiting for the members."""
-    if isinstance(value, AllStreaming):
-        return AllStreaming.not_awaited()
+    if isinstance(value, After):
+        return value.not_awaited()
     inner = {name: _at_once(getattr(value, name)) for name in _NESTED if hasattr(value, name)}
     return dataclasses.replace(value, **inner) if inner else value
