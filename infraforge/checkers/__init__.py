@@ -7,6 +7,7 @@ from collections.abc import Callable
 from infraforge.checkers import cells
 from infraforge.checkers.acknowledged import acknowledged_writes_kept
 from infraforge.checkers.cells import cells_match
+from infraforge.checkers.ended import ended_sessions_stay_ended
 from infraforge.checkers.fault import UnderFault, fault_took_effect, under_fault
 from infraforge.checkers.monotonic import reads_are_monotonic
 from infraforge.checkers.outages import RecoversWithin
@@ -25,6 +26,7 @@ __all__ = [
     "acknowledged_writes_kept",
     "again",
     "cells_match",
+    "ended_sessions_stay_ended",
     "fault_took_effect",
     "no_phantom",
     "no_request_failed",
@@ -40,6 +42,7 @@ _FUNCTIONS: dict[str, Checker] = {
     checker.__name__: checker
     for checker in (
         acknowledged_writes_kept,
+        ended_sessions_stay_ended,
         fault_took_effect,
         no_phantom,
         no_request_failed,

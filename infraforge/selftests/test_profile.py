@@ -33,12 +33,13 @@ def test_minimal_requires_all_but_the_queues_and_the_directorys_tests() -> None:
     assert ldap - minimal == {node for node in every if node.startswith("suites/directory/")}
     assert minimal < standard
     assert minimal < ldap
-    several = {node for node in every if node.startswith("suites/replication/")}
+    several = {node for node in every if node.startswith(SEVERAL)}
     for name in ("professional", "enterprise"):
         assert set(Profile.load(name, TREE).required) == standard | several
 
 
-BEYOND_MINIMAL = ("suites/queue/", "suites/directory/", "suites/replication/")
+SEVERAL = ("suites/replication/", "suites/promotion/")
+BEYOND_MINIMAL = ("suites/queue/", "suites/directory/", *SEVERAL)
 """Suites of components that minimal does not have."""
 
 

@@ -1,0 +1,109 @@
+"""Another session store takes over: in time, and nobody is signed out."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraforge import faults, promotion
+from infraforge.components.redis_members import GROUPS
+from infraforge.errors import ClusterError
+from infraforge.faults import Away, groups
+from infraforge.verdict import control, in_time
+from infraforge.wait import Deadline, seconds, wait_until
+from infraforge.workloads import steady
+from infraforge.workloads.front_door import SESSION_COOKIE
+from infraforge.workloads.session_cookie import store_key
+
+pytestmark = [
+    pytest.mark.exclusive,
+    pytest.mark.control("SOC2-A1.2", "SOC2-CC6.1", "ISO27001-A.8.14", "NIST-CP-10"),
+]
+
+GROUP = "sessions"
+ASKED = {"who am I": "/api/me", "projects": "/api/projects", "dashboard": "/"}
+FAULTS = {
+    "held-down": faults.HoldServerDown(GROUP),
+    "frozen": faults.FreezeServer(GROUP),
+}
+STAYS = seconds(12)  # longer than a promotion would take
+TIMES = 10
+HONEST = {"503"}
+
+
+@pytest.mark.parametrize("how", FAULTS)
+def test_everybody_stays_signed_in_over_a_promotion(platform, visitor, nemesis, evidence, how):
+    """A store that dies or falls silent is replaced in time; until then people are told 503."""
+    site = platform.site
+    with steady.Users(visitor, ASKED) as users:
+        users.until(answers=10)
+        watched = promotion.Watched(site, GROUP)
+        nemesis.inject(FAULTS[how])
+        new = watched.promoted()
+        users.until(answers=5, within=4 * promotion.CLIENTS, broken=True)
+        with groups.component(GROUP).connect_member(site, new) as store:
+            kept = store.exists(store_key(visitor.cookies[SESSION_COOKIE]))
+        nemesis.heal()
+        users.until(answers=5)
+    seen, fared = watched.seen(), users.fared
+    evidence.attach(users.history + nemesis.history, sentinels=str(seen), fared=fared)
+    assert kept, f"{new} does not have the session"
+    assert fared.dishonest == {}
+    assert kinds(fared) <= HONEST
+    budget = promotion.within(GROUP)
+    in_time(watched.took(nemesis.history.faults[0], seen), budget, "another master was named")
+    longest = max(fared.longest.values())
+    in_time(longest, budget + promotion.CLIENTS, "all kinds of answers came again")
+
+
+def test_a_store_that_only_clients_cannot_reach_is_not_replaced(
+    platform, visitor, nemesis, evidence
+):
+    """Sentinels and replicas reach it: nobody is promoted, and people are told 503 until then."""
+    watched = promotion.Watched(platform.site, GROUP)
+    with steady.Users(visitor, ASKED) as users:
+        users.until(answers=5)
+        nemesis.inject(faults.CutServerOff(GROUP, Away.CLIENTS))
+        deadline = Deadline(STAYS)
+        while not deadline.passed:
+            deadline.pause(1.0)
+            users.complain()
+        nemesis.heal()
+        users.until(answers=5, within=4 * promotion.CLIENTS, broken=True)
+    seen, fared = watched.seen(), users.fared
+    evidence.attach(users.history + nemesis.history, sentinels=str(seen), fared=fared)
+    control(fared.failures, "no request failed: nobody was cut off")
+    assert fared.dishonest == {}
+    assert kinds(fared) <= HONEST
+    assert seen.promotion(GROUP, watched.old) is None
+
+
+def test_ten_promotions_leave_no_ghosts_and_sign_nobody_out(platform, visitor, nemesis, evidence):
+    """After each, all sentinels count the members and sentinels there are, at any address."""
+    site = platform.site
+    name, _ = GROUPS[GROUP]
+    led = []
+    with steady.Users(visitor, ASKED) as users:
+        users.until(answers=5)
+        for _ in range(TIMES):
+            led.append(groups.component(GROUP).master(site))
+            nemesis.inject(faults.PromoteAnother(GROUP))
+            nemesis.heal()  # all members linked, all sentinels agree, and none is too many
+        nemesis.inject(faults.DeleteServer(GROUP, faults.Position.REPLICA))
+        nemesis.heal()
+        users.until(answers=5)
+    found = wait_until(
+        lambda: groups.component(GROUP).look(site),
+        platform.profile.budgets.rejoin,
+        what=f"{name} is there",
+        ignoring=(ClusterError,),
+    )
+    fared = users.fared
+    evidence.attach(users.history + nemesis.history, led=", ".join(led), now=found, fared=fared)
+    control(len(set(led)) > 1, f"{led[0]} led all the time")
+    assert fared.dishonest == {}
+    assert kinds(fared) <= HONEST
+
+
+def kinds(fared: steady.Fared) -> set[str]:
+    """Everything that people were told but what they had asked for."""
+    return {kind for came in fared.errors.values() for kind in came}
