@@ -86,8 +86,9 @@ class Watched:
 
         Raises Inconclusive where none did, or where one stood still meanwhile and so did nothing.
         """
-        control(not seen.tilted, f"a sentinel stood still: {promotions.describe(seen.tilted)}")
         event = seen.promotion(self.group, self.old)
+        tilted = [one for one in seen.tilted if event is None or one.at < event.at]
+        control(not tilted, f"a sentinel stood still: {promotions.describe(tilted)}")
         if event is None:
             raise Inconclusive(f"no sentinel logged a promotion of {self.group}")
         return (event.at - promotions.began(fault)).total_seconds()

@@ -28,12 +28,13 @@ from infraforge.selftests import test_faults_logins as logins
 from infraforge.selftests import test_faults_members as of_members
 from infraforge.selftests import test_faults_read_only as read_only
 from infraforge.selftests import test_faults_scale as scaling
+from infraforge.selftests import test_faults_servers as of_servers
 from infraforge.selftests import test_faults_tokens as revoking
 from infraforge.verdict import Outcome
 
 logins_there, server_there = logins.database, read_only.server
 tokens_there, certificate_there = revoking.world, expiring.world
-members_there = of_members.world
+members_there, servers_there = of_members.world, of_servers.world
 """Fixtures under names of their own."""
 
 Get = Callable[[str], Any]
@@ -138,6 +139,9 @@ OTHERS: Mapping[str, tuple[Fault, World]] = {
 }
 EVERY: Mapping[str, tuple[Fault, World]] = OTHERS | {
     name: (fault, lambda get: get("members_there")()) for name, fault in of_members.EVERY.items()
+}
+EVERY = EVERY | {
+    name: (fault, lambda get: get("servers_there")()) for name, fault in of_servers.EVERY.items()
 }
 
 
