@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 from infraforge.components.site import Site
 from infraforge.workloads.postgresql import remote
 
 
+@dataclass(frozen=True)
 class LoadRemoved:
     """No pod, no table and no user of a load is left."""
 

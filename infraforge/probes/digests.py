@@ -104,7 +104,7 @@ def _rows(
     connection: Connection, statement: LiteralString | sql.Composed, *values: object
 ) -> Sequence[tuple[object, ...]]:
     try:
-        return connection.execute(statement, values).fetchall()
+        return connection.execute(statement, values or None).fetchall()
     except psycopg.Error as error:
         raise ClusterError(f"a member does not say what it holds: {error}") from error
 

@@ -158,7 +158,10 @@ def wrong_values(parser: argparse.ArgumentParser, argv: list[str]) -> str:
         return f"{first!r} is none of {', '.join(sorted(choices))}"
     if parser.prog.endswith(" sabotage"):
         known = case.names(ROOT / "chaos" / "sabotages")
-        odd = [word for word in argv if word[0] != "-" and word not in known]
+        valued = {name for one in parser._actions if one.nargs != 0 for name in one.option_strings}
+        after = itertools.pairwise(["", *argv])
+        words = [word for before, word in after if word[0] != "-" and before not in valued]
+        odd = [word for word in words if word not in known]
         odd = [word for word in odd if not PLACEHOLDER.match(word)]
         return f"there is no sabotage {odd[0]!r}" if odd else ""
     return ""

@@ -382,7 +382,7 @@ def test_the_journal_is_among_the_clusters_files_and_holds_plain_strings() -> No
 
 def test_every_kind_of_undo_is_tried_below() -> None:
     assert set(faults.UNDOS) - UNDOS_OF_MEMBERS == {
-        "resume", "back-to-strength", "empty", "good-certificate", "lead-back",
+        "resume", "back-to-strength", "empty", "good-certificate", "lead-back", "load-removed",
         "renew-certificate", "rescale", "restore-logins", "signed-in-anew", "started", "unmask",
         "writable",
     }  # fmt: skip
@@ -396,6 +396,7 @@ def test_every_kind_of_undo_is_tried_below() -> None:
         faults.Started(300.0, ("abc", "def")),
         faults.BackToStrength("vault", 1, 180.0),
         faults.RestoreLogins({"v-backend-1": "2026-01-01T00:00:00+00:00"}),
+        faults.LoadRemoved(),
         faults.LeadBack({"app.kubernetes.io/name": "postgres", "role": "primary"}),
         faults.RenewCertificate("frontend"),
         faults.GoodCertificate("redis-cache"),

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import pytest
 
 from infraforge import faults
-from infraforge.checkers import RecoversWithin
+from infraforge.checkers import RecoversWithin, recovery_is_explained
 from infraforge.components import members
 from infraforge.components.postgres import Postgres
 from infraforge.errors import ClusterError
 from infraforge.faults import From, Role
 from infraforge.faults.base import Fault
-from infraforge.wait import seconds, wait_until
+from infraforge.wait import Deadline, seconds, wait_until
 
 pytestmark = [
     pytest.mark.exclusive,
@@ -41,10 +41,16 @@ MORE = 60
 
 @dataclass(frozen=True)
 class Case:
-    """What befalls the members, and within how many seconds commits are acknowledged again."""
+    """What befalls the members, and within how many seconds commits are acknowledged again.
+
+    lasts: seconds for which it is left so at least; promotes: whether another member takes over,
+    which then explains the time without commits.
+    """
 
     fault: Fault
     within: float
+    lasts: float = 0.0
+    promotes: bool = True
 
 
 CRASHES = {
@@ -54,16 +60,16 @@ CRASHES = {
     "crashed": Case(faults.CrashMember(), SILENT),
 }
 SILENCES = {
-    "patroni-frozen": Case(faults.FreezePatroni(), SILENT),
+    "patroni-frozen": Case(faults.FreezePatroni(), SILENT, SILENT, promotes=False),
     "frozen": Case(faults.FreezeMember(), SILENT),
     "cut-off": Case(faults.CutOff(Role.PRIMARY, From.EVERYBODY), SILENT),
-    "without-peers": Case(faults.CutOff(Role.PRIMARY, From.PEERS), SILENT),
-    "without-api": Case(faults.CutOff(Role.PRIMARY, From.API), SILENT),
+    "without-peers": Case(faults.CutOff(Role.PRIMARY, From.PEERS), SILENT, SILENT, promotes=False),
+    "without-api": Case(faults.CutOff(Role.PRIMARY, From.API), SILENT, SILENT, promotes=False),
 }
 STANDBYS = {
-    "crashed": Case(faults.CrashMember(Role.SYNCHRONOUS), STANDBY),
-    "frozen": Case(faults.FreezeMember(Role.SYNCHRONOUS), STANDBY),
-    "cut-off": Case(faults.CutOff(Role.SYNCHRONOUS, From.EVERYBODY), STANDBY),
+    "crashed": Case(faults.CrashMember(Role.SYNCHRONOUS), STANDBY, promotes=False),
+    "frozen": Case(faults.FreezeMember(Role.SYNCHRONOUS), STANDBY, promotes=False),
+    "cut-off": Case(faults.CutOff(Role.SYNCHRONOUS, From.EVERYBODY), STANDBY, promotes=False),
 }
 
 
@@ -101,7 +107,11 @@ def goes_on(platform, trial, nemesis, evidence, case: Case) -> None:
         with tried.load as load:
             load.until(acknowledged=MORE)
             nemesis.inject(faults.Unawaited(case.fault))
+            left = Deadline(case.lasts)
             load.until(acknowledged=MORE, within=4 * case.within, broken=True)
+            while not left.passed:
+                left.pause(1.0)
+                load.complain()
             nemesis.heal()
             wait_until(
                 lambda: Postgres().look(platform.site).whole(number),
@@ -112,5 +122,6 @@ def goes_on(platform, trial, nemesis, evidence, case: Case) -> None:
                 broken=True,
             )
             load.until(acknowledged=MORE, within=4 * case.within, broken=True)
-        verdict = tried.judge(evidence, nemesis, RecoversWithin(case.within))
+        explained = [recovery_is_explained] if case.promotes else []
+        verdict = tried.judge(evidence, nemesis, RecoversWithin(case.within), *explained)
     assert verdict.holds, verdict.explain()
