@@ -36,6 +36,7 @@ class Away(enum.Enum):
     SENTINELS = "the sentinels"
     MEMBERS = "the other members"
     CLIENTS = "the clients"
+    MASTER = "the master"
 
 
 @dataclass(frozen=True)
@@ -162,12 +163,16 @@ class CutServerOff:
             Away.SENTINELS: (redis_members.SENTINEL,),
             Away.MEMBERS: (own,),
             Away.CLIENTS: CLIENTS[self.group],
+            Away.MASTER: (own,),
         }
+        left_out: Sequence[str] = ()
+        if self.away is Away.MASTER:
+            left_out = groups.component(self.group).look(site).linked
         addresses = [
             str(one.status.pod_ip)
             for component in others[self.away]
             for one in containers.pods(site, component)
-            if one.metadata.name != pod and one.status.pod_ip
+            if one.metadata.name not in (pod, *left_out) and one.status.pod_ip
         ]
         if not addresses:
             raise ClusterError(f"{pod}: nobody is there to be cut off from ({self.away.value})")

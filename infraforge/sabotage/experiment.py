@@ -41,7 +41,12 @@ ROOT = folders.root()
 REPORTS = folders.output()
 JOURNAL = "sabotage.json"
 _SUITES = ("suites",)
-_FAULTS = ("suites/failover", "suites/replication", "suites/security/test_rotation.py")
+_FAULTS = (
+    "suites/failover",
+    "suites/promotion",
+    "suites/replication",
+    "suites/security/test_rotation.py",
+)
 _RUN = minutes(30)
 _LEAVE = seconds(60)
 """For pods that were replaced (they may take 50 s), and for tests that are told to stop."""

@@ -146,6 +146,16 @@ def test_who_is_cut_off_is_told_by_address(world: Callable[..., Any]) -> None:
         assert told == wanted
 
 
+def test_a_sentinel_may_miss_the_master_alone(world: Callable[..., Any]) -> None:
+    here = world()
+    aimed = faults.CutServerOff("sessions", Away.MASTER, "redis-sentinel-1").aim(here)
+    assert {word for rule in aimed.rules for word in rule if word.startswith("10.")} == {
+        pod.status.pod_ip for pod in here.pods if pod.metadata.name == "redis-sessions-0"
+    }
+    with pytest.raises(ClusterError, match="nobody is there to be cut off from"):
+        faults.CutServerOff("sessions", Away.MASTER).aim(here)
+
+
 def test_the_roles_that_are_not_there_are_told(world: Callable[..., Any]) -> None:
     here = world()
     here.pods = [pod for pod in here.pods if not pod.metadata.name.startswith("oauth2")]

@@ -7,6 +7,7 @@ import pytest
 
 from infraforge import faults, promotion
 from infraforge.checkers import ended_sessions_stay_ended, under_fault
+from infraforge.faults import Away
 from infraforge.verdict import check, control
 from infraforge.workloads.sign_outs import SignIns, SignOuts
 
@@ -15,9 +16,10 @@ SESSIONS = 18
 
 @pytest.mark.exclusive
 @pytest.mark.control("SOC2-CC6.1", "SOC2-A1.2", "NIST-AC-12")
+@pytest.mark.parametrize("how", ["crash", "unheard"])
 @allure.severity(allure.severity_level.CRITICAL)
 def test_no_acknowledged_sign_out_is_undone_by_a_promotion(
-    platform, front_door, people, nemesis, evidence
+    platform, front_door, people, nemesis, evidence, how
 ):
     """Whoever was told that they are signed out stays so, whichever server is master by then."""
     person = people.make("viewer")
@@ -26,7 +28,11 @@ def test_no_acknowledged_sign_out_is_undone_by_a_promotion(
     arriving = SignIns(front_door, person.name, person.password)
     with SignOuts(front_door, sessions) as leaving, arriving:
         leaving.until(ended=3)
-        nemesis.inject(faults.HoldServerDown("sessions"))
+        if how == "unheard":  # what is ended from now on, no replica hears of
+            nemesis.inject(faults.CutServerOff("sessions", Away.MEMBERS))
+            nemesis.inject(faults.FreezeServer("sessions", watched.old, on_top=True))
+        else:
+            nemesis.inject(faults.HoldServerDown("sessions"))
         new = watched.promoted()
         during = leaving.ended
         nemesis.heal()

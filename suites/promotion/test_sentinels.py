@@ -9,7 +9,7 @@ from infraforge.components import containers, redis_members
 from infraforge.faults import processes
 from infraforge.probes import connections
 from infraforge.verdict import control, in_time
-from infraforge.wait import seconds
+from infraforge.wait import Deadline, seconds
 from infraforge.workloads import steady
 
 pytestmark = [
@@ -20,6 +20,7 @@ pytestmark = [
 GROUP = "sessions"
 ASKED = {"who am I": "/api/me", "projects": "/api/projects", "dashboard": "/"}
 NOTICED = seconds(2)
+STAYS = promotion.within(GROUP) + seconds(3)
 HONEST = {"503"}
 
 
@@ -65,6 +66,29 @@ def test_a_master_and_the_sentinel_that_is_asked_may_fall_together(
     in_time(watched.took(nemesis.history.faults[0], seen), budget, "another master was named")
     longest = max(fared.longest.values())
     in_time(longest, budget + promotion.CLIENTS, "all kinds of answers came again")
+
+
+def test_a_master_that_one_sentinel_alone_misses_is_not_replaced(
+    platform, visitor, nemesis, evidence
+):
+    """It takes two to take a master for dead: one alone may just be cut off from it."""
+    watched = promotion.Watched(platform.site, GROUP)
+    with steady.Users(visitor, ASKED) as users:
+        users.until(answers=5)
+        lonely = redis_members.sentinels(platform.profile)[0]
+        nemesis.inject(faults.CutServerOff(GROUP, faults.Away.MASTER, lonely))
+        deadline = Deadline(STAYS)
+        while not deadline.passed:
+            deadline.pause(1.0)
+            users.complain()
+        nemesis.heal()
+        users.until(answers=5)
+    seen, fared = watched.seen(), users.fared
+    evidence.attach(users.history + nemesis.history, sentinels=str(seen), fared=fared)
+    missed = [one for one in seen.events if (one.sentinel, one.name) == (lonely, "+sdown")]
+    control(missed, f"{lonely} did not miss the master")
+    assert seen.promotion(GROUP, watched.old) is None
+    assert fared.errors == {}
 
 
 def asked_by_the_proxy(site) -> str:

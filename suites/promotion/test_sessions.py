@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from infraforge import faults, promotion
 from infraforge.components.redis_members import GROUPS
+from infraforge.components.redis_sessions import RedisSessions
 from infraforge.errors import ClusterError
 from infraforge.faults import Away, groups
 from infraforge.verdict import control, in_time
@@ -26,6 +29,7 @@ FAULTS = {
     "frozen": faults.FreezeServer(GROUP),
 }
 STAYS = seconds(12)  # longer than a promotion would take
+AGED = seconds(30)  # longer than a promotion takes, with the look at it
 TIMES = 10
 HONEST = {"503"}
 
@@ -102,6 +106,26 @@ def test_ten_promotions_leave_no_ghosts_and_sign_nobody_out(platform, visitor, n
     control(len(set(led)) > 1, f"{led[0]} led all the time")
     assert fared.dishonest == {}
     assert kinds(fared) <= HONEST
+
+
+def test_a_promotion_makes_no_session_look_unused(platform, front_door, people, nemesis, evidence):
+    """A promoted replica never saw a session's use, and takes it for used at its promotion."""
+    site, store, person = platform.site, RedisSessions(), people.make("viewer")
+    began = time.monotonic()
+    visitor = front_door.sign_in(person.name, person.password)
+    key = store_key(visitor.cookies[SESSION_COOKIE])
+    Deadline(AGED).pause(AGED)
+    control(visitor.ask("GET", "/api/me").status_code == 200, "the session never was one")
+    nemesis.inject(faults.PromoteAnother(GROUP))
+    nemesis.heal()
+    written = time.monotonic() - began
+    with store.connect(site) as client:
+        unused = client.object("idletime", key)
+    ended = store.end_idle(site, key, int(AGED))
+    evidence.attach(written_s=f"{written:.0f}", unused_s=unused, ended=ended)
+    control(unused >= AGED, "the promoted replica knows when the session was used")
+    assert ended == 0
+    assert visitor.ask("GET", "/api/me").status_code == 200
 
 
 def kinds(fared: steady.Fared) -> set[str]:
