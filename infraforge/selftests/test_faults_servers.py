@@ -27,7 +27,14 @@ EVERY: dict[str, Fault] = {
     "sentinel frozen": faults.FreezeServer("sessions", "redis-sentinel-1"),
     "master held down": faults.HoldServerDown("cache"),
     "sentinel held down": faults.HoldServerDown("cache", "redis-sentinel-2"),
-    **{f"master cut off from {away.value}": faults.CutServerOff("sessions", away) for away in Away},
+    **{
+        f"master cut off from {away.value}": faults.CutServerOff("sessions", away)
+        for away in Away
+        if away is not Away.MASTER
+    },
+    "sentinel cut off from the master": faults.CutServerOff(
+        "sessions", Away.MASTER, "redis-sentinel-1"
+    ),
     "another promoted": faults.PromoteAnother("cache"),
     "master and sentinel": faults.Together(
         (faults.HoldServerDown("cache"), faults.FreezeServer("cache", "redis-sentinel-2"))

@@ -66,7 +66,7 @@ def test_there_are_sabotages() -> None:
 def test_it_fits_the_platform_and_the_suites(name: str, tmp_path: Path) -> None:
     """Its patches apply, its tests and components exist, and what it changes can still be read."""
     one = Sabotage.load(name, CASES)
-    most = [Profile.load(name, TREE).components for name in ("standard", "minimal-ldap")]
+    most = [Profile.load(name, TREE).components for name in ("enterprise", "minimal-ldap")]
     one.check(ROOT, {**most[0], **most[1]})  # all there is
     patched = one.patched(TREE, tmp_path)
     changed = [path for path in sorted(patched.rglob("*")) if path.is_file() and differs(path)]
