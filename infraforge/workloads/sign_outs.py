@@ -26,7 +26,10 @@ _ANSWERED = seconds(60)
 
 
 class SignOuts(Crew):
-    """One thread that signs each of them out; their cookies are kept, as a thief would."""
+    """One thread that signs each of them out; their cookies are kept, as a thief would.
+
+    Whoever is not told that it worked tries again before the next one does.
+    """
 
     def __init__(self, front_door: FrontDoor, sessions: Sequence[Visitor]) -> None:
         super().__init__({"leaving": self._leave}, pause=lambda: _PACE)
@@ -47,18 +50,22 @@ class SignOuts(Crew):
 
     @property
     def left(self) -> int:
-        """How many sessions nobody has tried to end yet."""
+        """How many sessions are still to be ended."""
         return len(self._staying)
 
-    def until(self, *, ended: int, within: float = 60.0) -> None:
-        """Wait for so many more acknowledged ends of sessions."""
+    def until(self, *, ended: int, within: float = 60.0, broken: bool = False) -> None:
+        """Wait for so many more acknowledged ends of sessions.
+
+        broken: whether a time-out breaks a promise of the platform.
+        """
         goal = self.ended + ended
 
         def enough() -> bool:
             self.complain()
             return self.ended >= goal
 
-        wait_until(enough, within, every=0.02, what=f"{ended} more people are signed out")
+        what = f"{ended} more people are signed out"
+        wait_until(enough, within, every=0.02, what=what, broken=broken)
 
     def ask(self) -> History:
         """Of each session whether its cookie works now. Raises TimedOut without an answer."""
@@ -67,12 +74,13 @@ class SignOuts(Crew):
     def _leave(self) -> None:
         if not self._staying:
             return
-        key, who = self._staying.pop(0)
+        key, who = self._staying[0]
         with self._recorder.call(
             "leaving", "sign_out", key, info=(NoAnswer, Unexpected, requests.RequestException)
         ) as call:
             self._door.sign_out(who)
             call.ok()
+            self._staying.pop(0)
 
 
 class SignIns(Crew):
