@@ -14,8 +14,9 @@ from infraforge.faults import Away, groups
 from infraforge.verdict import control, in_time
 from infraforge.wait import Deadline, seconds, wait_until
 from infraforge.workloads import steady
-from infraforge.workloads.front_door import SESSION_COOKIE
+from infraforge.workloads.front_door import SESSION_COOKIE, Unexpected
 from infraforge.workloads.session_cookie import store_key
+from infraforge.workloads.visitor import NoAnswer
 
 pytestmark = [
     pytest.mark.exclusive,
@@ -35,7 +36,9 @@ HONEST = {"503"}
 
 
 @pytest.mark.parametrize("how", FAULTS)
-def test_everybody_stays_signed_in_over_a_promotion(platform, visitor, nemesis, evidence, how):
+def test_everybody_stays_signed_in_over_a_promotion(
+    platform, front_door, devon, visitor, nemesis, evidence, how
+):
     """A store that dies or falls silent is replaced in time; until then people are told 503."""
     site = platform.site
     with steady.Users(visitor, ASKED) as users:
@@ -48,6 +51,13 @@ def test_everybody_stays_signed_in_over_a_promotion(platform, visitor, nemesis, 
             kept = store.exists(store_key(visitor.cookies[SESSION_COOKIE]))
         nemesis.heal()
         users.until(answers=5)
+    wait_until(
+        lambda: front_door.sign_in(devon.name, devon.password),
+        platform.profile.budgets.rejoin,
+        what="people can sign in again",
+        ignoring=(NoAnswer, Unexpected),
+        broken=True,
+    )
     seen, fared = watched.seen(), users.fared
     evidence.attach(users.history + nemesis.history, sentinels=str(seen), fared=fared)
     assert kept, f"{new} does not have the session"
