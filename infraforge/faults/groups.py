@@ -11,7 +11,7 @@ from infraforge import components
 from infraforge.components import containers, redis_members
 from infraforge.components.containers import Container
 from infraforge.components.redis import RedisComponent
-from infraforge.components.redis_members import GROUPS
+from infraforge.components.redis_members import GROUPS, Members
 from infraforge.components.site import Site
 from infraforge.errors import ClusterError
 from infraforge.wait import wait_until
@@ -75,12 +75,16 @@ class WholeGroup:
 
         Raises ClusterError where they are not whole before the fault: it would prove nothing.
         """
+        return cls.seen(site, group)[0]
+
+    @classmethod
+    def seen(cls, site: Site, group: str) -> tuple[WholeGroup, Members]:
+        """The same, and the group as it was found."""
         name, _ = GROUPS[group]
         count = len(redis_members.of(site.profile, name))
         watching = len(redis_members.sentinels(site.profile))
         made = cls(group, count, watching, site.profile.budgets.component)
-        made.demand(site)
-        return made
+        return made, made.demand(site)
 
     def not_awaited(self) -> WholeGroup:
         """Waits for nobody: of several undos only the last one is to wait."""
@@ -104,12 +108,12 @@ class WholeGroup:
             float(parameters["within"]),
         )
 
-    def demand(self, site: Site) -> bool:
-        """True. Raises ClusterError, with what is seen, where the group is not whole."""
+    def demand(self, site: Site) -> Members:
+        """The group. Raises ClusterError, with what is seen, where it is not whole."""
         found = component(self.group).look(site)
         if not found.whole(self.members, self.sentinels):
             raise ClusterError(f"{self.group} is not whole: {found}")
-        return True
+        return found
 
     def perform(self, site: Site) -> None:
         if not self.members:

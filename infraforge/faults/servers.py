@@ -189,8 +189,8 @@ class PromoteAnother:
         return f"promote another {self.group}"
 
     def aim(self, site: Site) -> Promotion:
-        after = WholeGroup.of(site, self.group)
-        return Promotion(self.group, groups.component(self.group).master(site), after)
+        after, found = WholeGroup.seen(site, self.group)
+        return Promotion(self.group, found.master, after)
 
 
 @dataclass(frozen=True)

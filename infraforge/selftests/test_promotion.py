@@ -66,6 +66,7 @@ def test_what_sentinels_log_has_its_time(seen: promotions.Seen) -> None:
     assert seen.taking_over("sessions") is None
     assert [one.name for one in seen.tilted] == ["+tilt"]
     assert "+sdown master cache" in str(seen)
+    assert (seen.promotions("cache"), seen.promotions("sessions")) == (1, 0)
 
 
 def test_logs_are_read_from_a_moment_on_and_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
