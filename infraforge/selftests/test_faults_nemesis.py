@@ -25,6 +25,7 @@ from infraforge.faults.nemesis import JournalDamaged, Nemesis, heal
 from infraforge.history import Kind
 from infraforge.processes import Identity
 from infraforge.selftests.fake_members import UNDOS_OF_MEMBERS
+from infraforge.selftests.fake_servers import UNDOS_OF_SERVERS
 from infraforge.verdict import Outcome
 from infraforge.wait import wait_until
 
@@ -381,7 +382,7 @@ def test_the_journal_is_among_the_clusters_files_and_holds_plain_strings() -> No
 
 
 def test_every_kind_of_undo_is_tried_below() -> None:
-    assert set(faults.UNDOS) - UNDOS_OF_MEMBERS == {
+    assert set(faults.UNDOS) - UNDOS_OF_MEMBERS - UNDOS_OF_SERVERS == {
         "resume", "back-to-strength", "empty", "good-certificate", "lead-back", "load-removed",
         "renew-certificate", "rescale", "restore-logins", "signed-in-anew", "started", "unmask",
         "writable",
