@@ -61,8 +61,8 @@ def test_the_store_is_swept_at_the_stated_limit(platform):
 def test_idle_time_survives_a_restart_of_the_session_store(platform, front_door, people, nemesis):
     """A restart of the session store does not reset the idle time of its sessions.
 
-    Where it has replicas one of them may be promoted meanwhile, which knows no idle times: nobody is
-    signed out by that, and idle time counts anew from the first sweep after it.
+    Where it has replicas one of them may be promoted meanwhile, which knows no idle times: nobody
+    is signed out by that, and idle time counts anew from the first sweep after it.
     """
     person = people.make("viewer")
     left, used = (front_door.sign_in(person.name, person.password) for _ in range(2))
