@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from infraforge.cluster import overlays
 from infraforge.components.base import Component
@@ -68,6 +70,7 @@ class RedisUsers(Component):
                 ssl_check_hostname=True,
                 socket_timeout=within,
                 socket_connect_timeout=within,
+                retry=Retry(NoBackoff(), 0),  # else one that is silent is asked four times
             )
             with contextlib.closing(client):
                 yield client

@@ -11,7 +11,7 @@ from infraforge.faults import Away
 from infraforge.verdict import check, control
 from infraforge.workloads.sign_outs import SignIns, SignOuts
 
-SESSIONS = 18
+SESSIONS = 36
 
 
 @pytest.mark.exclusive
